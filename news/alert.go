@@ -1,0 +1,128 @@
+package news
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Status is where an alert stands in its life.
+type Status string
+
+// The two states of an alert. One spike of one series fires once and resolves once.
+const (
+	Firing   Status = "firing"
+	Resolved Status = "resolved"
+)
+
+// Severity grades an alert by its surprise.
+type Severity string
+
+// Severities, in rising order.
+const (
+	Warning  Severity = "warning"
+	Critical Severity = "critical"
+)
+
+// Alert is what people and other programs are told: the message on the alerts topic
+// and the body of a webhook.
+type Alert struct {
+	ID           string     `json:"id"` // stable over the alert's life, from series and start
+	Status       Status     `json:"status"`
+	Series       Series     `json:"series"`
+	Severity     Severity   `json:"severity"`
+	StartedAt    time.Time  `json:"started_at"` // first negative bucket of the window that fired
+	FiredAt      time.Time  `json:"fired_at"`
+	ResolvedAt   *time.Time `json:"resolved_at,omitempty"`
+	Window       Duration   `json:"window"`
+	Items        int        `json:"items"`
+	Negative     int        `json:"negative"`
+	Expected     float64    `json:"expected"`
+	VolumeFactor float64    `json:"volume_factor"`
+	Share        float64    `json:"share"`
+	ShareBefore  float64    `json:"share_before"`
+	Surprise     float64    `json:"surprise"`
+	Sources      int        `json:"sources"`
+	Copies       int        `json:"copies"`
+	Evidence     []Evidence `json:"evidence"`
+	Model        Model      `json:"model"`
+	Reason       string     `json:"reason"` // the numbers in one sentence
+}
+
+// Reason puts a spike's numbers into one sentence: "8 negative of 9 items in 30 min,
+// 0.3 expected; by chance once in 2,400 days".
+func (s Spike) Reason() string {
+	text := fmt.Sprintf("%d negative of %d items in %s, %s expected", s.Window.Negative, s.Window.Items,
+		Duration(s.Window.Length).Words(), number(s.Expected))
+	if s.VolumeFactor >= 1.5 {
+		text += fmt.Sprintf(" at %.1f times the usual volume", s.VolumeFactor)
+	}
+	// Surprise is -log10 of the chance in half a day: so many half-days pass between two.
+	days := math.Pow(10, s.Surprise) / 2
+	switch {
+	case days >= 1e6:
+		return text + "; by chance less than once in a million days"
+	case days >= 2:
+		return text + "; by chance once in " + thousands(int64(days)) + " days"
+	}
+	return text + "; by chance about once a day"
+}
+
+func number(x float64) string {
+	if x >= 10 {
+		return fmt.Sprintf("%.0f", x)
+	}
+	if x >= 0.1 {
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.2g", x)
+}
+
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Duration is a time.Duration that reads "15m", "2h" or "90s" in JSON.
+type Duration time.Duration
+
+// String drops zero units: "30m", not "30m0s".
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// Words is the duration for people: "30 min", "2 h".
+func (d Duration) Words() string {
+	switch t := time.Duration(d); {
+	case t >= time.Hour && t%time.Hour == 0:
+		return fmt.Sprintf("%d h", t/time.Hour)
+	case t >= time.Minute && t%time.Minute == 0:
+		return fmt.Sprintf("%d min", t/time.Minute)
+	default:
+		return d.String()
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. It takes what time.ParseDuration takes.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return err
+	}
+	*d = Duration(parsed)
+	return nil
+}

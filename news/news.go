@@ -1,0 +1,129 @@
+// Package news holds the words that every stage of the stream speaks: what comes
+// in (Item), what the model said of it (Reading), what is counted (Series, Window),
+// what stands out (Spike) and what people are told (Alert).
+//
+// It imports nothing but the standard library, and no stage imports another: stages
+// meet in this package and in cmd/barograph.
+package news
+
+import "time"
+
+// Kind says what sort of text an item is.
+type Kind string
+
+// The kinds of text on the stream.
+const (
+	KindNews    Kind = "news"    // an article, headline or release
+	KindComment Kind = "comment" // a post, tweet or forum comment
+)
+
+// Item is one text on the stream, as Barograph understood it after field mapping.
+// Only PublishedAt and one of Title and Text are always set; ID is never empty once
+// ingest has seen the item.
+type Item struct {
+	ID          string    `json:"id"`
+	Kind        Kind      `json:"kind"`
+	Source      string    `json:"source"`
+	PublishedAt time.Time `json:"published_at"`
+	Title       string    `json:"title"`
+	Text        string    `json:"text"`
+	Lang        string    `json:"lang"`     // ISO 639-1; "" until routed
+	Entities    []string  `json:"entities"` // companies, by ticker or watch-list id; sorted, unique
+	URL         string    `json:"url"`
+}
+
+// Content is what a classifier reads of the item: the title, and the text where it
+// does not begin with the title already.
+func (it Item) Content() string {
+	switch {
+	case it.Title == "":
+		return it.Text
+	case it.Text == "", it.Text == it.Title:
+		return it.Title
+	case len(it.Text) >= len(it.Title) && it.Text[:len(it.Title)] == it.Title:
+		return it.Text
+	}
+	return it.Title + "\n" + it.Text
+}
+
+// Headline is the one line people are shown for the item: its title, or else the
+// first runes of its text. At most max runes.
+func (it Item) Headline(max int) string {
+	if it.Title != "" {
+		return firstLine(it.Title, max)
+	}
+	return firstLine(it.Text, max)
+}
+
+func firstLine(s string, max int) string {
+	n := 0
+	for i, r := range s {
+		if r == '\n' || r == '\r' {
+			return s[:i]
+		}
+		if n == max-1 && i+len(string(r)) < len(s) {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
+}
+
+// Sentiment is a probability for each class; the three sum to 1.
+type Sentiment struct {
+	Negative float64 `json:"negative"`
+	Neutral  float64 `json:"neutral"`
+	Positive float64 `json:"positive"`
+}
+
+// Label is the most probable class: "negative", "neutral" or "positive".
+func (s Sentiment) Label() string {
+	switch {
+	case s.Negative > s.Neutral && s.Negative > s.Positive:
+		return "negative"
+	case s.Positive > s.Neutral:
+		return "positive"
+	}
+	return "neutral"
+}
+
+// Topic is the most probable subject of a text and how probable it is.
+type Topic struct {
+	Label       string  `json:"label"`
+	Probability float64 `json:"probability"`
+}
+
+// Model names the bundle that made a reading. Digest is the hex SHA-256 over the
+// bundle's files, so that two readings with one digest come from the same weights.
+type Model struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Digest  string `json:"digest"`
+}
+
+// Reading is what the model said of one item. It is the message on the readings
+// topic and what the trend stage counts.
+type Reading struct {
+	ID           string    `json:"id"` // the item's
+	Kind         Kind      `json:"kind"`
+	Source       string    `json:"source"`
+	PublishedAt  time.Time `json:"published_at"`
+	ClassifiedAt time.Time `json:"classified_at"`
+	Lang         string    `json:"lang"`
+	Entities     []string  `json:"entities"`
+	Sentiment    Sentiment `json:"sentiment"` // calibrated probabilities
+	Topic        Topic     `json:"topic"`     // Label is "" where the bundle has no topic head
+	DuplicateOf  string    `json:"duplicate_of"`
+	Model        Model     `json:"model"`
+
+	// Title and URL travel with the reading so that the trend stage can show evidence
+	// without asking for the item again. TextDigest is 16 hex digits of the normalised
+	// text: equal texts (syndicated copies) have equal digests.
+	Title      string `json:"title"`
+	URL        string `json:"url"`
+	TextDigest string `json:"text_digest"`
+}
+
+// Negative reports whether the reading counts as negative in a window: its
+// calibrated probability of negative is at least a half.
+func (r Reading) Negative() bool { return r.Sentiment.Negative >= 0.5 }

@@ -1,0 +1,99 @@
+package news
+
+import (
+	"strings"
+	"time"
+)
+
+// Series is what counts are kept for: a company, a topic, a company's topic, or (both
+// empty) everything.
+type Series struct {
+	Entity string `json:"entity"`
+	Topic  string `json:"topic"`
+}
+
+// SeriesOf lists the series a reading counts in: all, its topic, each of its entities
+// and each entity's topic. The order is fixed by the reading.
+func SeriesOf(r Reading) []Series {
+	out := make([]Series, 0, 2+2*len(r.Entities))
+	out = append(out, Series{})
+	if r.Topic.Label != "" {
+		out = append(out, Series{Topic: r.Topic.Label})
+	}
+	for _, e := range r.Entities {
+		out = append(out, Series{Entity: e})
+		if r.Topic.Label != "" {
+			out = append(out, Series{Entity: e, Topic: r.Topic.Label})
+		}
+	}
+	return out
+}
+
+// keySeparator cannot occur in an entity or a topic: ingest and bundles refuse
+// control characters there.
+const keySeparator = "\x1f"
+
+// Key is the series' identity as one string, for maps and stores. ParseSeries undoes it.
+func (s Series) Key() string { return s.Entity + keySeparator + s.Topic }
+
+// ParseSeries is the inverse of Key.
+func ParseSeries(key string) Series {
+	entity, topic, _ := strings.Cut(key, keySeparator)
+	return Series{Entity: entity, Topic: topic}
+}
+
+// String names the series for people: "AAPL", "Earnings", "AAPL · Earnings" or "everything".
+func (s Series) String() string {
+	switch {
+	case s == Series{}:
+		return "everything"
+	case s.Topic == "":
+		return s.Entity
+	case s.Entity == "":
+		return s.Topic
+	}
+	return s.Entity + " · " + s.Topic
+}
+
+// Window is what was counted in a series over a stretch of event time that ends at a
+// decision. Copies of a text already counted in the series are in Copies and Sources
+// only, never in Items or Negative.
+type Window struct {
+	Length   time.Duration
+	Items    int
+	Negative int
+	Copies   int // further items with a text already counted
+}
+
+// Spike is a series in which negative readings came in numbers that its own past does
+// not explain, with the numbers of that decision.
+type Spike struct {
+	Series       Series
+	At           time.Time // when it was judged: the clock of arrival
+	StartedAt    time.Time // event time of the window's first negative bucket
+	Window       Window
+	Expected     float64 // negatives the series' past, at today's volume, gives for the window
+	VolumeFactor float64 // how many times the usual volume, as the non-negative items show it; at least 1
+	ShareBefore  float64 // usual share of negatives, 0..1
+	P            float64 // chance of as many negatives or more in this window
+	Surprise     float64 // -log10 of P, corrected for how often such a window is looked at
+	Sources      int     // distinct sources among the recent negative readings
+	Evidence     []Evidence
+	Model        Model // of the strongest evidence
+}
+
+// Share is the window's share of negatives, 0..1; 0 for an empty window.
+func (s Spike) Share() float64 {
+	if s.Window.Items == 0 {
+		return 0
+	}
+	return float64(s.Window.Negative) / float64(s.Window.Items)
+}
+
+// Evidence is one text behind a spike.
+type Evidence struct {
+	ID       string  `json:"id"`
+	Title    string  `json:"title"`
+	URL      string  `json:"url"`
+	Negative float64 `json:"negative"` // probability
+}
