@@ -1,0 +1,55 @@
+# make build   bin/barograph, with what it needs at run time
+# make demo    the whole stream on this machine; ARGS="--for 60s" and the like are passed on
+# make test    everything, on a real Kafka and a real Redis, as CI runs it
+# make bench   the figures in bench/RESULTS.md
+# make clean   what building left (make distclean: what was fetched, too)
+
+GO      ?= go
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+BASES   := .deps/bases/bge-small-en-v1.5 .deps/bases/bge-small-zh-v1.5
+MINILM  := .deps/bases/all-minilm-l6-v2
+
+.PHONY: build demo test bench clean distclean tools
+.DELETE_ON_ERROR:
+
+build: tools bin/barograph
+	@deps/fetch runtime
+
+# What is missing is named in one line each.
+tools:
+	@for tool in $(GO) cc java mvn; do \
+	  command -v $$tool >/dev/null || { echo "make: $$tool is missing: Barograph is built with Go, a C compiler and a JDK with Maven" >&2; exit 1; }; \
+	done
+
+# Go knows best what is stale, so it is always asked.
+.PHONY: bin/barograph
+bin/barograph:
+	@CGO_ENABLED=1 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/barograph
+
+# The bases come as ONNX exports; they are imported once to Hugging Face's layout.
+$(BASES): | build
+	@deps/fetch bases
+	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
+
+$(MINILM): | build
+	@deps/fetch minilm
+	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
+
+demo: build $(BASES)
+	@bin/barograph demo $(ARGS)
+
+test: build $(BASES) $(MINILM)
+	@deps/fetch kafka redis
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	$(GO) test -timeout 40m ./...
+
+bench: build $(BASES) $(MINILM)
+	@deps/fetch kafka redis
+	bench/run
+
+clean:
+	rm -rf bin bench/out
+
+distclean: clean
+	rm -rf .deps
