@@ -1,0 +1,124 @@
+// Package console is what Barograph serves over HTTP: /metrics for Prometheus, /healthz
+// (the process lives) and /readyz (it can do its work) for an orchestrator.
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Check says whether one thing that the process depends on works. It must honour the
+// context's deadline, two seconds.
+type Check struct {
+	Name string
+	Run  func(context.Context) error
+}
+
+// Config configures a Server.
+type Config struct {
+	Listen   string              // host:port; "" = 127.0.0.1:8095. Port 0 takes a free one.
+	Gatherer prometheus.Gatherer // nil = an empty registry
+	Checks   []Check             // what /readyz asks, all at once
+	Log      *slog.Logger        // nil = slog.Default()
+}
+
+// Server answers HTTP until its context ends.
+type Server struct {
+	listener net.Listener
+	server   *http.Server
+	log      *slog.Logger
+}
+
+// New binds the address, so that a port in use is an error at start and not later.
+func New(config Config) (*Server, error) {
+	if config.Listen == "" {
+		config.Listen = "127.0.0.1:8095"
+	}
+	if config.Gatherer == nil {
+		config.Gatherer = prometheus.NewRegistry()
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	listener, err := net.Listen("tcp", config.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("console: %w; choose another address with --listen or console.listen", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(config.Gatherer, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", ready(config.Checks))
+	return &Server{
+		listener: listener,
+		log:      config.Log,
+		server: &http.Server{
+			Handler:           mux,
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       10 * time.Second,
+			WriteTimeout:      30 * time.Second,
+			IdleTimeout:       2 * time.Minute,
+		},
+	}, nil
+}
+
+// Addr is the address it listens on, with the port that was taken.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Run serves until ctx ends, then lets the requests under way finish for two seconds.
+func (s *Server) Run(ctx context.Context) error {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := s.server.Shutdown(bounded); err != nil {
+			s.log.Warn("console: requests were cut off at shutdown", "error", err)
+		}
+	}()
+	err := s.server.Serve(s.listener)
+	if errors.Is(err, http.ErrServerClosed) {
+		<-stopped
+		return nil
+	}
+	return fmt.Errorf("console: %w", err)
+}
+
+// ready runs the checks side by side and answers 200 or 503 with {"name": "ok" or the error}.
+func ready(checks []Check) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		results := make([]string, len(checks))
+		var wg sync.WaitGroup
+		for i, check := range checks {
+			wg.Go(func() {
+				results[i] = "ok"
+				if err := check.Run(ctx); err != nil {
+					results[i] = err.Error()
+				}
+			})
+		}
+		wg.Wait()
+		status, body := http.StatusOK, make(map[string]string, len(checks))
+		for i, check := range checks {
+			body[check.Name] = results[i]
+			if results[i] != "ok" {
+				status = http.StatusServiceUnavailable
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(body) // the client is gone: nobody to tell
+	}
+}
