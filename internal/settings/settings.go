@@ -38,10 +38,10 @@ func Read(config any, path, prefix string, environ []string, known ...string) er
 			return fmt.Errorf("configuration %s: %s", path, yaml.FormatError(err, false, true))
 		}
 	}
-	leaves := map[string]reflect.Value{}
-	collect(leaves, prefix, reflect.ValueOf(config).Elem())
+	leaves := map[string]leaf{}
+	collect(leaves, prefix, reflect.ValueOf(config).Elem(), func() {})
 	for _, name := range known {
-		leaves[name] = reflect.Value{}
+		leaves[name] = leaf{}
 	}
 	sort.Strings(environ)
 	for _, pair := range environ {
@@ -49,37 +49,50 @@ func Read(config any, path, prefix string, environ []string, known ...string) er
 		if !strings.HasPrefix(name, prefix+"_") {
 			continue
 		}
-		leaf, ok := leaves[name]
+		found, ok := leaves[name]
 		if !ok {
 			return fmt.Errorf("environment: %s is not a setting; the settings are the keys of the configuration file in capitals, for example %s_KAFKA_GROUP", name, prefix)
 		}
-		if !leaf.IsValid() {
+		if !found.value.IsValid() {
 			continue
 		}
-		if err := set(leaf, value); err != nil {
+		if err := set(found.value, value); err != nil {
 			return fmt.Errorf("environment: %s: %w", name, err)
 		}
+		found.attach()
 	}
 	return nil
 }
 
-// collect finds every field that one variable can set, by the variable's name. Lists of
-// structs and what is behind a pointer can be set in the file only.
-func collect(leaves map[string]reflect.Value, name string, v reflect.Value) {
-	t := v.Type()
-	for i := range t.NumField() {
-		field := t.Field(i)
+// leaf is a field that one variable can set. attach hangs the struct around it into the
+// configuration where that was behind a nil pointer.
+type leaf struct {
+	value  reflect.Value
+	attach func()
+}
+
+// collect finds every leaf by the name of its variable. Lists of structs have none: they
+// can be set in the file only.
+func collect(leaves map[string]leaf, name string, v reflect.Value, attach func()) {
+	for i := range v.NumField() {
+		field, inner := v.Type().Field(i), v.Field(i)
 		tag, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-		inner := v.Field(i)
+		under := name + "_" + strings.ToUpper(tag)
 		switch {
 		case !field.IsExported() || tag == "-":
 		case strings.Contains(options, "inline"):
-			collect(leaves, name, inner)
+			collect(leaves, name, inner, attach)
 		case tag == "":
 		case settable(field.Type):
-			leaves[name+"_"+strings.ToUpper(tag)] = inner
+			leaves[under] = leaf{inner, attach}
 		case field.Type.Kind() == reflect.Struct:
-			collect(leaves, name+"_"+strings.ToUpper(tag), inner)
+			collect(leaves, under, inner, attach)
+		case field.Type.Kind() == reflect.Pointer && field.Type.Elem().Kind() == reflect.Struct:
+			target := inner
+			if inner.IsNil() {
+				target = reflect.New(field.Type.Elem())
+			}
+			collect(leaves, under, target.Elem(), func() { attach(); inner.Set(target) })
 		}
 	}
 }

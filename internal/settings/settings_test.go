@@ -18,6 +18,12 @@ type config struct {
 		Group    string        `yaml:"group"`
 		Password secret.Secret `yaml:"password"`
 	} `yaml:"kafka"`
+	Slack *struct {
+		Token secret.Secret `yaml:"token"`
+	} `yaml:"slack"`
+	Webhook *struct {
+		URL string `yaml:"url"`
+	} `yaml:"webhook"`
 	MaxWait  time.Duration `yaml:"max_wait"`
 	Threads  int           `yaml:"threads"`
 	Surprise float64       `yaml:"surprise"`
@@ -29,12 +35,16 @@ func TestRead(t *testing.T) {
 	got.Kafka.Group, got.Threads = "default", 1
 	file := write(t, "kafka:\n  brokers: [a:9092]\n  group: from-file\nmax_wait: 20ms\n")
 	err := settings.Read(&got, file, "BAROGRAPH", []string{"BAROGRAPH_KAFKA_BROKERS=b:9092, c:9092",
-		"BAROGRAPH_KAFKA_PASSWORD=hunter2", "BAROGRAPH_SURPRISE=3.5", "BAROGRAPH_QUIET=true", "BAROGRAPH_DEPS=/x", "HOME=/y"}, "BAROGRAPH_DEPS")
+		"BAROGRAPH_KAFKA_PASSWORD=hunter2", "BAROGRAPH_SLACK_TOKEN=xoxb", "BAROGRAPH_SURPRISE=3.5", "BAROGRAPH_QUIET=true", "BAROGRAPH_DEPS=/x", "HOME=/y"}, "BAROGRAPH_DEPS")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want.Kafka.Brokers, want.Kafka.Group, want.Kafka.Password = []string{"b:9092", "c:9092"}, "from-file", "hunter2"
 	want.MaxWait, want.Threads, want.Surprise, want.Quiet = 20*time.Millisecond, 1, 3.5, true
+	if got.Slack == nil || got.Slack.Token.Reveal() != "xoxb" {
+		t.Errorf("the variable of a section that the file leaves out was not taken: %+v", got.Slack)
+	}
+	got.Slack = nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
