@@ -1,0 +1,195 @@
+package trend
+
+import (
+	"math"
+	"math/bits"
+)
+
+// What the baseline learns, and how fast. The values are those of the reference rule,
+// tuned on the benchmark's seeds 1 to 10.
+const (
+	guardSeconds   = 12 * 3600                // counts younger than this are not learnt yet
+	levelHalfLife  = 5 * 86400.0              // seconds
+	shareHalfLife  = 7 * 86400.0              // seconds
+	levelPrior     = 0.5                      // items' worth of prior knowledge of the rate
+	levelUsual     = 10.0 / 86400             // items a second of a series not known yet
+	sharePrior     = 40.0                     // items' worth of prior knowledge of the share
+	shareUsual     = 0.2                      // share of negatives where nothing is known at all
+	profilePrior   = 10.0                     // items' worth of prior knowledge of an hour's factor
+	profileKeep    = 0.97                     // of an hour's memory, each half hour of it
+	capDeviations  = 4.0                      // a chunk is learnt at most this far above the expected
+	outageShare    = 0.15                     // of the usual items over all series: less is an outage
+	outageExposure = 86400.0                  // seconds of learnt time before an outage can be told
+	longestFreeze  = 24 * 3600 / chunkSeconds // chunks kept out in a row; then they are learnt after all
+	longestLesson  = 30 * 48                  // chunks; what is older is forgotten at once
+	storyFactor    = 1.7                      // items a story, for how much a count is worth as evidence
+)
+
+// hoursOfWeek are the slots of the weekly profile: each hour of a weekday and of a day
+// of the weekend, in UTC.
+const hoursOfWeek = 48
+
+// slot is the hour-of-week slot of a bucket.
+func slot(bucket int64) int {
+	hour := int(floorDiv(bucket, bucketsPerHour)) % 24
+	if day := (floorDiv(bucket, bucketsPerDay) + 3) % 7; day >= 5 { // 1970-01-01 was a Thursday
+		hour += 24
+	}
+	return hour
+}
+
+// baseline is what a series' past says of its usual state: how many items come in
+// (level), when in the week (profile) and how many of them are negative (share). It is
+// of fixed size and forgets exponentially.
+type baseline struct {
+	next     int64   // first chunk not learnt yet: Unix seconds / chunkSeconds
+	items    float64 // level: items learnt, decayed
+	exposure float64 // level: seconds they came in, decayed, weighted by the profile
+	seen     float64 // share: items, decayed
+	negative float64 // share: negative among them
+	hour     [hoursOfWeek]struct {
+		items    float64 // of this hour of the week, decayed
+		expected float64 // what the level alone would give
+	}
+	frozen uint64 // bit i: chunk next+i is kept out, for a spike ran in it
+	streak int    // frozen chunks passed over in a row
+}
+
+// prior is what a series not known well borrows: the share and the weekly profile of
+// everything together.
+type prior struct {
+	share   float64
+	profile [hoursOfWeek]float64
+}
+
+// noPrior knows of no weekly profile and a usual share; "everything" starts from it.
+func noPrior() prior {
+	p := prior{share: shareUsual}
+	for h := range p.profile {
+		p.profile[h] = 1
+	}
+	return p
+}
+
+// prior is what others may borrow of this baseline.
+func (b *baseline) prior() prior {
+	none := noPrior()
+	p := prior{share: b.share(none).mean()}
+	for h := range p.profile {
+		p.profile[h] = b.factor(h, none)
+	}
+	return p
+}
+
+// level is the usual rate, in items a second: the mean of a Gamma posterior.
+func (b *baseline) level() float64 {
+	return (levelPrior + b.items) / (levelPrior/levelUsual + b.exposure)
+}
+
+// factor is how many times the level an hour of the week usually sees.
+func (b *baseline) factor(slot int, p prior) float64 {
+	h := &b.hour[slot]
+	return (h.items + profilePrior*p.profile[slot]) / (h.expected + profilePrior)
+}
+
+// beta is a Beta distribution of a share.
+type beta struct{ a, b float64 }
+
+func (s beta) mean() float64 { return s.a / (s.a + s.b) }
+
+// relativeVariance is the variance over the squared mean.
+func (s beta) relativeVariance() float64 {
+	q := s.mean()
+	return (1 - q) / q / (s.a + s.b + 1)
+}
+
+// share is the posterior of the usual share of negatives.
+func (b *baseline) share(p prior) beta {
+	return beta{
+		a: b.negative/storyFactor + sharePrior*p.share,
+		b: (b.seen-b.negative)/storyFactor + sharePrior*(1-p.share),
+	}
+}
+
+// learn takes in the chunks that have become older than the guard at now (Unix seconds),
+// except those frozen by a spike and those in which down says that the feeds failed. It
+// reports whether it moved on.
+func (b *baseline) learn(r ring, now float64, p prior, down func(chunk int64) bool) bool {
+	end := int64(math.Floor((now - guardSeconds) / chunkSeconds))
+	if end <= b.next {
+		return false
+	}
+	if start := end - longestLesson; b.next < start {
+		b.pass(start - b.next)
+	}
+	for b.next < end {
+		chunk, frozen := b.next, b.frozen&1 != 0
+		b.pass(1)
+		if frozen && b.streak < longestFreeze {
+			b.streak++
+			continue
+		}
+		b.streak = 0
+		if !down(chunk) {
+			got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum()
+			b.learnChunk(chunk, float64(got.items), float64(got.negative), p)
+		}
+	}
+	return true
+}
+
+// pass moves the position on by n chunks.
+func (b *baseline) pass(n int64) {
+	b.next += n
+	if n >= 64 {
+		b.frozen = 0
+		return
+	}
+	b.frozen >>= uint(n)
+}
+
+var (
+	levelDecay = math.Exp2(-chunkSeconds / levelHalfLife)
+	shareDecay = math.Exp2(-chunkSeconds / shareHalfLife)
+)
+
+// learnChunk takes half an hour in. A burst counts only up to what chance could bring,
+// so that a single bad day does not become the usual.
+func (b *baseline) learnChunk(chunk int64, items, negative float64, p prior) {
+	h := slot(chunk * bucketsPerChunk)
+	f, level := b.factor(h, p), b.level()
+	expected := level * f * chunkSeconds
+	if limit := expected + capDeviations*math.Sqrt(1.6*expected+0.2*expected*expected) + 3; items > limit {
+		negative *= limit / items
+		items = limit
+	}
+	b.items = b.items*levelDecay + items
+	b.exposure = b.exposure*levelDecay + f*chunkSeconds
+	b.seen = b.seen*shareDecay + items
+	b.negative = b.negative*shareDecay + negative
+	b.hour[h].items = b.hour[h].items*profileKeep + items
+	b.hour[h].expected = b.hour[h].expected*profileKeep + level*chunkSeconds
+}
+
+// freeze keeps the chunks from one Unix second to another out of the baseline. It
+// reports whether that was news.
+func (b *baseline) freeze(from, to float64) bool {
+	first := max(int64(math.Floor(from/chunkSeconds)), b.next)
+	last := min(int64(math.Floor(to/chunkSeconds)), b.next+63)
+	before := bits.OnesCount64(b.frozen)
+	for chunk := first; chunk <= last; chunk++ {
+		b.frozen |= 1 << uint(chunk-b.next)
+	}
+	return bits.OnesCount64(b.frozen) != before
+}
+
+// outage tells whether a chunk of everything brought so little that feeds must have
+// failed. Counts that the ring has dropped already say nothing.
+func (b *baseline) outage(r ring, chunk int64) bool {
+	if b.exposure < outageExposure || len(r) == 0 || r[0].bucket > chunk*bucketsPerChunk {
+		return false
+	}
+	got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum().items
+	expected := b.level() * b.factor(slot(chunk*bucketsPerChunk), noPrior()) * chunkSeconds
+	return float64(got) < outageShare*expected
+}

@@ -1,0 +1,146 @@
+package trend
+
+import (
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// Replay runs the rule over history in memory: the same judgement as Store's, with the
+// arrival times as its clock and no store. It is for one goroutine.
+type Replay struct {
+	rule       Rule
+	first      time.Time // arrival of the first event
+	series     map[string]*replayed
+	everything series
+	texts      map[int64]map[textIn]struct{} // by day of event time
+	ids        map[int64]map[textIn]struct{}
+}
+
+// Event is one reading of one series, in order of arrival.
+type Event struct {
+	ID       string // repeats of an ID in the same series change nothing; "" = never a repeat
+	Series   news.Series
+	Arrival  time.Time // the clock
+	At       time.Time // event time
+	Negative bool
+	Text     string // equal texts of a series and day count once; "" = never a copy
+}
+
+type replayed struct {
+	series
+	quietAt time.Time // when the open spike is over, if nothing exceeds any more
+}
+
+type textIn struct{ series, text string }
+
+// NewReplay starts an empty history.
+func NewReplay(rule Rule) *Replay {
+	return &Replay{rule: rule.withDefaults(), series: map[string]*replayed{},
+		texts: map[int64]map[textIn]struct{}{}, ids: map[int64]map[textIn]struct{}{}}
+}
+
+// Add counts an event and judges its series where the event is negative. It reports a
+// spike once: when it opens. The spike stays open, and silent, until nothing exceeded the
+// rule for Quiet of its window.
+func (r *Replay) Add(e Event) (news.Spike, bool) {
+	if r.first.IsZero() {
+		r.first = e.Arrival
+		r.everything.base.next = floorDiv(e.At.Unix(), chunkSeconds)
+	}
+	s := r.of(e)
+	if !r.count(s, e) || !e.Negative || e.At.Before(e.Arrival.Add(-longestWindow)) {
+		return news.Spike{}, false
+	}
+	p := r.everything.base.prior()
+	v, _ := s.assess(p, r.everything.outage, e.Arrival, r.rule.MinNegative)
+	s.forget(e.Arrival)
+	if v.surprise < r.rule.Surprise || e.Arrival.Before(r.first.Add(r.rule.WarmUp)) {
+		return news.Spike{}, false
+	}
+	open := !e.Arrival.After(s.quietAt)
+	if until := e.Arrival.Add(Quiet(v.window)); until.After(s.quietAt) {
+		s.quietAt = until
+	}
+	return v.spike(e.Series, e.Arrival), !open
+}
+
+// Quiet is how long a spike of a window stays open after it last exceeded the rule: as
+// long as the window still holds it, and at least an hour.
+func Quiet(window time.Duration) time.Duration { return max(time.Hour, window) }
+
+func (r *Replay) of(e Event) *replayed {
+	key := e.Series.Key()
+	s := r.series[key]
+	if s == nil {
+		s = &replayed{}
+		s.base.next = floorDiv(e.At.Unix(), chunkSeconds)
+		r.series[key] = s
+	}
+	return s
+}
+
+// count reports whether the event is new: neither a repeat nor a copy.
+func (r *Replay) count(s *replayed, e Event) bool {
+	day := floorDiv(bucketOf(e.At), bucketsPerDay)
+	if e.ID != "" && !firstOf(r.ids, day, textIn{e.Series.Key(), e.ID}) {
+		return false
+	}
+	c := count{bucket: bucketOf(e.At), items: 1}
+	if e.Negative {
+		c.negative = 1
+	}
+	if e.Text != "" && !firstOf(r.texts, day, textIn{e.Series.Key(), e.Text}) {
+		s.ring = s.ring.add(count{bucket: c.bucket, copies: 1})
+		return false
+	}
+	s.ring = s.ring.add(c)
+	r.everything.ring = r.everything.ring.add(c)
+	now := float64(e.Arrival.UnixMicro()) / 1e6
+	if r.everything.base.learn(r.everything.ring, now, noPrior(), r.everything.outage) {
+		r.everything.forget(e.Arrival)
+	}
+	return true
+}
+
+// firstOf remembers a text for its day. Days long past go.
+func firstOf(days map[int64]map[textIn]struct{}, day int64, t textIn) bool {
+	seen := days[day]
+	if seen == nil {
+		seen = map[textIn]struct{}{}
+		days[day] = seen
+		for d := range days {
+			if d < day-2 {
+				delete(days, d)
+			}
+		}
+	}
+	if _, ok := seen[t]; ok {
+		return false
+	}
+	seen[t] = struct{}{}
+	return true
+}
+
+// forget drops counts that are learnt and that no outage needs any more.
+func (s *series) forget(now time.Time) {
+	old := min(s.base.next*bucketsPerChunk, bucketOf(now.Add(-DefaultHistory)))
+	if i := s.ring.from(old); i > 0 {
+		s.ring = append(s.ring[:0], s.ring[i:]...)
+	}
+}
+
+// spike puts a verdict into the words of the domain; evidence is the caller's.
+func (v verdict) spike(of news.Series, at time.Time) news.Spike {
+	return news.Spike{
+		Series:       of,
+		At:           at,
+		StartedAt:    startOf(v.started),
+		Window:       news.Window{Length: v.window, Items: v.got.items, Negative: v.got.negative, Copies: v.got.copies},
+		Expected:     v.expected,
+		VolumeFactor: v.volume,
+		ShareBefore:  v.share,
+		P:            v.p,
+		Surprise:     v.surprise,
+	}
+}

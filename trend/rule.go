@@ -1,0 +1,156 @@
+package trend
+
+import (
+	"math"
+	"time"
+)
+
+// Rule says when a series stands out. The zero value is the rule as benchmarked.
+type Rule struct {
+	// Surprise from which a window is a spike: -log10 of the chance of so many negatives,
+	// corrected for how often windows of that length are looked at; 1 more is ten times
+	// rarer. 0 = DefaultSurprise. bench/spikes/README.md has what other values do.
+	Surprise float64
+
+	// MinNegative is the fewest negative items in a window that can be a spike; below it
+	// the rule abstains. 0 = 3.
+	MinNegative int
+
+	// WarmUp is how old the first reading of a key-space must be, by the clock of
+	// arrival, before anything is a spike. 0 = 24 h; negative = no warm-up.
+	WarmUp time.Duration
+}
+
+// DefaultSurprise gives a few false alerts a day over the benchmark's 200 series of
+// mixed size.
+const DefaultSurprise = 2.6
+
+func (r Rule) withDefaults() Rule {
+	if r.Surprise == 0 {
+		r.Surprise = DefaultSurprise
+	}
+	if r.MinNegative == 0 {
+		r.MinNegative = 3
+	}
+	if r.WarmUp == 0 {
+		r.WarmUp = 24 * time.Hour
+	}
+	return r
+}
+
+// windows are the stretches judged at once, and in each the variance over the mean of a
+// count: what copies with a changed text leave of clusters.
+var windows = [...]struct {
+	seconds int64
+	cluster float64
+}{
+	{15 * 60, 1.4}, {30 * 60, 1.4}, {3600, 1.4}, {2 * 3600, 1.3}, {4 * 3600, 1.3}, {12 * 3600, 1.3},
+}
+
+// longestWindow is also the age from which an item is no reason to judge.
+const longestWindow = 12 * time.Hour
+
+const (
+	volumeShape = 6.0     // shape of the day's volume around its usual (its sd is 41 %)
+	moodVar     = 0.05    // relative variance of the share by the hour
+	halfDay     = 43200.0 // seconds; the unit of "how often" in a surprise
+	minVariance = 2.0     // squared distance from the expected, in variances, worth a look
+	freezeFrom  = 2.5     // surprise from which a window is kept out of the baseline
+	smallestP   = 1e-300
+)
+
+// verdict is a judgement with its numbers; the zero value is "nothing to say".
+type verdict struct {
+	surprise float64
+	p        float64 // chance of as many negatives or more in the window
+	window   time.Duration
+	got      count // in the window
+	expected float64
+	volume   float64 // factor, at least 1
+	share    float64 // usual
+	started  int64   // first bucket of the window with negatives
+}
+
+// judge scores a series at now (Unix seconds): the least likely of the windows that end
+// there, given the baseline and today's volume, which is read from the items that are
+// not negative. It abstains on fewer than minNegative negatives.
+func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
+	var (
+		best    verdict
+		level   = b.level()
+		share   = b.share(p)
+		q       = share.mean()
+		shape   = 1 / (1/volumeShape + 1/(levelPrior+b.items/storyFactor))
+		usual   float64 // items expected in the window
+		current = int64(math.Floor(now / bucketSeconds))
+		bucket  = current
+		upto    = now
+		got     count
+		started int64
+		at      = r.from(current+1) - 1
+	)
+	for _, w := range windows {
+		for first := current - w.seconds/bucketSeconds + 1; bucket >= first; bucket-- {
+			if at >= 0 && r[at].bucket == bucket {
+				c := r[at]
+				got.items, got.negative, got.copies = got.items+c.items, got.negative+c.negative, got.copies+c.copies
+				if c.negative > 0 {
+					started = bucket
+				}
+				at--
+			}
+			start := float64(bucket * bucketSeconds)
+			usual += level * b.factor(slot(bucket), p) * (upto - start)
+			upto = start
+		}
+		if got.negative < minNegative {
+			continue
+		}
+		expected, volume, chance := windowChance(got, usual, share, shape, w.cluster)
+		if chance >= 1 {
+			continue
+		}
+		if surprise := -math.Log10(chance * halfDay / float64(w.seconds)); surprise > best.surprise {
+			best = verdict{surprise: surprise, p: chance, window: time.Duration(w.seconds) * time.Second, got: got,
+				expected: expected, volume: volume, share: q, started: started}
+		}
+	}
+	return best
+}
+
+// windowChance is the chance of as many negatives or more as got, in a window that
+// usually sees so many items: a negative binomial whose variance has the clusters, and
+// what is not known of volume, share and mood. It is 1 where the count is not worth a look.
+func windowChance(got count, usual float64, share beta, shape, cluster float64) (expected, volume, chance float64) {
+	q, negative := share.mean(), float64(got.negative)
+	seen := shape + float64(got.items-got.negative)/cluster
+	volume = math.Max(1, seen/(shape+usual*(1-q)/cluster))
+	expected = usual * q * volume
+	variance := cluster*expected + (1/seen+share.relativeVariance()+moodVar)*expected*expected
+	if off := negative - expected; off <= 0 || off*off < minVariance*variance {
+		return expected, volume, 1
+	}
+	size := expected * expected / (variance - expected)
+	return expected, volume, math.Max(negBinTail(negative, expected, size), smallestP)
+}
+
+// series is all that is known of one series at a moment.
+type series struct {
+	ring ring
+	base baseline
+}
+
+// assess brings a series' baseline up to now, judges it and freezes what stands out. The
+// prior and the outages are those of everything. changed says that the baseline did.
+func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, minNegative int) (v verdict, changed bool) {
+	seconds := float64(now.UnixMicro()) / 1e6
+	changed = s.base.learn(s.ring, seconds, p, down)
+	v = judge(s.ring, &s.base, p, seconds, minNegative)
+	if v.surprise >= freezeFrom && s.base.freeze(seconds-v.window.Seconds(), seconds) {
+		changed = true
+	}
+	return v, changed
+}
+
+// outage is the series' word, as everything's, on whether feeds failed in a chunk.
+func (s *series) outage(chunk int64) bool { return s.base.outage(s.ring, chunk) }
