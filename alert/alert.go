@@ -1,0 +1,252 @@
+// Package alert decides when to speak, to whom, and does so once.
+//
+// A spike of the trend stage goes through pure functions (decide.go, inhibit.go,
+// route.go) that say fire, escalate, hold, silence or resolve, each with a named reason.
+// What they decide is written to Redis in one script together with the deliveries it
+// gives rise to, so that a crash in between neither loses nor doubles an alert:
+//
+//	spikes ──► Consider ──► decisions ──┐ one script      ┌──► Slack
+//	                 timer ──► resolve ─┴──► open, outbox ─┼──► webhook
+//	                                                       └──► Kafka, terminal
+//
+// Any number of replicas may share one Redis: decisions are made on a version of the
+// state and refused when it has moved on, and a delivery belongs to whoever holds its
+// lease.
+package alert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/news"
+)
+
+// Config is what a Desk needs. Redis and, with routes, Sinks are required.
+type Config struct {
+	Redis  redis.UniversalClient
+	Prefix string // of every key; "" = "barograph"
+
+	Routes []Route         // tried in order; see Route. None: alerts are kept but nobody is told
+	Sinks  map[string]Sink // by the name that routes use
+
+	Critical  float64       // surprise from which an alert is critical; 0 = 6
+	Escalate  float64       // a rise of surprise since the last message that is told; 0 = 1
+	Quiet     time.Duration // resolved after so long without a spike, and never before the window's length; 0 = 1 h
+	MaxAge    time.Duration // deliveries that fail for longer go to the dead list; 0 = 24 h
+	Lease     time.Duration // how long a delivery may take before another replica takes over; 0 = 1 min
+	Poll      time.Duration // how often Run looks for work of other replicas and for quiet alerts; 0 = 1 s
+	Remember  time.Duration // how long a resolved alert is known, so that a replay is not told again; 0 = 7 d
+	Workers   int           // concurrent deliveries for each sink; 0 = 4
+	MaxPause  time.Duration // longest pause between two attempts; 0 = 10 min
+	FirstWait time.Duration // upper bound of the first pause between two attempts; 0 = 1 s
+
+	Clock      func() time.Time // of arrival, as in Spike.At; nil = time.Now. Deliveries always keep real time
+	Log        *slog.Logger     // nil = slog.Default()
+	Registerer prometheus.Registerer
+}
+
+// Desk is the alert stage. It keeps no state of its own: all of it is in Redis, under one
+// hash tag, so that every script stays within one slot of a Redis Cluster.
+type Desk struct {
+	cfg     Config
+	store   *store
+	metrics *metrics
+	log     *slog.Logger
+	clock   func() time.Time
+	wall    func() time.Time // for leases and back-off; tests replace it
+	wake    chan struct{}    // capacity 1: something was just queued here
+}
+
+var sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+
+// New checks the configuration and returns a desk. It makes no network call. Its error
+// names every fault at once.
+func New(cfg Config) (*Desk, error) {
+	faults := faultsOf(cfg)
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("alert: %w", errors.Join(faults...))
+	}
+	cfg = withDefaults(cfg)
+	m := newMetrics()
+	if cfg.Registerer != nil {
+		if err := m.register(cfg.Registerer); err != nil {
+			return nil, fmt.Errorf("alert: registering metrics: %w", err)
+		}
+	}
+	return &Desk{
+		cfg:     cfg,
+		store:   newStore(cfg.Redis, cfg.Prefix),
+		metrics: m,
+		log:     cfg.Log,
+		clock:   cfg.Clock,
+		wall:    time.Now,
+		wake:    make(chan struct{}, 1),
+	}, nil
+}
+
+func faultsOf(cfg Config) []error {
+	var faults []error
+	if cfg.Redis == nil {
+		faults = append(faults, errors.New("no Redis client"))
+	}
+	if strings.ContainsAny(cfg.Prefix, "{}") {
+		faults = append(faults, fmt.Errorf("prefix %q: braces are taken by the hash tag", cfg.Prefix))
+	}
+	for name, sink := range cfg.Sinks {
+		if !sinkName.MatchString(name) {
+			faults = append(faults, fmt.Errorf("sink %q: a name is of a-z, 0-9, _ and -", name))
+		}
+		if sink == nil {
+			faults = append(faults, fmt.Errorf("sink %q is nil", name))
+		}
+	}
+	for i, r := range cfg.Routes {
+		if err := r.check(cfg.Sinks); err != nil {
+			faults = append(faults, fmt.Errorf("route %d: %w", i+1, err))
+		}
+	}
+	for name, d := range map[string]time.Duration{"quiet": cfg.Quiet, "max age": cfg.MaxAge, "lease": cfg.Lease, "poll": cfg.Poll} {
+		if d < 0 {
+			faults = append(faults, fmt.Errorf("%s is %s: it cannot be negative", name, d))
+		}
+	}
+	return faults
+}
+
+func withDefaults(cfg Config) Config {
+	orElse(&cfg.Prefix, "barograph")
+	orElse(&cfg.Critical, 6)
+	orElse(&cfg.Escalate, 1)
+	orElse(&cfg.Quiet, time.Hour)
+	orElse(&cfg.MaxAge, 24*time.Hour)
+	orElse(&cfg.Lease, time.Minute)
+	orElse(&cfg.Poll, time.Second)
+	orElse(&cfg.Remember, 7*24*time.Hour)
+	orElse(&cfg.Workers, 4)
+	orElse(&cfg.MaxPause, 10*time.Minute)
+	orElse(&cfg.FirstWait, time.Second)
+	orElse(&cfg.Log, slog.Default())
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	return cfg
+}
+
+func orElse[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Consider judges spikes and returns once what was decided is in Redis, deliveries
+// included: only then may the caller acknowledge the items behind them. The same spikes
+// again change nothing, so a replay tells nobody twice. Spikes of one call are judged
+// together: of the several series that one story hits, one speaks (see inhibit.go).
+//
+// It tries again for a while when Redis fails; its error means that nothing was decided.
+func (d *Desk) Consider(ctx context.Context, spikes []news.Spike) error {
+	if len(spikes) == 0 {
+		return nil
+	}
+	err := d.change(ctx, func(s *state) []outcome { return d.rules().consider(s, spikes, d.clock()) })
+	if err != nil {
+		return fmt.Errorf("alert: considering %d spikes: %w", len(spikes), err)
+	}
+	return nil
+}
+
+// Open lists the alerts that are firing now and that somebody was told of, the most
+// surprising first.
+func (d *Desk) Open(ctx context.Context) ([]news.Alert, error) {
+	s, err := d.store.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("alert: listing open alerts: %w", err)
+	}
+	var open []news.Alert
+	for _, r := range s.open {
+		if r.Told {
+			open = append(open, r.Alert)
+		}
+	}
+	slices.SortFunc(open, func(a, b news.Alert) int {
+		if a.Surprise != b.Surprise {
+			return int(sign(b.Surprise - a.Surprise))
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return open, nil
+}
+
+func sign(x float64) float64 {
+	if x < 0 {
+		return -1
+	}
+	return 1
+}
+
+func (d *Desk) rules() rules {
+	return rules{
+		critical: d.cfg.Critical, escalate: d.cfg.Escalate, quiet: d.cfg.Quiet,
+		remember: d.cfg.Remember, routes: d.cfg.Routes,
+	}
+}
+
+// change loads the state, lets judge alter it, and commits it with the deliveries. When
+// another replica committed first it starts again from the new state.
+func (d *Desk) change(ctx context.Context, judge func(*state) []outcome) error {
+	policy := retry.Policy{Attempts: 8, First: 50 * time.Millisecond, Max: 2 * time.Second,
+		OnRetry: func(err error) {
+			d.metrics.redisRetries.Inc()
+			d.log.Warn("alert state in Redis: trying again", "error", err)
+		}}
+	return retry.Do(ctx, policy, func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			s, err := d.store.load(ctx)
+			if err != nil {
+				return err
+			}
+			outcomes := judge(s)
+			committed, err := d.store.commit(ctx, s, outcomes, d.wall())
+			if err != nil {
+				return err
+			}
+			if committed {
+				d.report(s, outcomes)
+				return nil
+			}
+			d.metrics.conflicts.Inc()
+		}
+		return ctx.Err()
+	})
+}
+
+// report counts and logs what was decided, and wakes the workers of this process.
+func (d *Desk) report(s *state, outcomes []outcome) {
+	d.metrics.observe(s, outcomes)
+	queued := false
+	for _, o := range outcomes {
+		queued = queued || len(o.deliveries) > 0
+		if o.Action == Hold && o.Reason == Continues {
+			continue
+		}
+		d.log.Info("alert "+string(o.Action), "series", o.alert.Series.String(), "alert", o.alert.ID,
+			"reason", string(o.Reason), "surprise", o.alert.Surprise, "deliveries", len(o.deliveries))
+	}
+	if queued {
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package alert
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// Action is what is done about a series.
+type Action string
+
+// The actions. Fire, Escalate and Resolve are told to people; Hold and Silence are not.
+const (
+	Fire     Action = "fire"
+	Escalate Action = "escalate"
+	Resolve  Action = "resolve"
+	Hold     Action = "hold"
+	Silenced Action = "silence"
+)
+
+// Reason says why an action was taken. It is the label of the decisions metric.
+type Reason string
+
+// The reasons.
+const (
+	FirstExceedance  Reason = "first_exceedance"  // fire: nobody knows of it yet
+	SilenceEnded     Reason = "silence_ended"     // fire: still on when its silence ended
+	CauseEnded       Reason = "cause_ended"       // fire: no other alert explains it any more
+	SeverityRose     Reason = "severity_rose"     // escalate: warning became critical
+	SurpriseRose     Reason = "surprise_rose"     // escalate: by Config.Escalate since the last message
+	Continues        Reason = "continues"         // hold: told already, and not much worse
+	AlreadyTold      Reason = "already_told"      // hold: a replay of an alert that has been resolved
+	CompanySpoke     Reason = "company_spoke"     // hold: another series of the company has spoken
+	NarrowerExplains Reason = "narrower_explains" // hold: open alerts of narrower series account for most of it
+	SameBurst        Reason = "same_burst"        // hold: most of a broader alert that has spoken
+	MutedByPeople    Reason = "muted"             // silence: a silence matches
+	QuietLongEnough  Reason = "quiet"             // resolve: no spike for the quiet time
+)
+
+// Decision is an action and its reason.
+type Decision struct {
+	Action Action
+	Reason Reason
+}
+
+// record is what is kept of a series from its first spike until it has been quiet for
+// long enough, told or not. It is JSON in Redis.
+type record struct {
+	Alert        news.Alert    `json:"alert"` // the numbers of its most surprising spike
+	LastAt       time.Time     `json:"last_at"`
+	LastStart    time.Time     `json:"last_start"` // the latest StartedAt among its spikes
+	Told         bool          `json:"told"`
+	Revision     int           `json:"revision"` // messages so far; 0 while nobody was told
+	ToldSeverity news.Severity `json:"told_severity,omitempty"`
+	ToldSurprise float64       `json:"told_surprise,omitempty"`
+	Why          Reason        `json:"why"` // the last decision's reason
+	Destinations []Destination `json:"destinations,omitempty"`
+}
+
+// closed is what is remembered of a resolved alert, so that a replay is recognised.
+type closed struct {
+	LastAt    time.Time `json:"last_at"`
+	LastStart time.Time `json:"last_start"`
+	At        time.Time `json:"at"` // when it was resolved
+}
+
+// replayed reports whether the spike belongs to the resolved alert. A later burst is told
+// from a replay by its window, which begins after the last that belonged to the alert:
+// the quiet time is at least as long as the window.
+func (c closed) replayed(s news.Spike) bool {
+	return !s.At.After(c.LastAt) || !s.StartedAt.After(c.LastStart)
+}
+
+// decide says what to do about a series of which r is known (with the spike merged in),
+// given the silence that matches it, if any, and what holds it back, if anything ("").
+func decide(r record, muted bool, held Reason, escalate float64) Decision {
+	switch {
+	case muted:
+		return Decision{Silenced, MutedByPeople}
+	case r.Told && severer(r.Alert.Severity, r.ToldSeverity):
+		return Decision{Escalate, SeverityRose}
+	case r.Told && r.Alert.Surprise >= r.ToldSurprise+escalate:
+		return Decision{Escalate, SurpriseRose}
+	case r.Told:
+		return Decision{Hold, Continues}
+	case held != "":
+		return Decision{Hold, held}
+	}
+	return Decision{Fire, whyNow(r.Why)}
+}
+
+// whyNow is the reason to fire, given the reason not to have done so before.
+func whyNow(before Reason) Reason {
+	switch before {
+	case MutedByPeople:
+		return SilenceEnded
+	case CompanySpoke, NarrowerExplains, SameBurst:
+		return CauseEnded
+	}
+	return FirstExceedance
+}
+
+// quietSince reports whether the record's alert is over at now.
+func (r record) quietSince(now time.Time, quiet time.Duration) bool {
+	return now.Sub(r.LastAt) >= max(quiet, time.Duration(r.Alert.Window))
+}
+
+// severityOf grades a surprise.
+func severityOf(surprise, critical float64) news.Severity {
+	if surprise >= critical {
+		return news.Critical
+	}
+	return news.Warning
+}
+
+// severer reports whether a is above b. No severity ("") is below all.
+func severer(a, b news.Severity) bool { return rank(a) > rank(b) }
+
+func rank(s news.Severity) int {
+	switch s {
+	case news.Critical:
+		return 2
+	case news.Warning:
+		return 1
+	}
+	return 0
+}
+
+// opened is the record of a series' first spike.
+func opened(s news.Spike, critical float64) record {
+	r := record{LastAt: s.At, LastStart: s.StartedAt}
+	r.Alert = alertOf(s, critical)
+	r.Alert.ID = idOf(s.Series, s.StartedAt)
+	r.Alert.FiredAt = s.At
+	return r
+}
+
+// extended is r with a further spike of its series: the time moves on, the numbers are
+// those of the more surprising of the two. Merging is idempotent and the order of spikes
+// does not matter, so replicas and replays agree.
+func extended(r record, s news.Spike, critical float64) record {
+	r.LastAt = later(r.LastAt, s.At)
+	r.LastStart = later(r.LastStart, s.StartedAt)
+	if s.Surprise > r.Alert.Surprise {
+		a := alertOf(s, critical)
+		a.ID, a.StartedAt, a.FiredAt = r.Alert.ID, r.Alert.StartedAt, r.Alert.FiredAt
+		r.Alert = a
+	}
+	return r
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// alertOf puts a spike's numbers into a firing alert.
+func alertOf(s news.Spike, critical float64) news.Alert {
+	return news.Alert{
+		Status: news.Firing, Series: s.Series, Severity: severityOf(s.Surprise, critical),
+		StartedAt: s.StartedAt, Window: news.Duration(s.Window.Length),
+		Items: s.Window.Items, Negative: s.Window.Negative, Copies: s.Window.Copies,
+		Expected: s.Expected, VolumeFactor: s.VolumeFactor, Share: s.Share(), ShareBefore: s.ShareBefore,
+		Surprise: s.Surprise, Sources: s.Sources, Evidence: s.Evidence, Model: s.Model, Reason: s.Reason(),
+	}
+}
+
+// idOf is the alert's identity: 16 hex digits over its series and when it started.
+func idOf(s news.Series, started time.Time) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d", s.Key(), started.UnixNano()))
+	return hex.EncodeToString(sum[:8])
+}

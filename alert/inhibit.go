@@ -1,0 +1,139 @@
+package alert
+
+import (
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// One story hits several series: the company, its topic, the topic, everything. People
+// hear of it once. Among series that are above their threshold at the same time:
+//
+//   - A company speaks once. While one of its series (the company or one of its topics)
+//     has spoken, the others are held. Only the company itself may still speak after one
+//     of its topics, when those that spoke account for less than half of its negatives.
+//   - A topic, or everything, is held while narrower alerts that have spoken account for
+//     at least half of its negatives.
+//   - A topic is held after everything has spoken, when it is at least half of that.
+//   - A company is never held by a topic or by everything: who it is about is news.
+//
+// "At the same time": the other's last spike lies within the window of the one judged.
+// In one call the likeliest to speak for the burst are judged first (turn). What is held
+// stays known, and speaks when nothing explains it any more and it is still on.
+
+// turn is the place of a series in a call: lower speaks first.
+func turn(r record, open map[string]record) int {
+	s := r.Alert.Series
+	switch {
+	case s.Entity != "" && s.Topic != "":
+		company, known := open[news.Series{Entity: s.Entity}.Key()]
+		if known && half(r.Alert.Negative, company.Alert.Negative) {
+			return 0
+		}
+		return 2
+	case s.Entity != "":
+		return 1
+	case s.Topic != "":
+		return 3
+	}
+	return 4
+}
+
+// heldBack says why r, not told yet, should not speak now; "" when it may.
+func heldBack(r record, open map[string]record) Reason {
+	s := r.Alert.Series
+	var spoke []record
+	for _, o := range open {
+		if o.Told && o.Alert.Series != s && together(r, o) {
+			spoke = append(spoke, o)
+		}
+	}
+	switch {
+	case s.Entity != "":
+		return heldByCompany(r, spoke)
+	case s.Topic != "":
+		return heldTopic(r, spoke, open)
+	}
+	if half(sum(spoke, ofCompanies), r.Alert.Negative) || half(sum(spoke, ofTopics), r.Alert.Negative) {
+		return NarrowerExplains
+	}
+	return ""
+}
+
+func heldByCompany(r record, spoke []record) Reason {
+	topics := 0
+	for _, o := range spoke {
+		switch {
+		case o.Alert.Series.Entity != r.Alert.Series.Entity:
+		case r.Alert.Series.Topic != "" || o.Alert.Series.Topic == "":
+			return CompanySpoke
+		default:
+			topics += o.Alert.Negative
+		}
+	}
+	if half(topics, r.Alert.Negative) {
+		return NarrowerExplains
+	}
+	return ""
+}
+
+// heldTopic: how much of a topic a company accounts for is known where the company's
+// topic is above its own threshold (told or held); else the texts shown as evidence for
+// both say.
+func heldTopic(r record, spoke []record, open map[string]record) Reason {
+	explained := 0
+	for _, o := range spoke {
+		company := o.Alert.Series.Entity
+		switch both, known := open[news.Series{Entity: company, Topic: r.Alert.Series.Topic}.Key()]; {
+		case company == "":
+			if o.Alert.Series == (news.Series{}) && half(r.Alert.Negative, o.Alert.Negative) {
+				return SameBurst
+			}
+		case known && together(r, both):
+			explained += both.Alert.Negative
+		default:
+			explained += min(o.Alert.Negative, r.Alert.Negative) * shared(r.Alert, o.Alert) / max(1, len(r.Alert.Evidence))
+		}
+	}
+	if half(explained, r.Alert.Negative) {
+		return NarrowerExplains
+	}
+	return ""
+}
+
+func ofCompanies(s news.Series) bool { return s.Entity != "" }
+func ofTopics(s news.Series) bool    { return s.Entity == "" && s.Topic != "" }
+
+// sum adds the negatives of the series that match. One text about two companies counts
+// twice: the sum is an upper bound.
+func sum(records []record, match func(news.Series) bool) int {
+	n := 0
+	for _, r := range records {
+		if match(r.Alert.Series) {
+			n += r.Alert.Negative
+		}
+	}
+	return n
+}
+
+// shared counts the texts that both alerts show.
+func shared(a, b news.Alert) int {
+	n := 0
+	for _, x := range a.Evidence {
+		for _, y := range b.Evidence {
+			if x.ID == y.ID {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+// half reports whether part is at least half of whole.
+func half(part, whole int) bool { return part > 0 && 2*part >= whole }
+
+// together reports whether other's last spike lies within r's window.
+func together(r, other record) bool {
+	return other.LastAt.After(r.LastAt.Add(-time.Duration(r.Alert.Window)))
+}

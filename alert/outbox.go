@@ -1,0 +1,224 @@
+package alert
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/barograph/barograph/internal/retry"
+)
+
+// Run resolves what has gone quiet and delivers the outbox until ctx ends; then it lets
+// deliveries under way finish (each is bounded by half a lease) and returns nil. Several
+// replicas may run at once. A failing Redis is waited for.
+func (d *Desk) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	bells := map[string]chan struct{}{}
+	start := func(name string, sink Sink) {
+		bell := make(chan struct{}, d.cfg.Workers)
+		bells[name] = bell
+		for range d.cfg.Workers {
+			wg.Go(func() { d.work(ctx, name, sink, bell) })
+		}
+	}
+	for name, sink := range d.cfg.Sinks {
+		start(name, sink)
+	}
+	tick := time.NewTicker(d.cfg.Poll)
+	defer tick.Stop()
+	for {
+		for name := range d.housekeep(ctx) {
+			if bells[name] == nil {
+				d.log.Warn("the outbox has deliveries for a sink that is not configured", "sink", name)
+				start(name, missing{name})
+			}
+		}
+		ring(bells)
+		select {
+		case <-ctx.Done():
+			wg.Wait()
+			return nil
+		case <-d.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// ring tells idle workers to look for work.
+func ring(bells map[string]chan struct{}) {
+	for _, bell := range bells {
+		for range cap(bell) {
+			select {
+			case bell <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// housekeep resolves quiet alerts and measures the outbox. It returns the sinks with
+// deliveries waiting.
+func (d *Desk) housekeep(ctx context.Context) map[string]int64 {
+	err := d.change(ctx, func(s *state) []outcome { return d.rules().resolve(s, d.clock()) })
+	if err != nil && ctx.Err() == nil {
+		d.log.Error("resolving alerts", "error", err)
+	}
+	lanes, dead, err := d.store.backlog(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.log.Error("measuring the alert outbox", "error", err)
+		}
+		return nil
+	}
+	for name, n := range lanes {
+		d.metrics.waiting.WithLabelValues(name).Set(float64(n))
+		if n == 0 {
+			delete(lanes, name)
+		}
+	}
+	d.metrics.dead.Set(float64(dead))
+	return lanes
+}
+
+// work delivers what is due for one sink, and waits for the bell when nothing is.
+func (d *Desk) work(ctx context.Context, name string, sink Sink, bell <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-bell:
+		}
+		for ctx.Err() == nil {
+			c, err := d.store.claim(ctx, name, rand.Text(), d.wall(), d.cfg.Lease)
+			if err != nil {
+				if ctx.Err() == nil {
+					d.log.Error("alert outbox", "sink", name, "error", err)
+				}
+				break
+			}
+			if c == nil {
+				break
+			}
+			d.deliver(context.WithoutCancel(ctx), sink, c)
+		}
+	}
+}
+
+// deliver makes one attempt and records how it went. The attempt ends well before the
+// lease does, so that two workers never send the same message at once.
+func (d *Desk) deliver(ctx context.Context, sink Sink, c *claim) {
+	now := d.wall()
+	if now.Sub(c.QueuedAt) >= d.cfg.MaxAge {
+		d.settle(c, verdict{dead: true}, "", errTooOld)
+		return
+	}
+	attempt, cancel := context.WithTimeout(ctx, d.cfg.Lease/2)
+	defer cancel()
+	began := time.Now()
+	ref, err := d.send(attempt, sink, c)
+	d.metrics.seconds.WithLabelValues(c.To.Sink).Observe(time.Since(began).Seconds())
+	d.settle(c, d.judgeFailure(c, err), ref, err)
+}
+
+var errTooOld = errors.New("not delivered in time")
+
+// send calls the sink; a panic there is an error of unknown outcome.
+func (d *Desk) send(ctx context.Context, sink Sink, c *claim) (ref string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.log.Error("panic in an alert sink", "sink", c.To.Sink, "panic", p, "stack", string(debug.Stack()))
+			ref, err = "", fmt.Errorf("panic in sink %s: %v", c.To.Sink, p)
+		}
+	}()
+	return sink.Deliver(ctx, Delivery{
+		Alert: c.Alert, Action: c.Action, Revision: c.Revision, Channel: c.To.Channel,
+		Ref: c.ref, QueuedAt: c.QueuedAt, Unsure: c.unsure,
+	})
+}
+
+// verdict is what becomes of a delivery after an attempt.
+type verdict struct {
+	dead   bool
+	pause  time.Duration
+	unsure bool
+}
+
+// judgeFailure says what becomes of the delivery, given its error.
+func (d *Desk) judgeFailure(c *claim, err error) verdict {
+	if err == nil {
+		return verdict{}
+	}
+	var known *DeliveryError
+	if !errors.As(err, &known) {
+		known = &DeliveryError{Err: err}
+	}
+	v := verdict{dead: known.Hopeless, unsure: c.unsure || !known.Refused}
+	v.pause = mathrand.N(backoff(c.tries, d.cfg.FirstWait, d.cfg.MaxPause)) + 1
+	if known.Misplaced {
+		v.pause = d.cfg.MaxPause/2 + mathrand.N(d.cfg.MaxPause/2)
+	}
+	v.pause += known.After
+	return v
+}
+
+// backoff bounds the pause after so many failed attempts. It is retry.Policy's doubling;
+// here the pause outlives the process, so it is a due time in Redis and not a sleep.
+func backoff(failed int, first, limit time.Duration) time.Duration {
+	bound := first
+	for range failed {
+		if bound = 2 * bound; bound >= limit {
+			return limit
+		}
+	}
+	return min(bound, limit)
+}
+
+// settle records the outcome of an attempt. When Redis does not take it, the lease runs
+// out and the delivery is made again, as one that may have arrived.
+func (d *Desk) settle(c *claim, v verdict, ref string, cause error) {
+	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Lease/4)
+	defer cancel()
+	result, log := "delivered", d.log.With("sink", c.To.Sink, "channel", c.To.Channel, "alert", c.Alert.ID,
+		"action", string(c.Action), "attempt", c.tries+1)
+	err := retry.Do(ctx, retry.Policy{First: 50 * time.Millisecond, Max: time.Second}, func(ctx context.Context) error {
+		var err error
+		switch {
+		case cause == nil:
+			err = d.store.finish(ctx, c, ref, nil, d.wall())
+		case v.dead:
+			result = "dead"
+			err = d.store.finish(ctx, c, c.ref, d.deadOf(c, cause), d.wall())
+		default:
+			result = "retry"
+			err = d.store.putOff(ctx, c, d.wall().Add(v.pause), v.unsure)
+		}
+		if errors.Is(err, errLeaseLost) {
+			return retry.Permanent(err)
+		}
+		return err
+	})
+	d.metrics.deliveries.WithLabelValues(c.To.Sink, result).Inc()
+	switch {
+	case err != nil:
+		log.Error("alert delivery not recorded: it may be made again", "error", err)
+	case result == "dead":
+		log.Error("alert delivery given up: it is on the dead list", "error", cause)
+	case result == "retry":
+		log.Warn("alert delivery failed: trying again", "error", cause, "pause", v.pause)
+	}
+}
+
+func (d *Desk) deadOf(c *claim, cause error) *Dead {
+	return &Dead{To: c.To, Action: c.Action, Revision: c.Revision, Alert: c.Alert, QueuedAt: c.QueuedAt,
+		DiedAt: d.wall(), Error: cause.Error()}
+}
+
+// Dead lists the newest deliveries that were given up, at most limit.
+func (d *Desk) Dead(ctx context.Context, limit int) ([]Dead, error) {
+	return d.store.deadLetters(ctx, int64(limit))
+}

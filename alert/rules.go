@@ -1,0 +1,160 @@
+package alert
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// state is everything decisions depend on, as it was at one version.
+type state struct {
+	version  int64
+	open     map[string]record // by series key
+	closed   map[string]closed // by series key
+	silences []Silence
+
+	changed  map[string]bool // series whose record was set or removed
+	reclosed map[string]bool // series whose closed entry was set or forgotten
+}
+
+func (s *state) set(key string, r record) {
+	s.open[key] = r
+	s.changed[key] = true
+}
+
+func (s *state) close(key string, c closed) {
+	delete(s.open, key)
+	s.changed[key] = true
+	s.closed[key] = c
+	s.reclosed[key] = true
+}
+
+// outcome is a decision, the alert it is about as people would see it, and the deliveries
+// it gives rise to.
+type outcome struct {
+	Decision
+	alert      news.Alert
+	deliveries []entry
+}
+
+// rules are the fixed numbers of all decisions.
+type rules struct {
+	critical, escalate float64
+	quiet, remember    time.Duration
+	routes             []Route
+}
+
+// consider merges the spikes into the state and decides about each of their series.
+func (u rules) consider(s *state, spikes []news.Spike, now time.Time) []outcome {
+	for _, spike := range spikes {
+		now = later(now, spike.At)
+	}
+	outcomes := u.resolve(s, now)
+	touched := map[string]bool{}
+	for _, spike := range spikes {
+		key := spike.Series.Key()
+		if r, known := s.open[key]; known {
+			s.set(key, extended(r, spike, u.critical))
+		} else if c, was := s.closed[key]; was && c.replayed(spike) {
+			a := alertOf(spike, u.critical)
+			a.ID = idOf(spike.Series, spike.StartedAt)
+			outcomes = append(outcomes, outcome{Decision: Decision{Hold, AlreadyTold}, alert: a})
+			continue
+		} else {
+			s.set(key, opened(spike, u.critical))
+		}
+		touched[key] = true
+	}
+	for _, key := range speakingOrder(s, touched) {
+		outcomes = append(outcomes, u.judge(s, key, now))
+	}
+	return outcomes
+}
+
+// judge decides about the series of which key's record is known, and records it.
+func (u rules) judge(s *state, key string, now time.Time) outcome {
+	r := s.open[key]
+	muted := slices.ContainsFunc(s.silences, func(m Silence) bool { return m.mutes(r.Alert.Series, now) })
+	var held Reason
+	if !r.Told {
+		held = heldBack(r, s.open)
+	}
+	o := outcome{Decision: decide(r, muted, held, u.escalate)}
+	r.Why = o.Reason
+	if o.Action == Fire || o.Action == Escalate {
+		if o.Action == Fire {
+			r.Alert.FiredAt = r.LastAt
+		}
+		r.Told, r.ToldSeverity, r.ToldSurprise = true, r.Alert.Severity, r.Alert.Surprise
+		r.Destinations = union(r.Destinations, destinations(u.routes, r.Alert))
+		o.deliveries = u.tell(&r, o.Action)
+	}
+	o.alert = r.Alert
+	s.set(key, r)
+	return o
+}
+
+// resolve ends what has been quiet for long enough, and forgets what was resolved long ago.
+// Those told are told of the end, also under a silence: it edits what they have.
+func (u rules) resolve(s *state, now time.Time) []outcome {
+	var outcomes []outcome
+	for _, key := range sortedKeys(s.open) {
+		r := s.open[key]
+		if !r.quietSince(now, u.quiet) {
+			continue
+		}
+		o := outcome{Decision: Decision{Resolve, QuietLongEnough}}
+		r.Alert.Status = news.Resolved
+		at := now
+		r.Alert.ResolvedAt = &at
+		if r.Told {
+			o.deliveries = u.tell(&r, Resolve)
+		}
+		o.alert = r.Alert
+		s.close(key, closed{LastAt: r.LastAt, LastStart: r.LastStart, At: now})
+		outcomes = append(outcomes, o)
+	}
+	for key, c := range s.closed {
+		if now.Sub(c.At) >= u.remember {
+			delete(s.closed, key)
+			s.reclosed[key] = true
+		}
+	}
+	return outcomes
+}
+
+// tell makes a delivery of the alert as it stands for each of its destinations.
+func (u rules) tell(r *record, action Action) []entry {
+	r.Revision++
+	entries := make([]entry, len(r.Destinations))
+	for i, to := range r.Destinations {
+		entries[i] = entry{To: to, Action: action, Revision: r.Revision, Alert: r.Alert}
+	}
+	return entries
+}
+
+// speakingOrder sorts the series so that the one that should speak for a burst comes
+// first: companies before topics before everything; within a company the topic that
+// accounts for most of it, else the company, then by surprise.
+func speakingOrder(s *state, touched map[string]bool) []string {
+	keys := sortedKeys(touched)
+	slices.SortStableFunc(keys, func(a, b string) int {
+		x, y := s.open[a], s.open[b]
+		return cmp.Or(
+			cmp.Compare(turn(x, s.open), turn(y, s.open)),
+			cmp.Compare(y.Alert.Surprise, x.Alert.Surprise),
+		)
+	})
+	return keys
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

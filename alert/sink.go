@@ -1,0 +1,62 @@
+package alert
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// Sink tells people or programs of alerts.
+type Sink interface {
+	// Check says what is wrong with routing to the channel ("" = none named). No network.
+	Check(channel string) error
+	// Deliver sends one message and returns what to call it in later deliveries of the
+	// same alert to the same channel (Delivery.Ref). It returns within Delivery.Timeout.
+	// An error that is not a *DeliveryError is tried again, as one of unknown outcome.
+	Deliver(ctx context.Context, d Delivery) (ref string, err error)
+}
+
+// Delivery is one message to send.
+type Delivery struct {
+	Alert    news.Alert
+	Action   Action // Fire, Escalate or Resolve
+	Revision int    // 1 for the first message about the alert, one up with each
+	Channel  string
+	Ref      string    // of the alert's former message in this channel; "" if there is none
+	QueuedAt time.Time // when it was decided
+	// Unsure says that an earlier attempt may have arrived: its answer was lost, or its
+	// worker died. A sink that can look, looks before it sends again.
+	Unsure bool
+}
+
+// Key names this state of the alert for receivers that drop what they have seen.
+func (d Delivery) Key() string {
+	return fmt.Sprintf("%s-%s-%d", d.Alert.ID, d.Alert.Status, d.Revision)
+}
+
+// DeliveryError is what a sink knows about its failure.
+type DeliveryError struct {
+	Err       error
+	After     time.Duration // the receiver asked to wait so long
+	Refused   bool          // the receiver said no: certainly not delivered
+	Hopeless  bool          // this message will never be taken: give it up at once
+	Misplaced bool          // token, channel or address are at fault: try slowly until someone mends it
+}
+
+// Error implements error.
+func (e *DeliveryError) Error() string { return e.Err.Error() }
+
+// Unwrap implements errors.Unwrap.
+func (e *DeliveryError) Unwrap() error { return e.Err }
+
+// missing stands in for a sink that has deliveries in the outbox but is no longer
+// configured, so that they are seen to fail and are given up in time.
+type missing struct{ name string }
+
+func (m missing) Check(string) error { return nil }
+
+func (m missing) Deliver(context.Context, Delivery) (string, error) {
+	return "", &DeliveryError{Err: fmt.Errorf("no sink %q in the configuration any more", m.name), Refused: true, Misplaced: true}
+}

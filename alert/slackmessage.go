@@ -1,0 +1,119 @@
+package alert
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/barograph/barograph/news"
+)
+
+// slackMessage is an alert in Block Kit and, for notifications and screen readers, as text.
+//
+// Whatever comes from the stream stands in plain_text and rich_text, which Slack does not
+// parse: no mention, link or format can be smuggled in. Only our own words and numbers
+// are mrkdwn. The text is mrkdwn by nature and therefore escaped.
+// Limits (docs.slack.dev/reference/block-kit/blocks): header 150 characters, a text or
+// field 3000 and 2000, 50 blocks; clean keeps all far below.
+func slackMessage(d Delivery) (blocks []slack.Block, text string) {
+	a := d.Alert
+	blocks = []slack.Block{
+		slack.NewHeaderBlock(plainText(headerOf(a))),
+		slack.NewSectionBlock(nil, facts(a), nil),
+		slack.NewRichTextBlock("", slack.NewRichTextSection(words(a.Reason+"."))),
+	}
+	if list := headlines(a); list != nil {
+		blocks = append(blocks, slack.NewRichTextBlock("", list))
+	}
+	return append(blocks, slack.NewContextBlock("", *plainText(footer(d)))), fallback(a)
+}
+
+func plainText(s string) *slack.TextBlockObject {
+	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
+}
+
+func headerOf(a news.Alert) string {
+	switch {
+	case a.Status == news.Resolved:
+		return "✅ " + name(a.Series) + ": resolved"
+	case a.Severity == news.Critical:
+		return "🔴 " + name(a.Series) + ": critical"
+	}
+	return "🟠 " + name(a.Series) + ": warning"
+}
+
+// facts are the numbers, two a row. Times are shown in each reader's own zone.
+func facts(a news.Alert) []*slack.TextBlockObject {
+	fields := []*slack.TextBlockObject{
+		fact("Negative", fmt.Sprintf("%d, where %s are expected", a.Negative, amount(a.Expected))),
+		fact("Share of negatives", fmt.Sprintf("%s now, %s before", percent(a.Share), percent(a.ShareBefore))),
+		fact("Since", slackDate(a.StartedAt)),
+		fact("Window", fmt.Sprintf("%s, %s", a.Window.Words(), plural(a.Items, "item"))),
+		fact("Told by", fmt.Sprintf("%s, %s", plural(a.Sources, "source"), copies(a.Copies))),
+	}
+	if a.ResolvedAt != nil {
+		return append(fields, fact("Resolved", slackDate(*a.ResolvedAt)))
+	}
+	return append(fields, fact("Alert since", slackDate(a.FiredAt)))
+}
+
+func copies(n int) string {
+	switch n {
+	case 0:
+		return "no copies"
+	case 1:
+		return "1 further copy"
+	}
+	return fmt.Sprintf("%d further copies", n)
+}
+
+// fact takes our own words only: they are parsed as mrkdwn.
+func fact(title, value string) *slack.TextBlockObject {
+	return slack.NewTextBlockObject(slack.MarkdownType, "*"+title+"*\n"+value, false, true)
+}
+
+// slackDate is shown in the reader's zone and language; the fallback is in UTC.
+// docs.slack.dev/messaging/formatting-message-text#date-formatting
+func slackDate(t time.Time) string {
+	return fmt.Sprintf("<!date^%d^{date_short_pretty}, {time}|%s>", t.Unix(), utc(t))
+}
+
+func words(s string) slack.RichTextSectionElement {
+	return slack.NewRichTextSectionTextElement(clean(s, 1000), nil)
+}
+
+// headlines are the strongest texts, linked where their address is one to click on.
+func headlines(a news.Alert) slack.RichTextElement {
+	var items []slack.RichTextElement
+	for _, e := range strongest(a) {
+		var shown slack.RichTextSectionElement = slack.NewRichTextSectionTextElement(headline(e), nil)
+		if address := link(e.URL); address != "" {
+			shown = slack.NewRichTextSectionLinkElement(address, headline(e), nil)
+		}
+		sure := slack.NewRichTextSectionTextElement(fmt.Sprintf(" (%s negative)", percent(e.Negative)), nil)
+		items = append(items, slack.NewRichTextSection(shown, sure))
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	return slack.NewRichTextList(slack.RTEListBullet, 0, items...)
+}
+
+func footer(d Delivery) string {
+	parts := []string{"alert " + d.Alert.ID}
+	if m := model(d.Alert.Model); m != "" {
+		parts = append([]string{"read by " + m}, parts...)
+	}
+	if d.Revision > 1 {
+		parts = append(parts, fmt.Sprintf("message %d", d.Revision))
+	}
+	return strings.Join(parts, " · ")
+}
+
+var slackEscape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+func fallback(a news.Alert) string {
+	return slackEscape.Replace(fmt.Sprintf("%s. %s.", headerOf(a), clean(a.Reason, 1000)))
+}

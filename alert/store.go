@@ -1,0 +1,230 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// store is the alert state in Redis. All keys share the hash tag {alert}, so that scripts
+// over them run on one node of a cluster; the volume is low.
+//
+//	P:{alert}:version    counter: one up with every change of what decisions depend on
+//	P:{alert}:open       hash: series key → record
+//	P:{alert}:closed     hash: series key → closed
+//	P:{alert}:silences   hash: ID → Silence
+//	P:{alert}:out        hash: member of queue → entry
+//	P:{alert}:queue      sorted set of lane|revision, all of score 0: a lane's entries in order
+//	P:{alert}:lease      hash: lane → who delivers its first entry, how often that was tried
+//	P:{alert}:refs       hash: lane → what the sink calls the message it has (Slack: channel and ts)
+//	P:{alert}:sinks      set: names of sinks that ever had a delivery
+//	P:{alert}:due:SINK   sorted set: lane → when it is next to be looked at, ms
+//	P:{alert}:dead       list: deliveries given up, newest first
+//
+// A lane is one alert at one destination: its entries are delivered in order, one at a
+// time; lanes are independent of each other.
+type store struct {
+	redis  redis.UniversalClient
+	prefix string
+}
+
+func newStore(client redis.UniversalClient, prefix string) *store {
+	return &store{redis: client, prefix: prefix + ":{alert}:"}
+}
+
+func (s *store) keys(names ...string) []string {
+	keys := make([]string, len(names))
+	for i, n := range names {
+		keys[i] = s.prefix + n
+	}
+	return keys
+}
+
+// loadScript reads one consistent state.
+//
+// KEYS: version, open, closed, silences. No ARGV.
+// Returns {version, open, closed, silences}, the hashes flat.
+var loadScript = redis.NewScript(`
+return {
+  redis.call('GET', KEYS[1]) or '0',
+  redis.call('HGETALL', KEYS[2]),
+  redis.call('HGETALL', KEYS[3]),
+  redis.call('HGETALL', KEYS[4]),
+}`)
+
+// load reads the state that decisions depend on.
+func (s *store) load(ctx context.Context) (*state, error) {
+	reply, err := loadScript.Run(ctx, s.redis, s.keys("version", "open", "closed", "silences")).Slice()
+	if err != nil {
+		return nil, fmt.Errorf("reading the alert state: %w", err)
+	}
+	if len(reply) != 4 {
+		return nil, fmt.Errorf("reading the alert state: %d parts in the reply, want 4", len(reply))
+	}
+	st := &state{changed: map[string]bool{}, reclosed: map[string]bool{}}
+	if _, err := fmt.Sscan(fmt.Sprint(reply[0]), &st.version); err != nil {
+		return nil, fmt.Errorf("reading the alert state's version: %w", err)
+	}
+	if st.open, err = decoded[record](reply[1]); err != nil {
+		return nil, fmt.Errorf("reading open alerts: %w", err)
+	}
+	if st.closed, err = decoded[closed](reply[2]); err != nil {
+		return nil, fmt.Errorf("reading resolved alerts: %w", err)
+	}
+	silences, err := decoded[Silence](reply[3])
+	if err != nil {
+		return nil, fmt.Errorf("reading silences: %w", err)
+	}
+	for _, id := range sortedKeys(silences) {
+		st.silences = append(st.silences, silences[id])
+	}
+	return st, nil
+}
+
+// decoded is a flat hash of JSON values as a map.
+func decoded[V any](flat any) (map[string]V, error) {
+	list, _ := flat.([]any)
+	out := make(map[string]V, len(list)/2)
+	for i := 0; i+1 < len(list); i += 2 {
+		key, raw := fmt.Sprint(list[i]), fmt.Sprint(list[i+1])
+		var v V
+		if err := json.Unmarshal([]byte(raw), &v); err != nil {
+			return nil, fmt.Errorf("field %q: %w", key, err)
+		}
+		out[key] = v
+	}
+	return out, nil
+}
+
+// commitScript applies what was decided on a version of the state, or nothing when that
+// is no longer the state's version.
+//
+// KEYS: version, open, closed, out, queue, sinks, then the due set of each delivery.
+// ARGV: version, now in ms, number of open changes, of closed changes, of deliveries; then
+// key and JSON of each open and closed change ("" = remove); then lane, member, sink and
+// JSON of each delivery.
+// Returns 1 when applied, 0 when the version has moved on.
+var commitScript = redis.NewScript(`
+if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then return 0 end
+local i = 6
+for part = 1, 2 do
+  for _ = 1, tonumber(ARGV[2 + part]) do
+    if ARGV[i + 1] == '' then
+      redis.call('HDEL', KEYS[1 + part], ARGV[i])
+    else
+      redis.call('HSET', KEYS[1 + part], ARGV[i], ARGV[i + 1])
+    end
+    i = i + 2
+  end
+end
+for n = 1, tonumber(ARGV[5]) do
+  redis.call('HSET', KEYS[4], ARGV[i + 1], ARGV[i + 3])
+  redis.call('ZADD', KEYS[5], 0, ARGV[i + 1])
+  redis.call('SADD', KEYS[6], ARGV[i + 2])
+  redis.call('ZADD', KEYS[6 + n], 'NX', ARGV[2], ARGV[i])
+  i = i + 4
+end
+redis.call('INCR', KEYS[1])
+return 1`)
+
+// commit writes the changes of st and the deliveries of the outcomes in one step. It
+// reports false when another commit came first: nothing is written then.
+func (s *store) commit(ctx context.Context, st *state, outcomes []outcome, now time.Time) (bool, error) {
+	if len(st.changed) == 0 && len(st.reclosed) == 0 {
+		return true, nil
+	}
+	keys := s.keys("version", "open", "closed", "out", "queue", "sinks")
+	var tail []any
+	for _, key := range sortedKeys(st.changed) {
+		raw, err := encoded(st.open, key)
+		if err != nil {
+			return false, err
+		}
+		tail = append(tail, key, raw)
+	}
+	for _, key := range sortedKeys(st.reclosed) {
+		raw, err := encoded(st.closed, key)
+		if err != nil {
+			return false, err
+		}
+		tail = append(tail, key, raw)
+	}
+	deliveries := 0
+	for _, o := range outcomes {
+		for _, e := range o.deliveries {
+			e.QueuedAt = now
+			raw, err := json.Marshal(e)
+			if err != nil {
+				return false, fmt.Errorf("encoding the delivery of alert %s: %w", e.Alert.ID, err)
+			}
+			keys = append(keys, s.prefix+"due:"+e.To.Sink)
+			tail = append(tail, e.lane(), e.member(), e.To.Sink, raw)
+			deliveries++
+		}
+	}
+	args := append([]any{st.version, now.UnixMilli(), len(st.changed), len(st.reclosed), deliveries}, tail...)
+	applied, err := commitScript.Run(ctx, s.redis, keys, args...).Int()
+	if err != nil {
+		return false, fmt.Errorf("writing alert decisions: %w", err)
+	}
+	return applied == 1, nil
+}
+
+// encoded is the JSON of m[key], or "" where there is none: the script removes it then.
+func encoded[V any](m map[string]V, key string) (string, error) {
+	v, ok := m[key]
+	if !ok {
+		return "", nil
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encoding the state of series %q: %w", key, err)
+	}
+	return string(raw), nil
+}
+
+// setSilence stores one silence and drops others, and makes decisions under way start again.
+func (s *store) setSilence(ctx context.Context, id string, raw []byte, drop []string) error {
+	_, err := s.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.HSet(ctx, s.prefix+"silences", id, raw)
+		if len(drop) > 0 {
+			p.HDel(ctx, s.prefix+"silences", drop...)
+		}
+		p.Incr(ctx, s.prefix+"version")
+		return nil
+	})
+	return err
+}
+
+// removeSilence reports whether there was one.
+func (s *store) removeSilence(ctx context.Context, id string) (bool, error) {
+	var removed *redis.IntCmd
+	_, err := s.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		removed = p.HDel(ctx, s.prefix+"silences", id)
+		p.Incr(ctx, s.prefix+"version")
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	return removed.Val() > 0, nil
+}
+
+func (s *store) silences(ctx context.Context) ([]Silence, error) {
+	fields, err := s.redis.HGetAll(ctx, s.prefix+"silences").Result()
+	if err != nil {
+		return nil, err
+	}
+	var out []Silence
+	for id, raw := range fields {
+		var m Silence
+		if err := json.Unmarshal([]byte(raw), &m); err != nil {
+			return nil, fmt.Errorf("silence %s: %w", id, err)
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}

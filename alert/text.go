@@ -1,0 +1,112 @@
+package alert
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/barograph/barograph/news"
+)
+
+// Text from the stream is hostile until it has been through clean.
+
+// clean makes s one harmless line of at most limit runes: valid UTF-8, runs of white
+// space as one space, without control characters (terminal escapes), without invisible and
+// direction-changing ones (which make text read as what it is not).
+func clean(s string, limit int) string {
+	var b strings.Builder
+	runes, gap := 0, false
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r):
+			gap = b.Len() > 0
+			continue
+		case r == unicode.ReplacementChar || unicode.IsControl(r) || unseen(r):
+			continue
+		}
+		if gap {
+			b.WriteByte(' ')
+			runes++
+			gap = false
+		}
+		if runes >= limit-1 {
+			b.WriteString("…")
+			return b.String()
+		}
+		b.WriteRune(r)
+		runes++
+	}
+	return b.String()
+}
+
+// unseen reports format characters (Unicode category Cf: bidirectional controls, zero-width
+// spaces, byte order marks, tags, the soft hyphen), private use and unassigned surrogates.
+// The joiners U+200C and U+200D are kept: Persian, Indic scripts and emoji need them.
+func unseen(r rune) bool {
+	if r == '\u200c' || r == '\u200d' {
+		return false
+	}
+	return unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs) || r == '\u034f' || r == '\u115f' || r == '\u1160' || r == '\u3164' || r == '\uffa0'
+}
+
+// link is the URL when it is one to offer a click on: http or https, with a host, without
+// a user name to deceive with. Else "".
+func link(raw string) string {
+	u, err := url.Parse(strings.TrimSpace(raw))
+	if err != nil || len(raw) > 2000 || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
+		return ""
+	}
+	if s := u.String(); s == clean(s, 3000) {
+		return s
+	}
+	return ""
+}
+
+// name is the series for people, harmless.
+func name(s news.Series) string {
+	return clean(news.Series{Entity: clean(s.Entity, 60), Topic: clean(s.Topic, 60)}.String(), 130)
+}
+
+// model names the bundle that read the texts: "finbert 1.2".
+func model(m news.Model) string {
+	return strings.TrimSpace(clean(m.Name, 60) + " " + clean(m.Version, 30))
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
+
+// amount is a count that may be a fraction: "4.2", "31", "0.03".
+func amount(x float64) string {
+	switch {
+	case x >= 10:
+		return fmt.Sprintf("%.0f", x)
+	case x >= .1:
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.2g", x)
+}
+
+// plural is "1 source" or "3 sources".
+func plural(n int, one string) string {
+	switch {
+	case n == 1:
+		return "1 " + one
+	case strings.HasSuffix(one, "y"):
+		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(one, "y"))
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// headline is what is shown of a text, never empty.
+func headline(e news.Evidence) string {
+	if t := clean(e.Title, 200); t != "" {
+		return t
+	}
+	return "(no title)"
+}
+
+// strongest are the at most three texts to show.
+func strongest(a news.Alert) []news.Evidence { return a.Evidence[:min(3, len(a.Evidence))] }
+
+func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
