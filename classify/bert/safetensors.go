@@ -181,6 +181,11 @@ func (w *weightsFile) read(name string) (tensor, error) {
 	case "BF16":
 		t.data = fromBrain(raw)
 	}
+	for _, v := range t.data {
+		if v-v != 0 { // infinite, or not a number
+			return tensor{}, fmt.Errorf("%s: %w: tensor %q holds %v", w.path, ErrCheckpoint, name, v)
+		}
+	}
 	return t, nil
 }
 

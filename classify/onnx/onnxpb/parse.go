@@ -17,8 +17,6 @@ var ErrMalformed = errors.New("malformed ONNX model")
 type Graph struct {
 	Nodes   []Node
 	Tensors map[string]Tensor
-	Inputs  []string
-	Outputs []string
 }
 
 // Parse reads a model. Tensors that keep their numbers in another file are an error.
@@ -63,14 +61,6 @@ func (g *Graph) parse(b []byte) error {
 		case 5:
 			t, err := parseTensor(f.bytes)
 			g.Tensors[t.Name] = t
-			return err
-		case 11, 12:
-			name, err := valueName(f.bytes)
-			if f.number == 11 {
-				g.Inputs = append(g.Inputs, name)
-			} else {
-				g.Outputs = append(g.Outputs, name)
-			}
 			return err
 		}
 		return nil
@@ -183,16 +173,6 @@ func (t Tensor) check() error {
 		return fmt.Errorf("%w: tensor %q of %s %v has %d bytes", ErrMalformed, t.Name, t.Type, t.Dims, len(t.Raw))
 	}
 	return nil
-}
-
-func valueName(b []byte) (name string, err error) {
-	err = fields(b, func(f field) error {
-		if f.number == 1 {
-			name = string(f.bytes)
-		}
-		return nil
-	})
-	return name, err
 }
 
 // field is one field of a message: value for varints and fixed numbers, bytes else.
