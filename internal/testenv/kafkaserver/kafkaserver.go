@@ -97,6 +97,9 @@ func (s *Server) Restart() error {
 	return s.launch()
 }
 
+// Dir is the folder of the broker's data, configuration and log.
+func (s *Server) Dir() string { return s.cfg.Dir }
+
 // CreateTopic makes a topic with so many partitions.
 func (s *Server) CreateTopic(ctx context.Context, topic string, partitions int) error {
 	transport := &kafka.Transport{}
