@@ -3,6 +3,7 @@ package trend
 import (
 	"math"
 	"math/bits"
+	"time"
 )
 
 // What the baseline learns, and how fast. The values are those of the reference rule,
@@ -43,6 +44,7 @@ func slot(bucket int64) int {
 // of fixed size and forgets exponentially.
 type baseline struct {
 	next     int64   // first chunk not learnt yet: Unix seconds / chunkSeconds
+	since    int64   // clock when the series was first seen, Unix seconds
 	items    float64 // level: items learnt, decayed
 	exposure float64 // level: seconds they came in, decayed, weighted by the profile
 	seen     float64 // share: items, decayed
@@ -53,6 +55,11 @@ type baseline struct {
 	}
 	frozen uint64 // bit i: chunk next+i is kept out, for a spike ran in it
 	streak int    // frozen chunks passed over in a row
+}
+
+// newBaseline knows nothing and begins to learn at a bucket.
+func newBaseline(bucket int64, now time.Time) baseline {
+	return baseline{next: floorDiv(bucket, bucketsPerChunk), since: now.Unix()}
 }
 
 // prior is what a series not known well borrows: the share and the weekly profile of

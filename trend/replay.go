@@ -10,7 +10,6 @@ import (
 // arrival times as its clock and no store. It is for one goroutine.
 type Replay struct {
 	rule       Rule
-	first      time.Time // arrival of the first event
 	series     map[string]*replayed
 	everything series
 	texts      map[int64]map[textIn]struct{} // by day of event time
@@ -44,9 +43,8 @@ func NewReplay(rule Rule) *Replay {
 // spike once: when it opens. The spike stays open, and silent, until nothing exceeded the
 // rule for Quiet of its window.
 func (r *Replay) Add(e Event) (news.Spike, bool) {
-	if r.first.IsZero() {
-		r.first = e.Arrival
-		r.everything.base.next = floorDiv(e.At.Unix(), chunkSeconds)
+	if r.everything.base == (baseline{}) {
+		r.everything.base = newBaseline(bucketOf(e.At), e.Arrival)
 	}
 	s := r.of(e)
 	if !r.count(s, e) || !e.Negative || e.At.Before(e.Arrival.Add(-longestWindow)) {
@@ -55,7 +53,7 @@ func (r *Replay) Add(e Event) (news.Spike, bool) {
 	p := r.everything.base.prior()
 	v, _ := s.assess(p, r.everything.outage, e.Arrival, r.rule.MinNegative)
 	s.forget(e.Arrival)
-	if v.surprise < r.rule.Surprise || e.Arrival.Before(r.first.Add(r.rule.WarmUp)) {
+	if v.surprise < r.rule.Surprise || !r.rule.warm(&r.everything.base, e.Arrival) {
 		return news.Spike{}, false
 	}
 	open := !e.Arrival.After(s.quietAt)
@@ -73,8 +71,7 @@ func (r *Replay) of(e Event) *replayed {
 	key := e.Series.Key()
 	s := r.series[key]
 	if s == nil {
-		s = &replayed{}
-		s.base.next = floorDiv(e.At.Unix(), chunkSeconds)
+		s = &replayed{series: series{base: newBaseline(bucketOf(e.At), e.Arrival)}}
 		r.series[key] = s
 	}
 	return s
@@ -96,8 +93,7 @@ func (r *Replay) count(s *replayed, e Event) bool {
 	}
 	s.ring = s.ring.add(c)
 	r.everything.ring = r.everything.ring.add(c)
-	now := float64(e.Arrival.UnixMicro()) / 1e6
-	if r.everything.base.learn(r.everything.ring, now, noPrior(), r.everything.outage) {
+	if r.everything.base.learn(r.everything.ring, unixSeconds(e.Arrival), noPrior(), r.everything.outage) {
 		r.everything.forget(e.Arrival)
 	}
 	return true

@@ -38,6 +38,11 @@ func (r Rule) withDefaults() Rule {
 	return r
 }
 
+// warm tells whether what is known of everything is old enough to find spikes by.
+func (r Rule) warm(everything *baseline, now time.Time) bool {
+	return !now.Before(time.Unix(everything.since, 0).Add(r.WarmUp))
+}
+
 // windows are the stretches judged at once, and in each the variance over the mean of a
 // count: what copies with a changed text leave of clusters.
 var windows = [...]struct {
@@ -143,7 +148,7 @@ type series struct {
 // assess brings a series' baseline up to now, judges it and freezes what stands out. The
 // prior and the outages are those of everything. changed says that the baseline did.
 func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, minNegative int) (v verdict, changed bool) {
-	seconds := float64(now.UnixMicro()) / 1e6
+	seconds := unixSeconds(now)
 	changed = s.base.learn(s.ring, seconds, p, down)
 	v = judge(s.ring, &s.base, p, seconds, minNegative)
 	if v.surprise >= freezeFrom && s.base.freeze(seconds-v.window.Seconds(), seconds) {

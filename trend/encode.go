@@ -1,0 +1,110 @@
+package trend
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A ring is stored as text, which a script can change without unpacking it:
+//
+//	LEARNT;BUCKET:ITEMS,NEGATIVE,COPIES;BUCKET:...;
+//
+// LEARNT is the first bucket that the baseline has not learnt yet. Buckets stand in the
+// order in which they were first counted, so late ones are out of order.
+
+func parseRing(text string) (r ring, learnt int64, err error) {
+	bad := func(part string) (ring, int64, error) {
+		return nil, 0, fmt.Errorf("counts %.60q: cannot read %q", text, part)
+	}
+	head, rest, ok := strings.Cut(text, ";")
+	if learnt, err = strconv.ParseInt(head, 10, 64); err != nil || !ok {
+		return bad(head)
+	}
+	r = make(ring, 0, strings.Count(rest, ";"))
+	sorted := true
+	for rest != "" {
+		var part string
+		part, rest, _ = strings.Cut(rest, ";")
+		c, ok := parseCount(part)
+		if !ok {
+			return bad(part)
+		}
+		sorted = sorted && (len(r) == 0 || r[len(r)-1].bucket < c.bucket)
+		r = append(r, c)
+	}
+	if !sorted {
+		slices.SortFunc(r, func(a, b count) int { return int(a.bucket - b.bucket) })
+	}
+	return r, learnt, nil
+}
+
+func parseCount(part string) (c count, ok bool) {
+	bucket, counts, ok := strings.Cut(part, ":")
+	items, counts, ok2 := strings.Cut(counts, ",")
+	negative, copies, ok3 := strings.Cut(counts, ",")
+	if !ok || !ok2 || !ok3 {
+		return c, false
+	}
+	var errs [4]error
+	c.bucket, errs[0] = strconv.ParseInt(bucket, 10, 64)
+	c.items, errs[1] = strconv.Atoi(items)
+	c.negative, errs[2] = strconv.Atoi(negative)
+	c.copies, errs[3] = strconv.Atoi(copies)
+	return c, errs == [4]error{}
+}
+
+// baseVersion is the first byte of a stored baseline.
+const baseVersion = 1
+
+// baseSize is the size of a stored baseline, in bytes.
+const baseSize = 1 + 2*8 + 4*8 + 8 + 1 + hoursOfWeek*2*4
+
+// encode packs a baseline; the profile is rounded to float32.
+func (b *baseline) encode() string {
+	out := make([]byte, 0, baseSize)
+	out = append(out, baseVersion)
+	out = binary.LittleEndian.AppendUint64(out, uint64(b.next))
+	out = binary.LittleEndian.AppendUint64(out, uint64(b.since))
+	for _, x := range [...]float64{b.items, b.exposure, b.seen, b.negative} {
+		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
+	}
+	out = binary.LittleEndian.AppendUint64(out, b.frozen)
+	out = append(out, byte(b.streak))
+	for _, h := range b.hour {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(h.items)))
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(h.expected)))
+	}
+	return string(out)
+}
+
+// decodeBase unpacks a baseline.
+func decodeBase(text string) (b baseline, err error) {
+	if len(text) != baseSize || text[0] != baseVersion {
+		return b, fmt.Errorf("baseline of %d bytes that begins with %.1q: want %d bytes of version %d", len(text), text, baseSize, baseVersion)
+	}
+	in := []byte(text[1:])
+	word := func() uint64 {
+		x := binary.LittleEndian.Uint64(in)
+		in = in[8:]
+		return x
+	}
+	half := func() float64 {
+		x := binary.LittleEndian.Uint32(in)
+		in = in[4:]
+		return float64(math.Float32frombits(x))
+	}
+	b.next, b.since = int64(word()), int64(word())
+	for _, x := range [...]*float64{&b.items, &b.exposure, &b.seen, &b.negative} {
+		*x = math.Float64frombits(word())
+	}
+	b.frozen = word()
+	b.streak, in = int(in[0]), in[1:]
+	for h := range b.hour {
+		b.hour[h].items, b.hour[h].expected = half(), half()
+	}
+	return b, nil
+}

@@ -1,0 +1,62 @@
+package trend
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/barograph/barograph/news"
+)
+
+// shards is the number of hash tags that keys are spread over: all keys of an entity
+// share one, so that one script call updates them together, also on Redis Cluster. The
+// number is part of the stored form: changing it orphans every key.
+const shards = 32
+
+// idParts and textParts split the sets of remembered ids and texts, so that most stay
+// below 512 members: up to that, Redis keeps 8 bytes a member instead of some 70.
+const (
+	idParts   = 8
+	textParts = 64
+)
+
+// keys names what is kept in Redis.
+//
+//	PREFIX:{NN}:counts:SERIES     string, the series' ring (see encode.go)
+//	PREFIX:{NN}:base:SERIES       string, the series' baseline
+//	PREFIX:{NN}:evidence:SERIES   list of JSON, the latest negative readings first
+//	PREFIX:{NN}:sources:SERIES    sorted set, sources of negatives by event time
+//	PREFIX:{NN}:ids:BUCKET:PART   set of 64-bit hashes, what was counted
+//	PREFIX:{NN}:texts:DAY:PART    set of 64-bit hashes, which texts were
+type keys struct{ prefix string }
+
+func (k keys) name(shard int, kind, of string) string {
+	return fmt.Sprintf("%s:{%02d}:%s:%s", k.prefix, shard, kind, of)
+}
+
+func (k keys) ofSeries(s news.Series, kind string) string {
+	return k.name(shardOf(s.Entity), kind, s.Key())
+}
+
+func (k keys) ids(shard int, bucket int64, hash uint64) string {
+	return k.name(shard, "ids", strconv.FormatInt(bucket, 10)+":"+strconv.FormatUint(hash%idParts, 10))
+}
+
+func (k keys) texts(shard int, day int64, hash uint64) string {
+	return k.name(shard, "texts", strconv.FormatInt(day, 10)+":"+strconv.FormatUint(hash%textParts, 10))
+}
+
+// shardOf is the shard of an entity; "" is that of everything and of the topics.
+func shardOf(entity string) int { return int(xxhash.Sum64String(entity) % shards) }
+
+// memberOf is what is remembered of an id or text that an entity's series have counted.
+// Two of n ids collide, and one is then not counted, with probability n²/2⁶⁵.
+func memberOf(entity, of string) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.WriteString(entity)
+	_, _ = d.WriteString("\x1f")
+	_, _ = d.WriteString(of)
+	return d.Sum64()
+}

@@ -1,0 +1,42 @@
+package trend
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	readings *prometheus.CounterVec
+	judged   prometheus.Counter
+	spikes   prometheus.Counter
+	retries  prometheus.Counter
+	lost     prometheus.Counter
+	seconds  prometheus.Histogram
+}
+
+// newMetrics makes the metrics and registers them, unless the registerer is nil.
+func newMetrics(to prometheus.Registerer) (metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "barograph_trend_" + name, Help: help})
+	}
+	m := metrics{
+		readings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barograph_trend_readings_total",
+			Help: "Readings by what became of them: new, copy, repeat, too_old, too_new, no_id."}, []string{"outcome"}),
+		judged:  counter("judged_total", "Series judged."),
+		spikes:  counter("spikes_total", "Spikes found; a running spike is found again at each of its items."),
+		retries: counter("redis_retries_total", "Redis calls repeated after an error."),
+		lost: counter("baseline_conflicts_total",
+			"Baselines not stored because other replicas kept changing them; they are learnt at the next item."),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "barograph_trend_redis_seconds",
+			Help: "Seconds a round trip to Redis took.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}),
+	}
+	if to == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.readings, m.judged, m.spikes, m.retries, m.lost, m.seconds} {
+		errs = append(errs, to.Register(c))
+	}
+	return m, errors.Join(errs...)
+}

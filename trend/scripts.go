@@ -1,0 +1,150 @@
+package trend
+
+import "github.com/redis/go-redis/v9"
+
+// observe counts the readings of one shard, each once, and returns the state of the
+// series to judge. It is atomic, and repeating it changes nothing.
+//
+// KEYS
+//
+//	I keys of id sets, T keys of text sets, then for each series four keys: counts, base,
+//	evidence, sources
+//
+// ARGV
+//
+//	I, T, seconds to keep a series, seconds to keep evidence, first bucket to keep (an
+//	older one goes once it is learnt), and the bucket that a series should have learnt up
+//	to (one that has not is returned even if not asked for)
+//	seconds to keep each of the I + T sets
+//	number of readings, then for each: index of its id set, hash of its id, index of its
+//	text set (0: no text), hash of its text, bucket, 1 if negative else 0, source, event
+//	time in Unix seconds, evidence (JSON; for negatives only)
+//	number of series, then for each: 1 to return it else 0, bucket from which it learns if
+//	it is new, number of its readings, the index of each in rising order
+//
+// Returns
+//
+//	a string with a letter for each reading: n(ew), c(opy of a text already counted) or
+//	r(epeated id), then for each series its counts and its base, both "" where neither
+//	asked for nor due
+var observe = redis.NewScript(`
+local at = 0
+local function text() at = at + 1; return ARGV[at] end
+local function number() return tonumber(text()) end
+
+local ids, texts = number(), number()
+local keep, keepEvidence, oldest, due = text(), text(), number(), number()
+local ttl = {}
+for i = 1, ids + texts do ttl[i] = text() end
+
+local readings, states = {}, {}
+for i = 1, number() do
+	local idSet, id, textSet, hash = number(), text(), number(), text()
+	local r = {bucket = text(), negative = number(), source = text(), time = text(), evidence = text()}
+	r.state = 'r'
+	if redis.call('SADD', KEYS[idSet], id) == 1 then
+		r.state = 'n'
+		if textSet > 0 and redis.call('SADD', KEYS[ids + textSet], hash) == 0 then r.state = 'c' end
+	end
+	readings[i], states[i] = r, r.state
+end
+for i = 1, ids + texts do redis.call('EXPIRE', KEYS[i], ttl[i]) end
+
+local function add(ring, bucket, c)
+	local mark = ';' .. bucket .. ':'
+	local from, to = string.find(ring, mark, 1, true)
+	if not from then
+		return ring .. bucket .. ':' .. c[1] .. ',' .. c[2] .. ',' .. c[3] .. ';'
+	end
+	local stop = string.find(ring, ';', to + 1, true)
+	local items, negative, copies = string.match(string.sub(ring, to + 1, stop - 1), '(%d+),(%d+),(%d+)')
+	return string.sub(ring, 1, to) .. (items + c[1]) .. ',' .. (negative + c[2]) .. ',' .. (copies + c[3]) .. string.sub(ring, stop)
+end
+
+local function prune(ring)
+	local stop = string.find(ring, ';', 1, true)
+	local head = string.sub(ring, 1, stop)
+	local limit = math.min(oldest, tonumber(string.sub(ring, 1, stop - 1)))
+	local from = stop + 1
+	while from <= #ring do
+		local colon = string.find(ring, ':', from, true)
+		if tonumber(string.sub(ring, from, colon - 1)) >= limit then break end
+		from = string.find(ring, ';', colon, true) + 1
+	end
+	if from == stop + 1 then return ring end
+	return head .. string.sub(ring, from)
+end
+
+local answer = {table.concat(states)}
+for s = 1, number() do
+	local first = ids + texts + 4 * (s - 1)
+	local wanted, start = number() == 1, text()
+	local order, sums, evidence, sources = {}, {}, {}, {}
+	for _ = 1, number() do
+		local r = readings[number()]
+		if r.state ~= 'r' then
+			local c = sums[r.bucket]
+			if not c then
+				c = {0, 0, 0}
+				sums[r.bucket] = c
+				order[#order + 1] = r.bucket
+			end
+			if r.state == 'c' then
+				c[3] = c[3] + 1
+			else
+				c[1], c[2] = c[1] + 1, c[2] + r.negative
+				if r.negative == 1 then evidence[#evidence + 1] = r.evidence end
+			end
+			if r.negative == 1 then
+				sources[#sources + 1] = r.time
+				sources[#sources + 1] = r.source
+			end
+		end
+	end
+	local ring
+	if #order > 0 then
+		ring = redis.call('GET', KEYS[first + 1]) or (start .. ';')
+		for _, bucket in ipairs(order) do ring = add(ring, bucket, sums[bucket]) end
+		ring = prune(ring)
+		redis.call('SET', KEYS[first + 1], ring, 'EX', keep)
+	elseif wanted then
+		ring = redis.call('GET', KEYS[first + 1]) or (start .. ';')
+	end
+	if #evidence > 0 then
+		redis.call('LPUSH', KEYS[first + 3], unpack(evidence, math.max(1, #evidence - 11)))
+		redis.call('LTRIM', KEYS[first + 3], 0, 11)
+		redis.call('EXPIRE', KEYS[first + 3], keepEvidence)
+	end
+	if #sources > 0 then
+		redis.call('ZADD', KEYS[first + 4], unpack(sources))
+		redis.call('ZREMRANGEBYRANK', KEYS[first + 4], 0, -65)
+		redis.call('EXPIRE', KEYS[first + 4], keepEvidence)
+	end
+	if ring and (wanted or tonumber(string.match(ring, '^%d+')) < due) then
+		answer[2 * s] = ring
+		answer[2 * s + 1] = redis.call('GET', KEYS[first + 2]) or ''
+	else
+		answer[2 * s], answer[2 * s + 1] = '', ''
+	end
+end
+return answer
+`)
+
+// learn replaces a series' baseline if nobody else has.
+//
+// KEYS: counts, base
+//
+// ARGV: the base that was read ("": none), the new base, the first bucket it has not
+// learnt, seconds to keep both
+//
+// Returns nothing where it was replaced, else the counts and the base as they are now.
+var learn = redis.NewScript(`
+local counts, base = redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or ''
+if base ~= ARGV[1] then return {counts, base} end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+local stop = string.find(counts, ';', 1, true)
+if stop then
+	redis.call('SET', KEYS[1], ARGV[3] .. string.sub(counts, stop), 'EX', ARGV[4])
+end
+return {}
+`)

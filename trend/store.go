@@ -1,0 +1,207 @@
+package trend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/barograph/barograph/news"
+)
+
+// call is one script call of a pipeline.
+type call struct {
+	keys []string
+	argv []any
+	take func(answer []any) error
+}
+
+// run makes the calls in one round trip a server, and again those that failed. Calls
+// must be safe to repeat. A server that does not know the script gets it sent along.
+func (s *Store) run(ctx context.Context, script *redis.Script, calls []call) error {
+	if len(calls) == 0 {
+		return nil
+	}
+	return s.retry(ctx, func(ctx context.Context) error {
+		var unknown []call
+		failed, err := s.pipeline(ctx, calls, func(p redis.Pipeliner, c call) *redis.Cmd {
+			return p.EvalSha(ctx, script.Hash(), c.keys, c.argv...)
+		}, &unknown)
+		if len(unknown) > 0 {
+			again, sentErr := s.pipeline(ctx, unknown, func(p redis.Pipeliner, c call) *redis.Cmd {
+				return script.Eval(ctx, p, c.keys, c.argv...)
+			}, nil)
+			failed, err = append(failed, again...), errors.Join(err, sentErr)
+		}
+		calls = failed
+		return err
+	})
+}
+
+// pipeline sends the calls and takes their answers. Calls of a script that the server
+// does not know go to unknown, where it is not nil.
+func (s *Store) pipeline(ctx context.Context, calls []call, send func(redis.Pipeliner, call) *redis.Cmd, unknown *[]call) (failed []call, err error) {
+	pipe := s.redis.Pipeline()
+	sent := make([]*redis.Cmd, len(calls))
+	for i, c := range calls {
+		sent[i] = send(pipe, c)
+	}
+	_, _ = pipe.Exec(ctx) // its error is that of the first failing call
+	for i, c := range calls {
+		answer, callErr := sent[i].Slice()
+		switch {
+		case callErr == nil:
+			callErr = c.take(answer)
+		case unknown != nil && redis.HasErrorPrefix(callErr, "NOSCRIPT"):
+			*unknown = append(*unknown, c)
+			continue
+		}
+		if callErr != nil {
+			failed = append(failed, c)
+			err = callErr
+		}
+	}
+	return failed, err
+}
+
+// count runs the plans and adds the series to judge, as they are now, to found.
+func (s *Store) count(ctx context.Context, plans []*plan, now time.Time, found map[news.Series]*stored) error {
+	calls := make([]call, len(plans))
+	for i, p := range plans {
+		names, argv := p.arguments(s, now)
+		calls[i] = call{names, argv, func(answer []any) error { return s.take(p, answer, now, found) }}
+	}
+	return s.run(ctx, observe, calls)
+}
+
+// take reads the observe script's answer.
+func (s *Store) take(p *plan, answer []any, now time.Time, found map[news.Series]*stored) error {
+	if len(answer) != 1+2*len(p.series) {
+		return fmt.Errorf("observe script: %d answers for %d series", len(answer), len(p.series))
+	}
+	states, _ := answer[0].(string)
+	outcomes := map[byte]string{'n': "new", 'c': "copy", 'r': "repeat"}
+	for i, e := range p.readings {
+		if e.everything && i < len(states) {
+			s.metrics.readings.WithLabelValues(outcomes[states[i]]).Inc()
+		}
+	}
+	for i, of := range p.series {
+		counts, _ := answer[1+2*i].(string)
+		base, _ := answer[2+2*i].(string)
+		if counts == "" {
+			continue
+		}
+		state, err := decode(counts, base, now)
+		if err != nil {
+			return fmt.Errorf("series %s: %w", of.of, err)
+		}
+		// In a call of several batches the latest state wins, but a reason to judge stays.
+		state.judge = of.judge || found[of.of] != nil && found[of.of].judge
+		found[of.of] = state
+	}
+	return nil
+}
+
+// stored is a series as Redis has it.
+type stored struct {
+	series
+	packed string // the baseline as it was read; "" = none yet
+	judge  bool   // else it is only to learn, or to lend
+	verdict
+}
+
+func decode(counts, base string, now time.Time) (*stored, error) {
+	r, learnt, err := parseRing(counts)
+	if err != nil {
+		return nil, err
+	}
+	b := newBaseline(learnt, now)
+	if base != "" {
+		if b, err = decodeBase(base); err != nil {
+			return nil, err
+		}
+	}
+	return &stored{series: series{r, b}, packed: base}, nil
+}
+
+// judge brings the baselines up to now, judges the series that ask for it, and stores
+// what was learnt or frozen. Where another replica was faster, its baseline is taken and
+// judged by; after a few such races the baseline is left for the series' next item.
+func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now time.Time) error {
+	everything := found[news.Series{}]
+	everything.base.learn(everything.ring, unixSeconds(now), noPrior(), everything.outage)
+	lent := everything.base.prior()
+	changed := map[news.Series]*stored{}
+	for of, state := range found {
+		if s.assess(of, state, everything, lent, now) {
+			changed[of] = state
+		}
+	}
+	for attempt := 0; len(changed) > 0; attempt++ {
+		if attempt == learnAttempts {
+			s.metrics.lost.Add(float64(len(changed)))
+			return nil
+		}
+		beaten := map[news.Series]*stored{}
+		calls := make([]call, 0, len(changed))
+		for of, state := range changed {
+			calls = append(calls, s.learnCall(of, state, now, beaten))
+		}
+		if err := s.run(ctx, learn, calls); err != nil {
+			return err
+		}
+		for of, state := range beaten {
+			if !s.assess(of, state, everything, lent, now) {
+				delete(beaten, of)
+			}
+			found[of] = state
+		}
+		changed = beaten
+	}
+	return nil
+}
+
+// assess reports whether the series' baseline is other than the stored one.
+func (s *Store) assess(of news.Series, state, everything *stored, lent prior, now time.Time) bool {
+	if of == (news.Series{}) {
+		lent = noPrior()
+	}
+	if !state.judge {
+		state.base.learn(state.ring, unixSeconds(now), lent, everything.outage)
+	} else {
+		s.metrics.judged.Inc()
+		state.verdict, _ = state.series.assess(lent, everything.outage, now, s.rule.MinNegative)
+	}
+	return state.packed != state.base.encode()
+}
+
+// learnCall stores a baseline. If it was changed meanwhile, the series as it is now goes
+// to beaten.
+func (s *Store) learnCall(of news.Series, state *stored, now time.Time, beaten map[news.Series]*stored) call {
+	return call{
+		keys: []string{s.keys.ofSeries(of, "counts"), s.keys.ofSeries(of, "base")},
+		argv: []any{state.packed, state.base.encode(), state.base.next * bucketsPerChunk, int64(keepSeries.Seconds())},
+		take: func(answer []any) error {
+			if len(answer) == 0 {
+				return nil
+			}
+			counts, _ := answer[0].(string)
+			base, _ := answer[1].(string)
+			if counts == "" {
+				return nil // expired meanwhile: there is nothing to learn from
+			}
+			winner, err := decode(counts, base, now)
+			if err != nil {
+				return fmt.Errorf("series %s: %w", of, err)
+			}
+			winner.judge = state.judge
+			beaten[of] = winner
+			return nil
+		},
+	}
+}
+
+func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
