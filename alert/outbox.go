@@ -92,20 +92,22 @@ func (d *Desk) work(ctx context.Context, name string, sink Sink, bell <-chan str
 		case <-ctx.Done():
 			return
 		case <-bell:
+			d.drain(ctx, name, sink)
 		}
-		for ctx.Err() == nil {
-			c, err := d.store.claim(ctx, name, rand.Text(), d.wall(), d.cfg.Lease)
-			if err != nil {
-				if ctx.Err() == nil {
-					d.log.Error("alert outbox", "sink", name, "error", err)
-				}
-				break
-			}
-			if c == nil {
-				break
-			}
-			d.deliver(context.WithoutCancel(ctx), sink, c)
+	}
+}
+
+// drain delivers until nothing is due for the sink.
+func (d *Desk) drain(ctx context.Context, name string, sink Sink) {
+	for ctx.Err() == nil {
+		c, err := d.store.claim(ctx, name, rand.Text(), d.wall(), d.cfg.Lease)
+		if err != nil && ctx.Err() == nil {
+			d.log.Error("alert outbox", "sink", name, "error", err)
 		}
+		if err != nil || c == nil {
+			return
+		}
+		d.deliver(context.WithoutCancel(ctx), sink, c)
 	}
 }
 

@@ -55,13 +55,12 @@ func (u rules) consider(s *state, spikes []news.Spike, now time.Time) []outcome 
 	touched := map[string]bool{}
 	for _, spike := range spikes {
 		key := spike.Series.Key()
+		if c, was := s.closed[key]; was && c.replayed(spike) {
+			outcomes = append(outcomes, outcome{Decision: Decision{Hold, AlreadyTold}, alert: opened(spike, u.critical).Alert})
+			continue
+		}
 		if r, known := s.open[key]; known {
 			s.set(key, extended(r, spike, u.critical))
-		} else if c, was := s.closed[key]; was && c.replayed(spike) {
-			a := alertOf(spike, u.critical)
-			a.ID = idOf(spike.Series, spike.StartedAt)
-			outcomes = append(outcomes, outcome{Decision: Decision{Hold, AlreadyTold}, alert: a})
-			continue
 		} else {
 			s.set(key, opened(spike, u.critical))
 		}

@@ -1,0 +1,279 @@
+package alert
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+func emptyState() *state {
+	return &state{open: map[string]record{}, closed: map[string]closed{}, changed: map[string]bool{}, reclosed: map[string]bool{}}
+}
+
+var testRules = rules{
+	critical: 6, escalate: 1, quiet: time.Hour, remember: 7 * 24 * time.Hour,
+	routes: []Route{{Sink: "slack", Channel: "C1"}},
+}
+
+// said lists outcomes as "action series reason".
+func said(outcomes []outcome) []string {
+	var out []string
+	for _, o := range outcomes {
+		out = append(out, fmt.Sprintf("%s %s: %s", o.Action, o.alert.Series, o.Reason))
+	}
+	return out
+}
+
+// story judges one call after another and returns what was said in each.
+func story(s *state, u rules, calls ...[]news.Spike) [][]string {
+	var out [][]string
+	for _, spikes := range calls {
+		out = append(out, said(u.consider(s, spikes, time.Time{})))
+	}
+	return out
+}
+
+func TestLifeOfAnAlert(t *testing.T) {
+	at := func(d time.Duration, negative int, surprise float64) []news.Spike {
+		return []news.Spike{burst(apple, noon.Add(d), negative, surprise)}
+	}
+	got := story(emptyState(), testRules,
+		at(0, 10, 3),
+		at(0, 10, 3),                // a replay of it
+		at(10*time.Minute, 12, 3.5), // a little more
+		at(20*time.Minute, 20, 4.6), // much more
+		at(30*time.Minute, 40, 7),   // critical
+		at(40*time.Minute, 30, 5),   // less again
+		at(100*time.Minute, 10, 3),  // quiet for an hour, then a new burst
+		at(30*time.Minute, 40, 7),   // a replay of the first
+		at(100*time.Minute, 10, 3),  // a replay of the second
+		at(100*time.Minute+1, 10, 2.9),
+	)
+	want := [][]string{
+		{"fire AAPL: first_exceedance"},
+		{"hold AAPL: continues"},
+		{"hold AAPL: continues"},
+		{"escalate AAPL: surprise_rose"},
+		{"escalate AAPL: severity_rose"},
+		{"hold AAPL: continues"},
+		{"resolve AAPL: quiet", "fire AAPL: first_exceedance"},
+		{"hold AAPL: already_told"},
+		{"hold AAPL: continues"},
+		{"hold AAPL: continues"},
+	}
+	for i := range want {
+		if !slices.Equal(got[i], want[i]) {
+			t.Errorf("call %d: %q, want %q", i, got[i], want[i])
+		}
+	}
+}
+
+func TestReplayAfterResolution(t *testing.T) {
+	s := emptyState()
+	spikes := []news.Spike{burst(apple, noon, 10, 3), burst(apple, noon.Add(20*time.Minute), 30, 5)}
+	story(s, testRules, spikes[:1], spikes[1:])
+	testRules.resolve(s, noon.Add(2*time.Hour))
+	if len(s.open) != 0 {
+		t.Fatalf("%d still open", len(s.open))
+	}
+	redelivered := spikes[1]
+	redelivered.At = noon.Add(3 * time.Hour) // judged again later: the same window
+	for _, spike := range []news.Spike{spikes[0], spikes[1], redelivered} {
+		if got := story(s, testRules, []news.Spike{spike})[0]; !slices.Equal(got, []string{"hold AAPL: already_told"}) {
+			t.Errorf("replay judged at %s: %q", spike.At, got)
+		}
+	}
+	next := story(s, testRules, []news.Spike{burst(apple, noon.Add(4*time.Hour), 10, 3)})[0]
+	if !slices.Equal(next, []string{"fire AAPL: first_exceedance"}) {
+		t.Errorf("a new burst: %q", next)
+	}
+	testRules.resolve(s, noon.Add(6*time.Hour))
+	testRules.resolve(s, noon.Add(6*time.Hour+testRules.remember))
+	if len(s.closed) != 0 {
+		t.Errorf("resolved alerts are remembered for longer than asked: %v", s.closed)
+	}
+}
+
+// One story hits several series; people hear of it once.
+func TestInhibition(t *testing.T) {
+	one := func(spikes ...news.Spike) []news.Spike { return spikes }
+	soon := noon.Add(5 * time.Minute)
+	market := news.Series{Topic: "Macro"}
+	unlike := func(s news.Spike) news.Spike { // other texts as evidence
+		s.Evidence = []news.Evidence{{ID: "x"}, {ID: "y"}}
+		return s
+	}
+	tests := []struct {
+		name  string
+		calls [][]news.Spike
+		want  []string // of the last call
+	}{
+		{
+			name:  "all four series of one story: the company's topic speaks",
+			calls: [][]news.Spike{one(burst(everything, noon, 34, 3), burst(lawsuit, noon, 31, 4), burst(apple, noon, 32, 5), burst(appleLawsuit, noon, 30, 6))},
+			want:  []string{"fire AAPL · Lawsuit: first_exceedance", "hold AAPL: narrower_explains", "hold Lawsuit: narrower_explains", "hold everything: narrower_explains"},
+		},
+		{
+			name:  "a story over several topics: the company speaks",
+			calls: [][]news.Spike{one(burst(apple, noon, 40, 5), burst(appleLawsuit, noon, 12, 6), burst(appleEarnings, noon, 11, 4))},
+			want:  []string{"fire AAPL: first_exceedance", "hold AAPL · Lawsuit: company_spoke", "hold AAPL · Earnings: company_spoke"},
+		},
+		{
+			name:  "only topics of a company: the most surprising speaks",
+			calls: [][]news.Spike{one(burst(appleEarnings, noon, 11, 4), burst(appleLawsuit, noon, 12, 6))},
+			want:  []string{"fire AAPL · Lawsuit: first_exceedance", "hold AAPL · Earnings: company_spoke"},
+		},
+		{
+			name:  "the topic spoke before: the company is held",
+			calls: [][]news.Spike{one(burst(appleLawsuit, noon, 20, 6)), one(burst(apple, soon, 25, 5))},
+			want:  []string{"hold AAPL: narrower_explains"},
+		},
+		{
+			name:  "the topic spoke before, but the company has far more",
+			calls: [][]news.Spike{one(burst(appleLawsuit, noon, 10, 6)), one(burst(apple, soon, 50, 8))},
+			want:  []string{"fire AAPL: first_exceedance"},
+		},
+		{
+			name:  "the company spoke before: its topic is held",
+			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(burst(appleLawsuit, soon, 25, 7))},
+			want:  []string{"hold AAPL · Lawsuit: company_spoke"},
+		},
+		{
+			name:  "the company spoke, but longer ago than the window",
+			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(burst(appleLawsuit, noon.Add(31*time.Minute), 25, 7))},
+			want:  []string{"fire AAPL · Lawsuit: first_exceedance"},
+		},
+		{
+			name:  "another company's alert explains nothing",
+			calls: [][]news.Spike{one(burst(tesla, noon, 20, 6)), one(burst(apple, soon, 25, 5))},
+			want:  []string{"fire AAPL: first_exceedance"},
+		},
+		{
+			name:  "a topic whose texts are the company's",
+			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(burst(lawsuit, soon, 22, 5))},
+			want:  []string{"hold Lawsuit: narrower_explains"},
+		},
+		{
+			name:  "a topic with other texts",
+			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(unlike(burst(market, soon, 22, 5)))},
+			want:  []string{"fire Macro: first_exceedance"},
+		},
+		{
+			name:  "a company is not held by a topic",
+			calls: [][]news.Spike{one(burst(lawsuit, noon, 20, 6)), one(burst(apple, soon, 20, 5))},
+			want:  []string{"fire AAPL: first_exceedance"},
+		},
+		{
+			name:  "everything falls, few companies stand out",
+			calls: [][]news.Spike{one(burst(everything, noon, 200, 9), burst(apple, noon, 20, 4), burst(tesla, noon, 15, 4))},
+			want:  []string{"fire AAPL: first_exceedance", "fire TSLA: first_exceedance", "fire everything: first_exceedance"},
+		},
+		{
+			name:  "everything spoke before: the topic behind it is held",
+			calls: [][]news.Spike{one(burst(everything, noon, 30, 6)), one(burst(market, soon, 25, 7))},
+			want:  []string{"hold Macro: same_burst"},
+		},
+		{
+			name:  "everything spoke before: a small topic of its own speaks",
+			calls: [][]news.Spike{one(burst(everything, noon, 100, 6)), one(burst(market, soon, 10, 7))},
+			want:  []string{"fire Macro: first_exceedance"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := story(emptyState(), testRules, tt.calls...)
+			if last := got[len(got)-1]; !slices.Equal(last, tt.want) {
+				t.Errorf("got  %q\nwant %q", last, tt.want)
+			}
+		})
+	}
+}
+
+// What was held speaks when nothing explains it any more and it is still on.
+func TestHeldSpeaksWhenItsCauseEnds(t *testing.T) {
+	s := emptyState()
+	story(s, testRules, []news.Spike{burst(apple, noon, 20, 6), burst(appleLawsuit, noon, 8, 3)})
+	got := story(s, testRules, []news.Spike{burst(appleLawsuit, noon.Add(45*time.Minute), 9, 3.2)})[0]
+	if !slices.Equal(got, []string{"fire AAPL · Lawsuit: cause_ended"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A silence keeps the alert quiet, not forgotten; the end of a told one is told all the same.
+func TestSilencedLife(t *testing.T) {
+	s := emptyState()
+	s.silences = []Silence{{Entity: "aapl", Until: noon.Add(30 * time.Minute)}}
+	got := story(s, testRules,
+		[]news.Spike{burst(apple, noon, 10, 3), burst(tesla, noon, 10, 3)},
+		[]news.Spike{burst(apple, noon.Add(30*time.Minute), 10, 3)},
+	)
+	want := [][]string{{"silence AAPL: muted", "fire TSLA: first_exceedance"}, {"fire AAPL: silence_ended"}}
+	for i := range want {
+		if !slices.Equal(got[i], want[i]) {
+			t.Errorf("call %d: %q, want %q", i, got[i], want[i])
+		}
+	}
+	s.silences = []Silence{{Entity: "*", Until: noon.Add(24 * time.Hour)}}
+	for _, o := range testRules.resolve(s, noon.Add(5*time.Hour)) {
+		if len(o.deliveries) != 1 || o.deliveries[0].Action != Resolve || o.alert.Status != news.Resolved {
+			t.Errorf("%s: resolution gives %d deliveries", o.alert.Series, len(o.deliveries))
+		}
+	}
+}
+
+// An alert that nobody was told of ends without a word.
+func TestUntoldEndsSilently(t *testing.T) {
+	s := emptyState()
+	s.silences = []Silence{{Topic: "Lawsuit", Until: noon.Add(24 * time.Hour)}}
+	story(s, testRules, []news.Spike{burst(appleLawsuit, noon, 10, 3)})
+	outcomes := testRules.resolve(s, noon.Add(2*time.Hour))
+	if len(outcomes) != 1 || len(outcomes[0].deliveries) != 0 {
+		t.Errorf("outcomes %+v", outcomes)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	routes := []Route{
+		{Entities: []string{"AAPL", "TSLA"}, Sink: "slack", Channel: "C1", Continue: true},
+		{MinSeverity: news.Critical, Sink: "webhook", Continue: true},
+		{Topics: []string{"Lawsuit"}, Sink: "slack", Channel: "C2"},
+		{Sink: "slack", Channel: "C3"},
+	}
+	tests := []struct {
+		series   news.Series
+		severity news.Severity
+		want     []Destination
+	}{
+		{apple, news.Warning, []Destination{{"slack", "C1"}, {"slack", "C3"}}},
+		{apple, news.Critical, []Destination{{"slack", "C1"}, {"webhook", ""}, {"slack", "C3"}}},
+		{appleLawsuit, news.Warning, []Destination{{"slack", "C1"}, {"slack", "C2"}}},
+		{lawsuit, news.Warning, []Destination{{"slack", "C2"}}},
+		{everything, news.Warning, []Destination{{"slack", "C3"}}},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt.series, " ", tt.severity), func(t *testing.T) {
+			got := destinations(routes, news.Alert{Series: tt.series, Severity: tt.severity})
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// An alert that becomes critical reaches those who only want critical ones.
+func TestEscalationReachesNewDestinations(t *testing.T) {
+	u := testRules
+	u.routes = []Route{{Sink: "slack", Channel: "C1", Continue: true}, {MinSeverity: news.Critical, Sink: "webhook"}}
+	s := emptyState()
+	u.consider(s, []news.Spike{burst(apple, noon, 10, 3)}, noon)
+	worse := u.consider(s, []news.Spike{burst(apple, noon.Add(time.Minute), 40, 7)}, noon)
+	if n := len(worse[0].deliveries); n != 2 {
+		t.Fatalf("%d deliveries of the escalation, want 2", n)
+	}
+	if over := u.resolve(s, noon.Add(3*time.Hour)); len(over[0].deliveries) != 2 || over[0].deliveries[1].Revision != 3 {
+		t.Errorf("deliveries of the resolution: %+v", over[0].deliveries)
+	}
+}
