@@ -153,6 +153,7 @@ func (g *group) join(ctx context.Context, topics map[string]int, deliver func(*m
 			g.log.Warn("could not leave the group in time")
 		}
 	}()
+	failures := 0
 	for {
 		generation, err := member.Next(ctx)
 		switch {
@@ -161,9 +162,12 @@ func (g *group) join(ctx context.Context, topics map[string]int, deliver func(*m
 		case err != nil:
 			// kafka-go pauses and joins again by itself.
 			g.metrics.errors.WithLabelValues("join").Inc()
-			g.log.Warn("joining the group failed; trying again", "error", err)
+			if failures++; failures == 1 || failures%30 == 0 {
+				g.log.Warn("joining the group failed; trying again", "failures", failures, "error", err)
+			}
 			continue
 		}
+		failures = 0
 		g.metrics.rebalances.Inc()
 		ended := make(chan bool)
 		generation.Start(func(alive context.Context) { ended <- g.generation(ctx, alive, generation, topics, deliver) })

@@ -77,12 +77,15 @@ type stage struct {
 	topic  string
 	dead   string
 	group  string
+
+	sessionTimeout time.Duration
 }
 
 func newStage(t *testing.T, client *broker.Client, partitions int) *stage {
 	t.Helper()
 	n := topicNumber.Add(1)
-	s := &stage{t: t, client: client, topic: fmt.Sprintf("news-%d", n), dead: fmt.Sprintf("dead-%d", n), group: fmt.Sprintf("group-%d", n)}
+	s := &stage{t: t, client: client, topic: fmt.Sprintf("news-%d", n), dead: fmt.Sprintf("dead-%d", n), group: fmt.Sprintf("group-%d", n),
+		sessionTimeout: 2 * time.Second}
 	err := client.EnsureTopics(t.Context(), broker.Topic{Name: s.topic, Partitions: partitions, Replication: 1},
 		broker.Topic{Name: s.dead, Partitions: 1, Replication: 1})
 	if err != nil {
@@ -116,7 +119,7 @@ func (s *stage) config() ingest.ConsumerConfig[string] {
 		Broker: s.client, Group: s.group, Topics: []string{s.topic}, DeadLetters: s.dead,
 		Decode:         func(m kafka.Message) (string, error) { return string(m.Value), nil },
 		CommitInterval: 50 * time.Millisecond,
-		SessionTimeout: 2 * time.Second,
+		SessionTimeout: s.sessionTimeout,
 	}
 }
 
