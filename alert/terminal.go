@@ -73,7 +73,7 @@ func (t *Terminal) card(d Delivery) string {
 	var b strings.Builder
 	line := func(s string) { b.WriteString(strings.TrimRight(bar+s, " ") + "\n") }
 
-	title := fmt.Sprintf("┏━ %s ━ %s ", word, name(a.Series))
+	title := fit(fmt.Sprintf("┏━ %s ━ %s", word, name(a.Series)), t.width-2) + " "
 	b.WriteString("\n" + t.paint(code, title+strings.Repeat("━", max(0, t.width-uniseg.StringWidth(title)))) + "\n")
 	for _, s := range wrap(clean(a.Reason, 500)+".", t.width-2) {
 		line(t.paint(bold, s))

@@ -16,29 +16,26 @@ import (
 // space as one space, without control characters (terminal escapes), without invisible and
 // direction-changing ones (which make text read as what it is not).
 func clean(s string, limit int) string {
-	var b strings.Builder
-	runes, gap := 0, false
+	var out []rune
+	gap := false
 	for _, r := range s {
-		switch {
-		case unicode.IsSpace(r):
-			gap = b.Len() > 0
+		if unicode.IsSpace(r) {
+			gap = len(out) > 0
 			continue
-		case r == unicode.ReplacementChar || unicode.IsControl(r) || unseen(r):
+		}
+		if r == unicode.ReplacementChar || unicode.IsControl(r) || unseen(r) {
 			continue
 		}
 		if gap {
-			b.WriteByte(' ')
-			runes++
+			out = append(out, ' ')
 			gap = false
 		}
-		if runes >= limit-1 {
-			b.WriteString("…")
-			return b.String()
+		out = append(out, r)
+		if len(out) > limit {
+			return strings.TrimSpace(string(out[:limit-1])) + "…"
 		}
-		b.WriteRune(r)
-		runes++
 	}
-	return b.String()
+	return string(out)
 }
 
 // unseen reports format characters (Unicode category Cf: bidirectional controls, zero-width
@@ -51,17 +48,16 @@ func unseen(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs) || r == '\u034f' || r == '\u115f' || r == '\u1160' || r == '\u3164' || r == '\uffa0'
 }
 
-// link is the URL when it is one to offer a click on: http or https, with a host, without
-// a user name to deceive with. Else "".
+// link is the URL, escaped, when it is one to offer a click on: http or https, with a host,
+// without a user name or invisible characters to deceive with. Else "".
 func link(raw string) string {
-	u, err := url.Parse(strings.TrimSpace(raw))
-	if err != nil || len(raw) > 2000 || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
+	raw = strings.TrimSpace(raw)
+	u, err := url.Parse(raw)
+	if err != nil || len(raw) > 2000 || raw != clean(raw, 2001) || u.Host == "" || u.User != nil ||
+		(u.Scheme != "http" && u.Scheme != "https") {
 		return ""
 	}
-	if s := u.String(); s == clean(s, 3000) {
-		return s
-	}
-	return ""
+	return u.String()
 }
 
 // name is the series for people, harmless.

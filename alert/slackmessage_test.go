@@ -1,0 +1,160 @@
+package alert
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack"
+
+	"github.com/barograph/barograph/internal/slackfake"
+	"github.com/barograph/barograph/news"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew: look at the difference before you commit it")
+
+// golden compares with testdata/NAME.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (go test ./alert -update writes it anew). Got:\n%s", path, got)
+	}
+}
+
+// moments are the messages of golden files, from a first warning to hostile texts.
+func moments() map[string]Delivery {
+	firing := opened(burst(appleLawsuit, noon, 31, 4.2), 6).Alert
+	worse := extended(opened(burst(appleLawsuit, noon, 31, 4.2), 6), burst(appleLawsuit, noon.Add(10*time.Minute), 64, 9), 6).Alert
+	over := worse
+	end := noon.Add(100 * time.Minute)
+	over.Status, over.ResolvedAt = news.Resolved, &end
+	return map[string]Delivery{
+		"firing":    {Alert: firing, Action: Fire, Revision: 1},
+		"escalated": {Alert: worse, Action: Escalate, Revision: 2},
+		"resolved":  {Alert: over, Action: Resolve, Revision: 3},
+		"hostile":   {Alert: hostile(), Action: Fire, Revision: 1},
+		"bare":      {Alert: opened(news.Spike{At: noon, StartedAt: noon}, 6).Alert, Action: Fire, Revision: 1},
+	}
+}
+
+// hostile is an alert whose every word comes from someone who wants harm.
+func hostile() news.Alert {
+	s := burst(news.Series{Entity: "<!channel>*AAPL*", Topic: "`rm -rf`\u202e_x_ :warning: " + strings.Repeat("T", 5000)}, noon, 31, 7)
+	s.Evidence = []news.Evidence{
+		{ID: "1", Title: "<!here> <http://evil.example|Apple> & <@U0001> *bold* `code` \x1b[31mred\x1b]0;pwned\x07", URL: "javascript:alert(1)", Negative: .99},
+		{ID: "2", Title: "\u202eelppA\u202c \u200b\u2066 evil\u2069\ufeff\nsecond line " + strings.Repeat("10kB ", 2000), URL: "https://apple.com@evil.example/", Negative: .98},
+		{ID: "3", Title: "\xff\xfe\x00 cut \xe4\xb8 off", URL: "http://ok.example/a|b>c<d", Negative: .97},
+		{ID: "4", Title: "a fourth is not shown", URL: "https://example.com", Negative: .96},
+	}
+	s.Model = news.Model{Name: "<!channel>\x1b[2J", Version: strings.Repeat("9", 500)}
+	a := opened(s, 6).Alert
+	a.Reason = "<!everyone> " + a.Reason
+	return a
+}
+
+func TestSlackMessages(t *testing.T) {
+	for name, d := range moments() {
+		t.Run(name, func(t *testing.T) {
+			blocks, text := slackMessage(d)
+			var buf bytes.Buffer
+			enc := json.NewEncoder(&buf)
+			enc.SetEscapeHTML(false)
+			enc.SetIndent("", "  ")
+			if err := enc.Encode(map[string]any{"text": text, "blocks": blocks}); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "slack-"+name+".json", buf.Bytes())
+		})
+	}
+}
+
+// What Slack parses as mrkdwn holds nothing of the stream's unescaped, and all is within
+// Slack's limits: the fake refuses it otherwise.
+func TestHostileTextsInSlack(t *testing.T) {
+	fake := slackfake.Start(t)
+	sink := newSlack(t, fake, &watch{t: time.Now()})
+	if _, err := sink.Deliver(t.Context(), Delivery{Alert: hostile(), Action: Fire, Revision: 1, Channel: alertsChannel}); err != nil {
+		t.Fatal(err)
+	}
+	m := fake.Messages(alertsChannel)[0]
+	if strings.ContainsAny(m.Text, "<>") {
+		t.Errorf("the text has markup: %q", m.Text)
+	}
+	for _, b := range m.Blocks {
+		section, is := b.(*slack.SectionBlock)
+		if !is {
+			continue
+		}
+		for _, f := range section.Fields {
+			if rest := strings.ReplaceAll(f.Text, "<!date^", ""); strings.Contains(rest, "<") {
+				t.Errorf("a parsed field has markup: %q", f.Text)
+			}
+		}
+	}
+	if n := strings.Count(string(m.BlocksJSON), `"type":"link"`); n != 1 || !strings.Contains(string(m.BlocksJSON), `"http://ok.example/a%7Cb%3Ec%3Cd"`) {
+		t.Errorf("%d links, want only the one to ok.example: %s", n, m.BlocksJSON)
+	}
+	for _, r := range "\x00\x1b\x07\u202e\u2066\u200b\ufeff" {
+		if strings.ContainsRune(string(m.BlocksJSON)+m.Text, r) {
+			t.Errorf("%U got through", r)
+		}
+	}
+}
+
+func TestLinks(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"https://example.com/a?x=1&y=2", "https://example.com/a?x=1&y=2"},
+		{"http://example.cn/苹果", "http://example.cn/%E8%8B%B9%E6%9E%9C"},
+		{" https://example.com ", "https://example.com"},
+		{"javascript:alert(1)", ""},
+		{"JaVaScRiPt://example.com/%0aalert(1)", ""},
+		{"data:text/html,x", ""},
+		{"file:///etc/passwd", ""},
+		{"//example.com", ""},
+		{"/relative", ""},
+		{"https://apple.com@evil.example/", ""},
+		{"https:///nohost", ""},
+		{"https://example.com/" + strings.Repeat("a", 2000), ""},
+		{"https://exa\u202emple.com/", ""},
+		{"", ""},
+	}
+	for _, tt := range tests {
+		if got := link(tt.in); got != tt.want {
+			t.Errorf("link(%q) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	for _, seed := range []string{"", "plain", "a\nb\tc", "\x1b[31mred", "\u202eabc", "\xff\xfe", "👩\u200d👧", strings.Repeat("é", 300)} {
+		f.Add(seed, 20)
+	}
+	f.Fuzz(func(t *testing.T, s string, limit int) {
+		if limit < 1 || limit > 1000 {
+			t.Skip()
+		}
+		got := clean(s, limit)
+		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > limit || got != strings.TrimSpace(got) {
+			t.Errorf("clean(%q, %d) = %q", s, limit, got)
+		}
+		if again := clean(got, limit+1); again != got {
+			t.Errorf("clean is not stable: %q, then %q", got, again)
+		}
+	})
+}
