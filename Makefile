@@ -1,6 +1,7 @@
 # make build   bin/barograph, with what it needs at run time
 # make demo    the whole stream on this machine; ARGS="--for 60s" and the like are passed on
 # make test    everything, on a real Kafka and a real Redis, as CI runs it
+# make deps    what the two fetch, and nothing else
 # make bench   the figures in bench/RESULTS.md
 # make clean   what building left (make distclean: what was fetched, too)
 
@@ -9,7 +10,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 BASES   := .deps/bases/bge-small-en-v1.5 .deps/bases/bge-small-zh-v1.5
 MINILM  := .deps/bases/all-minilm-l6-v2
 
-.PHONY: build demo test bench clean distclean tools
+.PHONY: build deps demo test bench clean distclean tools
 .DELETE_ON_ERROR:
 
 build: tools bin/barograph
@@ -35,17 +36,18 @@ $(MINILM): | build
 	@deps/fetch minilm
 	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
 
+deps: build $(BASES) $(MINILM)
+	@deps/fetch kafka redis
+
 demo: build $(BASES)
 	@bin/barograph demo $(ARGS)
 
-test: build $(BASES) $(MINILM)
-	@deps/fetch kafka redis
+test: deps
 	$(GO) vet ./...
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	$(GO) test -timeout 40m ./...
 
-bench: build $(BASES) $(MINILM)
-	@deps/fetch kafka redis
+bench: deps
 	bench/run
 
 clean:

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/ingest"
+	"github.com/barograph/barograph/news"
+)
+
+func newClassify() *cobra.Command {
+	cfg := defaults().Classify
+	var out string
+	cmd := &cobra.Command{
+		Use:   "classify [FILE]",
+		Short: "Read texts, and write what the models say of them",
+		Long: "Reads JSON lines (or CSV with a header, or TSV) with a field text or title and, if there are, id, lang,\n" +
+			"source and published_at; writes a reading a line in the order of the input. A row that cannot be read\n" +
+			"gives a line with its error, and exit code 1 at the end. Without FILE it reads standard input.",
+		Example: `  barograph classify comments.csv > readings.jsonl
+  echo '{"text":"$BABA 跌停"}' | barograph classify | jq .sentiment`,
+		Args: arguments(0, 1, "one file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := "-"
+			if len(args) > 0 {
+				path = args[0]
+			}
+			return classifyFile(cmd, cfg, path, out)
+		},
+	}
+	modelFlags(cmd, &cfg)
+	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write; without it, standard output")
+	return cmd
+}
+
+// modelFlags are the flags of commands that run models without a configuration file.
+func modelFlags(cmd *cobra.Command, cfg *classifyConfig) {
+	cmd.Flags().StringSliceVar(&cfg.Bundles, "model", cfg.Bundles, "bundles, in order of preference")
+	basesFlag(cmd, &cfg.Bases)
+	cmd.Flags().StringVar(&cfg.Device, "device", cfg.Device, "auto, cpu or cuda")
+	cmd.Flags().StringVar(&cfg.Precision, "precision", cfg.Precision, "auto (int8 on the CPU, fp16 on CUDA), fp32, fp16 or int8")
+	cmd.Flags().IntVar(&cfg.Threads, "threads", cfg.Threads, "threads for one batch on the CPU; 0 = one for each core")
+}
+
+func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) error {
+	input, size, err := openInput(path)
+	if err != nil {
+		return err
+	}
+	defer input.Close()
+	stageConfig, err := classifyStage(cfg, nil, newLogger(logConfig{Level: slog.LevelWarn}), nil)
+	if err != nil {
+		return usageError{err}
+	}
+	stage, err := classify.New(stageConfig)
+	if err != nil {
+		return err
+	}
+	defer stage.Close()
+	output, commit, err := createOutput(cmd.OutOrStdout(), out)
+	if err != nil {
+		return err
+	}
+	bar := newProgress(cmd.ErrOrStderr(), size, "classify")
+	defer bar.Close()
+	encoder := json.NewEncoder(output)
+	encoder.SetEscapeHTML(false)
+	var (
+		read       = rowsRead{rows: rowsOf(io.TeeReader(input, bar), path)}
+		rows, bad  int
+		firstFault error
+		start      = time.Now()
+	)
+	for reading, err := range stage.Classify(cmd.Context(), read.items()) {
+		if ended := cmd.Context().Err(); ended != nil {
+			return ended
+		}
+		line, fault := read.at(rows)
+		rows++
+		var written any = reading
+		if err := cmp.Or(fault, err); err != nil {
+			bad++
+			firstFault = cmp.Or(firstFault, fmt.Errorf("line %d: %w", line, err))
+			written = badLine{ID: reading.ID, Line: line, Error: err.Error()}
+		}
+		if err := encoder.Encode(written); err != nil {
+			return fmt.Errorf("writing readings: %w", err)
+		}
+	}
+	if err := commit(); err != nil {
+		return err
+	}
+	_ = bar.Close()
+	took := time.Since(start).Seconds()
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d texts in %.1f s, %.0f a second\n", rows, took, float64(rows)/took)
+	if bad > 0 {
+		return fmt.Errorf("%s: %d of %d rows could not be read; the lines with \"error\" say why. The first: %w", path, bad, rows, firstFault)
+	}
+	return nil
+}
+
+// badLine stands where the reading of a row would be.
+type badLine struct {
+	ID    string `json:"id,omitempty"`
+	Line  int    `json:"line"`
+	Error string `json:"error"`
+}
+
+// rowsRead turns rows into items and remembers of each where it was and what was wrong
+// with it. A row that is no item travels as an empty item, which the models refuse, so
+// that readings keep the order of rows.
+type rowsRead struct {
+	rows iter.Seq[row]
+
+	mu     sync.Mutex // rows are drawn in another goroutine than readings are written
+	lines  []int
+	faults map[int]error
+}
+
+func (r *rowsRead) items() iter.Seq[news.Item] {
+	r.faults = map[int]error{}
+	return func(yield func(news.Item) bool) {
+		for row := range r.rows {
+			item, err := itemOf(row)
+			r.mu.Lock()
+			if err != nil {
+				r.faults[len(r.lines)] = err
+			}
+			r.lines = append(r.lines, row.line)
+			r.mu.Unlock()
+			if !yield(item) {
+				return
+			}
+		}
+	}
+}
+
+// at is the line of the i-th row, and its fault if it has one.
+func (r *rowsRead) at(i int) (line int, fault error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lines[i], r.faults[i]
+}
+
+// itemOf takes what a row says of an item. Unlike on the stream, a time is not needed.
+func itemOf(r row) (news.Item, error) {
+	item := news.Item{ID: or(r.fields["id"], strconv.Itoa(r.line))}
+	if r.err != nil {
+		return item, r.err
+	}
+	item.Kind, item.Source = news.Kind(r.fields["kind"]), r.fields["source"]
+	item.Lang, item.URL = r.fields["lang"], r.fields["url"]
+	if at := r.fields["published_at"]; at != "" {
+		published, err := ingest.ParseTime(at)
+		if err != nil {
+			return item, fmt.Errorf("published_at: %w", err)
+		}
+		item.PublishedAt = published
+	}
+	item.Title, item.Text = r.fields["title"], r.fields["text"]
+	if item.Title == "" && item.Text == "" {
+		return item, errors.New("neither text nor title")
+	}
+	return item, nil
+}
+
+// createOutput is standard output, or a file that appears under its name at commit.
+func createOutput(standard io.Writer, path string) (w io.Writer, commit func() error, err error) {
+	if path == "" || path == "-" {
+		buffered := bufio.NewWriter(standard)
+		return buffered, buffered.Flush, nil
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return nil, nil, err
+	}
+	buffered := bufio.NewWriter(file)
+	return buffered, func() error {
+		if err := errors.Join(buffered.Flush(), file.Chmod(0o644), file.Close()); err != nil {
+			return err
+		}
+		return os.Rename(file.Name(), path)
+	}, nil
+}
+
+// newProgress shows how much of the input is read, in place on a terminal. Elsewhere it
+// shows nothing: the command ends with a line of its own.
+func newProgress(w io.Writer, size int64, what string) *progressbar.ProgressBar {
+	file, ok := w.(*os.File)
+	visible := ok && term.IsTerminal(int(file.Fd()))
+	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible),
+		progressbar.OptionSetDescription(what), progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(32),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+}

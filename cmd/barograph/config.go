@@ -1,0 +1,281 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/ingest"
+	"github.com/barograph/barograph/ingest/watch"
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/secret"
+	"github.com/barograph/barograph/internal/settings"
+	"github.com/barograph/barograph/news"
+)
+
+// config is all that can be configured; barograph.example.yaml shows each key with its
+// default and docs/configuration.md explains them.
+type config struct {
+	Stages       []string       `yaml:"stages"`
+	Kafka        kafkaConfig    `yaml:"kafka"`
+	Redis        redisConfig    `yaml:"redis"`
+	WatchList    string         `yaml:"watch_list"`
+	Classify     classifyConfig `yaml:"classify"`
+	Trend        trendConfig    `yaml:"trend"`
+	Alert        alertConfig    `yaml:"alert"`
+	Console      consoleConfig  `yaml:"console"`
+	Log          logConfig      `yaml:"log"`
+	DrainTimeout time.Duration  `yaml:"drain_timeout"`
+}
+
+type kafkaConfig struct {
+	broker.Config `yaml:",inline"`
+	Group         string        `yaml:"group"`
+	Topics        []topicConfig `yaml:"topics"`
+	Start         ingest.Start  `yaml:"start"` // earliest, latest or RFC 3339
+	Readings      string        `yaml:"readings"`
+	Alerts        string        `yaml:"alerts"`
+	DeadLetters   string        `yaml:"dead_letters"`
+	CreateTopics  bool          `yaml:"create_topics"`
+	MaxItems      int           `yaml:"max_items"`
+	MaxBytes      int64         `yaml:"max_bytes"`
+	MaxTextBytes  int           `yaml:"max_text_bytes"`
+	MaxFuture     time.Duration `yaml:"max_future"`
+}
+
+type topicConfig struct {
+	Name    string            `yaml:"name"`
+	Kind    news.Kind         `yaml:"kind"`
+	Source  string            `yaml:"source"`
+	Mapping map[string]string `yaml:"mapping"`
+}
+
+type redisConfig struct {
+	Addresses []string      `yaml:"addresses"` // several = Redis Cluster
+	Username  string        `yaml:"username"`
+	Password  secret.Secret `yaml:"password"`
+	DB        int           `yaml:"db"`
+	TLS       bool          `yaml:"tls"`
+	CAFile    string        `yaml:"ca_file"`
+	Prefix    string        `yaml:"prefix"`
+}
+
+type classifyConfig struct {
+	Bundles     []string      `yaml:"bundles"`
+	Bases       []string      `yaml:"bases"`
+	Device      string        `yaml:"device"`    // auto, cpu or cuda
+	Precision   string        `yaml:"precision"` // auto, fp32, fp16 or int8
+	Threads     int           `yaml:"threads"`
+	TokenBudget int           `yaml:"token_budget"`
+	MaxWait     time.Duration `yaml:"max_wait"`
+}
+
+type trendConfig struct {
+	History     time.Duration `yaml:"history"`
+	Surprise    float64       `yaml:"surprise"`
+	MinNegative int           `yaml:"min_negative"`
+	WarmUp      time.Duration `yaml:"warm_up"`
+}
+
+type alertConfig struct {
+	Slack    *slackConfig    `yaml:"slack"`
+	Webhooks []webhookConfig `yaml:"webhooks"`
+	Routes   []alert.Route   `yaml:"routes"`
+	Quiet    time.Duration   `yaml:"quiet"`
+	Critical float64         `yaml:"critical"`
+}
+
+type slackConfig struct {
+	alert.SlackConfig `yaml:",inline"`
+	Channel           string `yaml:"channel"` // of alerts that no route takes; "" = none
+}
+
+type webhookConfig struct {
+	alert.WebhookConfig `yaml:",inline"`
+	Name                string `yaml:"name"` // as routes call it
+}
+
+type consoleConfig struct {
+	Listen string `yaml:"listen"`
+}
+
+type logConfig struct {
+	Level  slog.Level `yaml:"level"`  // debug, info, warn or error
+	Format string     `yaml:"format"` // text or json
+}
+
+const environmentPrefix = "BAROGRAPH"
+
+// Variables that begin with the prefix and are no settings of the monitor.
+var otherVariables = []string{"BAROGRAPH_ONNXRUNTIME", "BAROGRAPH_DEPS", "BAROGRAPH_DATA"}
+
+func defaults() config {
+	return config{
+		Kafka: kafkaConfig{
+			Group: "barograph", Start: ingest.Latest(), Readings: "barograph.readings", Alerts: "barograph.alerts",
+			DeadLetters: "barograph.dead-letters", CreateTopics: true, MaxItems: 4096, MaxBytes: 64 << 20,
+			MaxTextBytes: 1 << 20, MaxFuture: 10 * time.Minute,
+		},
+		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
+		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond},
+		Trend:        trendConfig{History: 14 * 24 * time.Hour, WarmUp: 24 * time.Hour},
+		Alert:        alertConfig{Quiet: time.Hour},
+		Console:      consoleConfig{Listen: "127.0.0.1:8095"},
+		Log:          logConfig{Format: "text"},
+		DrainTimeout: 30 * time.Second,
+	}
+}
+
+// configFlags adds the flags that every command with a configuration has.
+func configFlags(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVarP(path, "config", "c", "", "configuration file (YAML); without it, BAROGRAPH_… variables and defaults")
+}
+
+// readConfig reads the file and the environment and checks what does not need the network.
+// Relative paths in a file are relative to the file.
+func readConfig(path string) (config, error) {
+	cfg := defaults()
+	if err := settings.Read(&cfg, path, environmentPrefix, os.Environ(), otherVariables...); err != nil {
+		return cfg, err
+	}
+	if path != "" {
+		cfg.resolvePaths(filepath.Dir(path))
+	}
+	if err := cfg.check(); err != nil {
+		return cfg, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return cfg, nil
+}
+
+func (c *config) resolvePaths(dir string) {
+	resolve := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	resolve(&c.WatchList)
+	resolve(&c.Redis.CAFile)
+	for i := range c.Classify.Bundles {
+		resolve(&c.Classify.Bundles[i])
+	}
+	for i := range c.Classify.Bases {
+		resolve(&c.Classify.Bases[i])
+	}
+	if tls := c.Kafka.TLS; tls != nil {
+		resolve(&tls.CAFile)
+		resolve(&tls.CertFile)
+		resolve(&tls.KeyFile)
+	}
+}
+
+// check names every fault at once.
+func (c *config) check() error {
+	var faults []error
+	fault := func(format string, a ...any) { faults = append(faults, fmt.Errorf(format, a...)) }
+	if _, err := parseStages(c.Stages); err != nil {
+		faults = append(faults, err)
+	}
+	for i, topic := range c.Kafka.Topics {
+		if topic.Name == "" {
+			fault("kafka.topics: entry %d has no name", i+1)
+		}
+		if topic.Kind != news.KindNews && topic.Kind != news.KindComment {
+			fault("kafka.topics: %s: kind is %q; it is news or comment", topic.Name, topic.Kind)
+		}
+	}
+	if len(c.Redis.Addresses) == 0 {
+		fault("redis.addresses is empty")
+	}
+	if c.Redis.DB != 0 && len(c.Redis.Addresses) > 1 {
+		fault("redis.db: a Redis Cluster has only database 0")
+	}
+	if !slices.Contains([]string{"text", "json"}, c.Log.Format) {
+		fault("log.format is %q; it is text or json", c.Log.Format)
+	}
+	for i, hook := range c.Alert.Webhooks {
+		if hook.Name == "" || hook.URL == "" {
+			fault("alert.webhooks: entry %d needs a name and a url", i+1)
+		}
+	}
+	if slack := c.Alert.Slack; slack != nil && slack.Token == "" {
+		fault("alert.slack: token is missing: write token: env:SLACK_TOKEN, or leave the section out")
+	}
+	return errors.Join(faults...)
+}
+
+// stages are the parts of the stream that a process runs.
+type stages struct{ classify, trend, alert bool }
+
+// parseStages reads a list such as ingest,classify; an empty one means all.
+func parseStages(names []string) (stages, error) {
+	if len(names) == 0 {
+		return stages{true, true, true}, nil
+	}
+	var s stages
+	var ingest bool
+	for _, name := range names {
+		switch strings.TrimSpace(name) {
+		case "ingest":
+			ingest = true
+		case "classify":
+			s.classify = true
+		case "trend":
+			s.trend = true
+		case "alert":
+			s.alert = true
+		default:
+			return s, fmt.Errorf("stages: %q is none; there are ingest, classify, trend and alert", name)
+		}
+	}
+	switch {
+	case ingest != s.classify:
+		return s, errors.New("stages: ingest and classify go together: no topic lies between them")
+	case s.classify && s.alert && !s.trend:
+		return s, errors.New("stages: alert beside classify needs trend between them; or run alert alone")
+	}
+	return s, nil
+}
+
+// readWatchList reads the companies to find in texts; "" = none.
+func readWatchList(path string) (*watch.List, error) {
+	if path == "" {
+		return watch.New(nil)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("watch list: %w", err)
+	}
+	defer file.Close()
+	list, err := parseWatchList(file)
+	if err != nil {
+		return nil, fmt.Errorf("watch list %s: %w", path, err)
+	}
+	return list, nil
+}
+
+func parseWatchList(r io.Reader) (*watch.List, error) {
+	var entries []watch.Entry
+	if err := yaml.NewDecoder(r, yaml.Strict()).Decode(&entries); err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.New(yaml.FormatError(err, false, true))
+	}
+	return watch.New(entries)
+}
+
+// newLogger writes to standard error: standard output belongs to a command's result.
+func newLogger(c logConfig) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/internal/broker"
+)
+
+func newDoctor() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check the configuration and all that it names, and say what to do",
+		Long: "Checks the configuration, Kafka, Redis, ONNX Runtime, the device, the models and Slack, and says what\n" +
+			"to do where something is wrong. It writes nothing and posts nothing. Exit code 1 when a check fails.",
+		Example: "  barograph doctor -c barograph.yaml",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return diagnose(cmd.Context(), cmd.OutOrStdout(), path)
+		},
+	}
+	configFlags(cmd, &path)
+	return cmd
+}
+
+// examination is one thing that the doctor looks at. finding says what is there; advice
+// says what to do about an error.
+type examination struct {
+	name   string
+	look   func(context.Context) (finding string, err error)
+	advice string
+}
+
+func diagnose(ctx context.Context, out io.Writer, path string) error {
+	cfg, err := readConfig(path)
+	if err != nil {
+		fmt.Fprintf(out, "%-14s FAIL  %v\n", "configuration", err)
+		return errors.New("1 check failed")
+	}
+	fmt.Fprintf(out, "%-14s ok    %s\n", "configuration", or(path, "environment and defaults"))
+	failed := 0
+	for _, e := range examinations(cfg) {
+		bounded, cancel := context.WithTimeout(ctx, time.Minute)
+		finding, err := e.look(bounded)
+		cancel()
+		if err != nil {
+			failed++
+			fmt.Fprintf(out, "%-14s FAIL  %s\n%-20s → %s\n", e.name, indent(err.Error()), "", e.advice)
+			continue
+		}
+		fmt.Fprintf(out, "%-14s ok    %s\n", e.name, indent(finding))
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d checks failed", failed)
+	}
+	return nil
+}
+
+func indent(s string) string { return strings.ReplaceAll(s, "\n", "\n"+strings.Repeat(" ", 21)) }
+
+func examinations(cfg config) []examination {
+	list := []examination{
+		{"kafka", func(ctx context.Context) (string, error) { return lookAtKafka(ctx, cfg.Kafka) },
+			"see that kafka.brokers are reachable from here, and kafka.tls and kafka.sasl are what they expect"},
+		{"redis", func(ctx context.Context) (string, error) { return lookAtRedis(ctx, cfg.Redis) },
+			"see that redis.addresses are reachable from here, and its username, password and tls are right"},
+		{"watch list", func(context.Context) (string, error) {
+			_, err := readWatchList(cfg.WatchList)
+			return or(cfg.WatchList, "none: companies come from items and cashtags only"), err
+		}, "mend the file, or leave watch_list out"},
+		{"onnx runtime", func(context.Context) (string, error) { return lookAtRuntime(cfg.Classify) },
+			"run `make build`, or point BAROGRAPH_ONNXRUNTIME at libonnxruntime.so, version 1.24 or later; for CUDA see docs/operation.md"},
+	}
+	for _, dir := range cfg.Classify.Bundles {
+		list = append(list, examination{"model", func(context.Context) (string, error) { return lookAtModel(cfg.Classify, dir) },
+			"see that classify.bundles names the bundle's folder and classify.bases the folder of base models (`make deps` makes .deps/bases)"})
+	}
+	if cfg.Alert.Slack != nil {
+		list = append(list, examination{"slack", func(ctx context.Context) (string, error) { return lookAtSlack(ctx, cfg.Alert.Slack) },
+			"the token begins with xoxb- and its app has the scope chat:write; see docs/operation.md"})
+	}
+	return append(list, examination{"routes", func(context.Context) (string, error) { return lookAtRoutes(cfg.Alert) },
+		"mend alert.routes: each names slack with a channel, or a webhook of alert.webhooks"})
+}
+
+func lookAtKafka(ctx context.Context, c kafkaConfig) (string, error) {
+	client, err := broker.New(c.Config)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	cluster, err := client.Ping(ctx)
+	if err != nil {
+		return "", err
+	}
+	var found, missing []string
+	for _, topic := range topicNames(c.Topics) {
+		if n := cluster.Topics[topic]; n > 0 {
+			found = append(found, fmt.Sprintf("%s (%d partitions)", topic, n))
+		} else {
+			missing = append(missing, topic)
+		}
+	}
+	finding := fmt.Sprintf("%d brokers; reads %s as group %s", len(cluster.Brokers), or(strings.Join(found, ", "), "nothing yet"), c.Group)
+	if len(missing) > 0 && !c.CreateTopics {
+		return "", fmt.Errorf("topics %s do not exist, and create_topics is false", strings.Join(missing, ", "))
+	}
+	if len(missing) > 0 {
+		finding += "\nwill create " + strings.Join(missing, ", ")
+	}
+	return finding, nil
+}
+
+func lookAtRedis(ctx context.Context, c redisConfig) (string, error) {
+	client, err := openRedis(c)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	info, err := client.Info(ctx, "server", "memory").Result()
+	if err != nil {
+		return "", err
+	}
+	value := func(key string) string {
+		_, rest, _ := strings.Cut(info, key+":")
+		line, _, _ := strings.Cut(rest, "\r\n")
+		return line
+	}
+	finding := fmt.Sprintf("version %s, %s in use", value("redis_version"), value("used_memory_human"))
+	if policy := value("maxmemory_policy"); policy != "noeviction" && policy != "" {
+		finding += fmt.Sprintf("\nmaxmemory-policy is %s: under pressure it drops counts and alerts; use noeviction", policy)
+	}
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		if err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return master.Ping(ctx).Err() }); err != nil {
+			return "", err
+		}
+		finding += "; all masters of the cluster answer"
+	}
+	return finding, nil
+}
+
+func lookAtRuntime(c classifyConfig) (string, error) {
+	library, err := onnx.Find()
+	if err != nil {
+		return "", err
+	}
+	runtime, err := onnx.Open(library)
+	if err != nil {
+		return "", err
+	}
+	defer runtime.Close()
+	var device onnx.Device
+	if err := device.UnmarshalText([]byte(c.Device)); err != nil {
+		return "", err
+	}
+	resolved, err := runtime.Resolve(device, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("version %s on %s, from %s", runtime.Version(), resolved, library), nil
+}
+
+// lookAtModel opens the bundle as the monitor would, which also tries it out on a text.
+func lookAtModel(c classifyConfig, dir string) (string, error) {
+	config, err := modelConfig(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	model, err := classify.OpenModel(dir, config)
+	if err != nil {
+		return "", err
+	}
+	defer model.Close()
+	b := model.Bundle
+	return fmt.Sprintf("%s: %s %s, digest %.12s, %s on %s", dir, b.Name, b.Version, b.Digest, model.Precision, model.Device), nil
+}
+
+func lookAtSlack(ctx context.Context, c *slackConfig) (string, error) {
+	sink, err := alert.NewSlack(c.SlackConfig)
+	if err != nil {
+		return "", err
+	}
+	team, user, err := sink.Verify(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s in the workspace %s", user, team), nil
+}
+
+// lookAtRoutes checks sinks and routes as the monitor would.
+func lookAtRoutes(c alertConfig) (string, error) {
+	sinks, routes, err := sinksOf(c, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	if _, err := alert.New(alert.Config{Redis: redis.NewClient(&redis.Options{}), Sinks: sinks, Routes: routes}); err != nil {
+		return "", err
+	}
+	if len(routes) == 0 {
+		return "none: alerts go to the alerts topic only", nil
+	}
+	return fmt.Sprintf("%d routes to %d sinks", len(routes), len(sinks)), nil
+}

@@ -1,0 +1,91 @@
+// Command barograph watches a stream of financial texts for negative spikes.
+//
+// This is the only place where the stages meet:
+//
+//	Kafka ──► ingest ──► classify ──┬──► trend ──► alert ──► Slack, webhook, Kafka
+//	news,     items      readings   │    Redis     Redis's outbox
+//	comments                        └──► Kafka: readings
+//
+// One file holds one subcommand; config.go says what can be configured and monitor.go
+// puts the stages together.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker; `make build` gives it the commit.
+var version = "unknown"
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	// A second signal ends the process at once: the first lets it drain.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	err := newRoot().ExecuteContext(ctx)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "barograph:", err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFailed)
+}
+
+// usageError is a command line that cannot be understood, as opposed to a command that failed.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "barograph",
+		Short:         "Barograph records the pressure of the market's mood and says when it drops",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see %s -h", err, cmd.CommandPath())}
+	})
+	root.AddCommand(
+		newDemo(), newRun(), newClassify(), newEvaluate(), newModel(), newSilence(), newDoctor(),
+	)
+	return root
+}
+
+// arguments refuses a wrong number of arguments as wrong usage.
+func arguments(min, max int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < min || (max >= 0 && len(args) > max) {
+			return usageError{fmt.Errorf("%s takes %s, not %d arguments; see %s -h", cmd.CommandPath(), what, len(args), cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s: unknown command or argument %q; see %s -h", cmd.CommandPath(), args[0], cmd.CommandPath())}
+	}
+	return nil
+}

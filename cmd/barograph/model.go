@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
+)
+
+func newModel() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "model",
+		Short: "Bundles on disk",
+		Example: `  barograph model list
+  barograph model show models/en
+  barograph model import --export model.onnx --tokenizer tokenizer.json --out .deps/bases/my-bert`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newModelList(), newModelShow(), newModelImport())
+	return cmd
+}
+
+func newModelList() *cobra.Command {
+	bases := defaults().Classify.Bases
+	cmd := &cobra.Command{
+		Use:     "list [FOLDER…]",
+		Short:   "List the bundles in folders; models is the default",
+		Example: "  barograph model list",
+		RunE: func(cmd *cobra.Command, folders []string) error {
+			if len(folders) == 0 {
+				folders = []string{"models"}
+			}
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+			fmt.Fprintln(table, "FOLDER\tNAME\tVERSION\tDIGEST\tLANGUAGES\tHEADS")
+			var faults []error
+			for _, folder := range folders {
+				dirs, err := bundlesIn(folder)
+				if err != nil {
+					return err
+				}
+				for _, dir := range dirs {
+					if err := listBundle(table, dir, bases); err != nil {
+						faults = append(faults, err)
+					}
+				}
+			}
+			return errors.Join(append(faults, table.Flush())...)
+		},
+	}
+	basesFlag(cmd, &bases)
+	return cmd
+}
+
+func basesFlag(cmd *cobra.Command, bases *[]string) {
+	cmd.Flags().StringSliceVar(bases, "bases", *bases, "folders with the base models that adapters name")
+}
+
+// bundlesIn lists the folders in a folder that have a config.json.
+func bundlesIn(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, entry := range entries {
+		dir := filepath.Join(folder, entry.Name())
+		if _, err := os.Stat(filepath.Join(dir, "config.json")); err == nil {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil
+}
+
+func listBundle(table *tabwriter.Writer, dir string, bases []string) error {
+	b, err := classify.OpenBundle(dir, bases)
+	if err != nil {
+		return err
+	}
+	var heads []string
+	for _, head := range b.Heads {
+		heads = append(heads, fmt.Sprintf("%s (%d)", head.Task, len(head.Labels)))
+	}
+	fmt.Fprintf(table, "%s\t%s\t%s\t%.12s\t%s\t%s\n", dir, b.Name, or(b.Version, "-"), b.Digest,
+		or(strings.Join(b.Languages, ","), "any"), strings.Join(heads, ", "))
+	return nil
+}
+
+func newModelShow() *cobra.Command {
+	bases := defaults().Classify.Bases
+	cmd := &cobra.Command{
+		Use:     "show FOLDER",
+		Short:   "Show a bundle's model card",
+		Example: "  barograph model show models/en",
+		Args:    arguments(1, 1, "a bundle's folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+			if err := listBundle(table, args[0], bases); err != nil {
+				return err
+			}
+			if err := table.Flush(); err != nil {
+				return err
+			}
+			card, err := os.ReadFile(filepath.Join(args[0], "README.md"))
+			if err != nil {
+				return fmt.Errorf("the bundle has no model card: %w", err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "\n%s", card)
+			return nil
+		},
+	}
+	basesFlag(cmd, &bases)
+	return cmd
+}
+
+func newModelImport() *cobra.Command {
+	var (
+		export, tokenizer, out string
+		options                bert.ImportOptions
+	)
+	cmd := &cobra.Command{
+		Use:   "import --export FILE.onnx --tokenizer tokenizer.json --out FOLDER",
+		Short: "Turn PyTorch's ONNX export of a BERT model into a folder in Hugging Face's layout",
+		Long: "Turns PyTorch's ONNX export of a BERT model into a folder in Hugging Face's layout: config.json,\n" +
+			"model.safetensors and tokenizer.json. Equal exports give equal files.",
+		Example: "  barograph model import --export bge-small-en-v1.5.onnx --tokenizer tokenizer.json \\\n    --out .deps/bases/bge-small-en-v1.5",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for flag, value := range map[string]string{"export": export, "tokenizer": tokenizer, "out": out} {
+				if value == "" {
+					return usageError{fmt.Errorf("--%s is missing; see %s -h", flag, cmd.CommandPath())}
+				}
+			}
+			if err := bert.Import(export, tokenizer, out, options); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "imported %s\n", out)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&export, "export", "", "the ONNX export, fp32")
+	cmd.Flags().StringVar(&tokenizer, "tokenizer", "", "its tokenizer.json")
+	cmd.Flags().StringVar(&out, "out", "", "folder to write; what is there is replaced")
+	cmd.Flags().IntVar(&options.AttentionHeads, "heads", 0, "attention heads, where the export does not show them")
+	return cmd
+}

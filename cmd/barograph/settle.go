@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/news"
+	"github.com/barograph/barograph/trend"
+)
+
+// unsettled is a reading whose item may be committed only when the reading is on its topic
+// and in Redis, and the alerts that it gives rise to are in the outbox.
+type unsettled struct {
+	reading  news.Reading
+	appended time.Time   // to Kafka; zero if unknown
+	done     func()      // it is settled
+	fail     func(error) // it never can be: to the dead letters
+}
+
+// settler is where readings leave the classify stage: many at once, so that each waits for
+// one write to Kafka and one round trip to Redis only.
+type settler struct {
+	in       chan unsettled
+	stopped  chan struct{}
+	finished chan struct{}
+
+	topic   *kafka.Writer // of readings; nil where they came from there
+	trend   *trend.Store  // nil where another process counts
+	desk    *alert.Desk   // nil without trend
+	log     *slog.Logger
+	metrics settleMetrics
+}
+
+const (
+	settleBatch   = 512 // readings settled at once, at most
+	settleWorkers = 2   // batches under way: one writes while another counts
+)
+
+type settleMetrics struct {
+	seconds  *prometheus.HistogramVec
+	decision prometheus.Histogram
+	retries  *prometheus.CounterVec
+}
+
+func newSettleMetrics(r prometheus.Registerer) settleMetrics {
+	m := settleMetrics{
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "barograph_settle_seconds", Help: "Time to write a batch of readings to Kafka (readings), and to count and judge it (trend).",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}, []string{"part"}),
+		decision: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "barograph_append_to_decision_seconds", Help: "From an item's append to Kafka until it is counted, judged and its alerts are in the outbox.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 1.25, 52),
+		}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "barograph_settle_retries_total", Help: "Batches of readings that Kafka or Redis did not take at once.",
+		}, []string{"part"}),
+	}
+	r.MustRegister(m.seconds, m.decision, m.retries)
+	return m
+}
+
+// run settles until stop is called.
+func (s *settler) run() {
+	defer close(s.finished)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var workers sync.WaitGroup
+	for range settleWorkers {
+		workers.Go(func() {
+			for {
+				select {
+				case <-s.stopped:
+					return
+				case first := <-s.in:
+					s.settle(ctx, s.gather(first))
+				}
+			}
+		})
+	}
+	<-s.stopped
+	cancel()
+	workers.Wait()
+}
+
+// submit queues a reading. It blocks while the queue is full and does nothing after stop:
+// the reading's item is then read again.
+func (s *settler) submit(u unsettled) {
+	select {
+	case s.in <- u:
+	case <-s.stopped:
+	}
+}
+
+// stop gives up what is under way: its offsets are not committed. The consumer drains
+// before. wait returns when nothing is.
+func (s *settler) stop() { close(s.stopped) }
+
+func (s *settler) wait() { <-s.finished }
+
+// gather takes what waits already, without waiting for more.
+func (s *settler) gather(first unsettled) []unsettled {
+	batch := append(make([]unsettled, 0, settleBatch), first)
+	for len(batch) < settleBatch {
+		select {
+		case next := <-s.in:
+			batch = append(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (s *settler) settle(ctx context.Context, batch []unsettled) {
+	batch, messages := encode(batch)
+	var poison map[int]error
+	both, settling := errgroup.WithContext(ctx)
+	if s.topic != nil {
+		both.Go(func() error {
+			return s.until(settling, "readings", func(ctx context.Context) error {
+				return broker.Write(ctx, s.topic, retry.Policy{Attempts: 3}, messages...)
+			})
+		})
+	}
+	if s.trend != nil {
+		both.Go(func() error {
+			return s.until(settling, "trend", func(ctx context.Context) (err error) {
+				poison, err = s.judge(ctx, batch)
+				return err
+			})
+		})
+	}
+	if err := both.Wait(); err != nil {
+		s.log.Warn("readings were not settled before the end; their items will be read again", "readings", len(batch), "error", err)
+		return
+	}
+	for i, u := range batch {
+		if err := poison[i]; err != nil {
+			u.fail(err)
+			continue
+		}
+		u.done()
+		if !u.appended.IsZero() {
+			s.metrics.decision.Observe(time.Since(u.appended).Seconds())
+		}
+	}
+}
+
+// until tries until it works or the context ends: Kafka or Redis being away holds the
+// stream, and loses nothing.
+func (s *settler) until(ctx context.Context, part string, op func(context.Context) error) error {
+	start := time.Now()
+	err := retry.Do(ctx, retry.Policy{OnRetry: func(err error) {
+		s.metrics.retries.WithLabelValues(part).Inc()
+		s.log.Warn("readings wait", "for", part, "error", err)
+	}}, op)
+	s.metrics.seconds.WithLabelValues(part).Observe(time.Since(start).Seconds())
+	return err
+}
+
+// encode makes the messages of the readings topic. A reading that JSON cannot hold (a
+// model that answers NaN) fails, and is left out.
+func encode(batch []unsettled) ([]unsettled, []kafka.Message) {
+	kept, messages := batch[:0], make([]kafka.Message, 0, len(batch))
+	for _, u := range batch {
+		value, err := json.Marshal(u.reading)
+		if err != nil {
+			u.fail(fmt.Errorf("encoding the reading: %w", err))
+			continue
+		}
+		kept = append(kept, u)
+		messages = append(messages, kafka.Message{Key: []byte(u.reading.ID), Value: value})
+	}
+	return kept, messages
+}
+
+// judge counts the batch, and decides about the spikes it shows. A reading that makes the
+// trend stage panic is found by taking the batch one by one, and is returned as poison by
+// its position.
+func (s *settler) judge(ctx context.Context, batch []unsettled) (poison map[int]error, err error) {
+	readings := make([]news.Reading, len(batch))
+	for i, u := range batch {
+		readings[i] = u.reading
+	}
+	spikes, panicked, err := s.observe(ctx, readings)
+	if panicked && len(batch) > 1 {
+		spikes, poison = nil, map[int]error{}
+		for i := range readings {
+			some, panicked, err := s.observe(ctx, readings[i:i+1])
+			if err != nil && !panicked {
+				return nil, err
+			}
+			if panicked {
+				poison[i] = err
+			}
+			spikes = append(spikes, some...)
+		}
+		err = nil
+	} else if panicked {
+		return map[int]error{0: err}, nil
+	}
+	if err != nil || s.desk == nil {
+		return poison, err
+	}
+	return poison, s.desk.Consider(ctx, spikes)
+}
+
+func (s *settler) observe(ctx context.Context, readings []news.Reading) (spikes []news.Spike, panicked bool, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.log.Error("the trend stage panicked", "cause", cause, "stack", string(debug.Stack()))
+			spikes, panicked, err = nil, true, fmt.Errorf("trend: panic: %v", cause)
+		}
+	}()
+	spikes, err = s.trend.Observe(ctx, readings)
+	return spikes, false, err
+}
