@@ -1,0 +1,98 @@
+package classify
+
+import (
+	"container/list"
+	"sync"
+)
+
+// copies knows the answers to texts read lately, so that a syndicated text is read once.
+// A copy that comes while the first is being read waits for it.
+type copies struct {
+	size int // texts remembered; 0 or less remembers none
+
+	mu     sync.Mutex
+	known  map[copyKey]*list.Element // of *original
+	recent *list.List                // most recently asked for first
+}
+
+// copyKey is a text, as far as case and white space do not matter, before one model.
+type copyKey struct {
+	digest string
+	model  int
+}
+
+// original is a text that is being read (waiting) or was (answered).
+type original struct {
+	key      copyKey
+	id       string // the first item that had the text
+	answered bool
+	answer   answer
+	waiting  []*job
+}
+
+func newCopies(size int) *copies {
+	return &copies{size: size, known: map[copyKey]*list.Element{}, recent: list.New()}
+}
+
+// claim tells what to do with a job: read it (first), or answer it from the original, or
+// nothing more, because it now waits for the original's answer.
+func (c *copies) claim(j *job) (first bool, from *original) {
+	if c.size <= 0 {
+		return true, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := copyKey{j.digest, j.model}
+	if e, ok := c.known[key]; ok {
+		o := e.Value.(*original)
+		c.recent.MoveToFront(e)
+		if o.answered {
+			return false, o
+		}
+		o.waiting = append(o.waiting, j)
+		return false, nil
+	}
+	c.known[key] = c.recent.PushFront(&original{key: key, id: j.item.ID})
+	c.forget()
+	return true, nil
+}
+
+// forget drops the texts not asked for the longest; those being read stay.
+func (c *copies) forget() {
+	for e := c.recent.Back(); e != nil && c.recent.Len() > c.size; {
+		before := e.Prev()
+		if o := e.Value.(*original); o.answered {
+			c.recent.Remove(e)
+			delete(c.known, o.key)
+		}
+		e = before
+	}
+}
+
+// resolve remembers the answer to a claimed job and gives the jobs that waited for it,
+// with their original.
+func (c *copies) resolve(j *job, a answer) (waited []*job, from *original) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.known[copyKey{j.digest, j.model}]
+	if !ok {
+		return nil, nil
+	}
+	o := e.Value.(*original)
+	o.answered, o.answer = true, a
+	waited, o.waiting = o.waiting, nil
+	return waited, o
+}
+
+// abandon forgets a claimed job that could not be read and gives the jobs that waited for it.
+func (c *copies) abandon(j *job) (waited []*job) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.known[copyKey{j.digest, j.model}]
+	if !ok {
+		return nil
+	}
+	c.recent.Remove(e)
+	delete(c.known, copyKey{j.digest, j.model})
+	return e.Value.(*original).waiting
+}

@@ -1,0 +1,59 @@
+package classify
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the stage's counters; with a nil Registerer they count unseen.
+type metrics struct {
+	items   *prometheus.CounterVec   // model, result: read, copy, error
+	tokens  *prometheus.CounterVec   // model, kind: text, padding
+	rows    *prometheus.HistogramVec // model
+	seconds *prometheus.HistogramVec // step: tokenise, infer, total
+	waiting prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		items: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "barograph_classify_items_total",
+			Help: "Items done, by model and result: read, copy (of a text read before), error.",
+		}, []string{"model", "result"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "barograph_classify_tokens_total",
+			Help: "Tokens run through the model, by kind: text, or padding to the batch's longest.",
+		}, []string{"model", "kind"}),
+		rows: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "barograph_classify_batch_rows",
+			Help:    "Texts (or windows of long texts) in a batch.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+		}, []string{"model"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "barograph_classify_seconds",
+			Help:    "Time by step: tokenise (a text), infer (a batch), total (an item from Submit to its reading).",
+			Buckets: prometheus.ExponentialBuckets(10e-6, 4, 11),
+		}, []string{"step"}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "barograph_classify_queue_items",
+			Help: "Items submitted and not done.",
+		}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.items, m.tokens, m.rows, m.seconds, m.waiting} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(model string) func(batchRun) {
+	text, padding := m.tokens.WithLabelValues(model, "text"), m.tokens.WithLabelValues(model, "padding")
+	rows, seconds := m.rows.WithLabelValues(model), m.seconds.WithLabelValues("infer")
+	return func(run batchRun) {
+		text.Add(float64(run.tokens))
+		padding.Add(float64(run.padding))
+		rows.Observe(float64(run.rows))
+		seconds.Observe(run.seconds)
+	}
+}

@@ -1,0 +1,47 @@
+package classify
+
+import (
+	"context"
+	"iter"
+
+	"github.com/barograph/barograph/news"
+)
+
+// Classify reads items in their order, at the speed of full batches: each turn of the loop
+// gets the next item's reading, or its error and what is known without a model. When the
+// context ends or the stage closes, the last turn gets that error. Breaking off the loop is
+// fine and waits for the items in flight no longer than to hand them over.
+//
+// The items are drawn in another goroutine than the loop's, at most Queue ahead of it.
+func (s *Stage) Classify(ctx context.Context, items iter.Seq[news.Item]) iter.Seq2[news.Reading, error] {
+	type result struct {
+		reading news.Reading
+		err     error
+	}
+	return func(yield func(news.Reading, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		pending := make(chan chan result, s.config.Queue)
+		defer func() {
+			cancel()
+			for range pending { // until the other goroutine has ended
+			}
+		}()
+		go func() {
+			defer close(pending)
+			for it := range items {
+				one := make(chan result, 1)
+				pending <- one
+				err := s.Submit(ctx, it, func(r news.Reading, err error) { one <- result{r, err} })
+				if err != nil {
+					one <- result{(&job{item: it}).reading(), err}
+					return
+				}
+			}
+		}()
+		for one := range pending {
+			if r := <-one; !yield(r.reading, r.err) {
+				return
+			}
+		}
+	}
+}
