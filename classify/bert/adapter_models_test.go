@@ -1,0 +1,54 @@
+package bert
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/internal/testenv"
+)
+
+// openModel opens one of the repository's own bundles on the imported bases.
+func openModel(t testing.TB, lang string) *Checkpoint {
+	t.Helper()
+	dir := filepath.Join(testenv.Root(t), "models", lang)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("no bundle at %s", dir)
+	}
+	c, err := Open(dir, []string{filepath.Join(testenv.Deps(t), "bases")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// The logits files were written by the bundles' trainer, which computes a BERT of its
+// own from the same adapter, in Python: real weights, real text, another implementation.
+func TestModelsGiveTheirTrainersLogits(t *testing.T) {
+	for _, lang := range []string{"en", "zh"} {
+		t.Run(lang, func(t *testing.T) {
+			c := openModel(t, lang)
+			model, err := c.Graph(FP32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := ortSession(t, onnx.SessionConfig{Model: model})
+			texts := readTexts(t, "logits-"+lang+".json")
+			got, err := s.Run(batchOf(texts, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, x := range texts {
+				if d := largestDifference(got[0].Row(i), x.Sentiment); !(d < 1e-4) {
+					t.Errorf("sentiment of %q differs by %g: %v, want %v", x.Text, d, got[0].Row(i), x.Sentiment)
+				}
+				if d := largestDifference(got[1].Row(i), x.Topic); !(d < 1e-4) {
+					t.Errorf("topic of %q differs by %g", x.Text, d)
+				}
+			}
+		})
+	}
+}
