@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 )
 
@@ -31,6 +32,7 @@ const (
 )
 
 func main() {
+	redis.SetLogger(quiet{}) // what fails is returned, tried again and logged by the stages
 	// A second signal ends the process at once: the first lets it drain.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -45,6 +47,11 @@ func main() {
 	}
 	os.Exit(exitFailed)
 }
+
+// quiet drops what go-redis would write to standard error on its own.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // usageError is a command line that cannot be understood, as opposed to a command that failed.
 type usageError struct{ error }

@@ -326,7 +326,7 @@ func (m *monitor) decoder() (func(kafka.Message) (news.Item, error), error) {
 
 // countReadings is trend alone: it counts what other processes have classified.
 func (m *monitor) countReadings(ctx context.Context) error {
-	consumer, err := newConsumer(m, m.cfg.Kafka.Group+"-trend", []string{m.cfg.Kafka.Readings}, decodeReading)
+	consumer, err := newConsumer(m, m.cfg.Kafka.Group+"-trend", []string{m.cfg.Kafka.Readings}, m.decodeReading)
 	if err != nil {
 		return err
 	}
@@ -339,13 +339,21 @@ func (m *monitor) countReadings(ctx context.Context) error {
 	})
 }
 
-func decodeReading(message kafka.Message) (news.Reading, error) {
+// decodeReading refuses what the trend stage would not count: nothing is dropped silently.
+func (m *monitor) decodeReading(message kafka.Message) (news.Reading, error) {
 	var r news.Reading
 	if err := json.Unmarshal(message.Value, &r); err != nil {
 		return r, fmt.Errorf("not a reading: %w", err)
 	}
 	if r.ID == "" || r.PublishedAt.IsZero() {
 		return r, errors.New("not a reading: id or published_at is missing")
+	}
+	now := m.clock()
+	if age := now.Sub(r.PublishedAt); age > m.cfg.Trend.History {
+		return r, fmt.Errorf("published at %s, before the history of %s that is kept", r.PublishedAt.Format(time.RFC3339), m.cfg.Trend.History)
+	}
+	if ahead := r.PublishedAt.Sub(now); ahead > m.cfg.Kafka.MaxFuture {
+		return r, fmt.Errorf("published at %s, in the future", r.PublishedAt.Format(time.RFC3339))
 	}
 	return r, nil
 }

@@ -1,0 +1,361 @@
+// Command stream measures the whole stream on this machine: a real Kafka, a real Redis and
+// one `barograph run`, on real English and Chinese texts.
+//
+//	go run ./bench/stream -data DIR [-texts 5000] [-for 40s]
+//
+// First a backlog: texts a second from the first reading to the last, beside what
+// `barograph classify` does on the same texts without a stream (the peer: same process
+// image, same models, same threads, in turn), and where the time goes. Then the latency from
+// append to decision at half of that rate. `make build` must have run.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/internal/testenv/kafkaserver"
+	"github.com/barograph/barograph/internal/testenv/redisserver"
+	"github.com/barograph/barograph/news"
+)
+
+func main() {
+	log.SetFlags(0)
+	data := flag.String("data", os.Getenv("BAROGRAPH_DATA"), "folder of the data sets")
+	texts := flag.Int("texts", 5000, "texts of the backlog")
+	steady := flag.Duration("for", 40*time.Second, "how long the half load lasts")
+	flag.Parse()
+	if err := measure(*data, *texts, *steady); err != nil {
+		log.Fatal("bench/stream: ", err)
+	}
+}
+
+func measure(data string, n int, steady time.Duration) error {
+	dir, err := os.MkdirTemp("", "barograph-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	items, err := sample(data, 2*n)
+	if err != nil {
+		return err
+	}
+	b := &bench{dir: dir}
+	if err := b.start(); err != nil {
+		return err
+	}
+	defer b.stop()
+	bare, err := b.classify(items[:n])
+	if err != nil {
+		return err
+	}
+	rate, before, err := b.backlog(items[:n])
+	if err != nil {
+		return err
+	}
+	fmt.Printf("backlog of %d texts\n", n)
+	fmt.Printf("  barograph classify, no stream (peer)  %7.0f texts/s\n", bare)
+	fmt.Printf("  barograph run, Kafka to decision      %7.0f texts/s   %.2f of the peer\n", rate, rate/bare)
+	b.where(before, float64(n)/rate)
+	return b.halfLoad(items[n:], rate/2, steady)
+}
+
+// sample draws real texts, four English for one Chinese, in random order.
+func sample(data string, n int) ([]news.Item, error) {
+	if data == "" {
+		return nil, errors.New("name the folder of the data sets by -data or BAROGRAPH_DATA")
+	}
+	var items []news.Item
+	for set, share := range map[string]int{"tfns-sentiment": 2, "tfn-topic": 2, "finfe-zh-sentiment": 1} {
+		file, err := os.Open(filepath.Join(data, set, "train.csv"))
+		if err != nil {
+			return nil, err
+		}
+		rows, err := csv.NewReader(file).ReadAll()
+		file.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", set, err)
+		}
+		rows = rows[1:]
+		if want := n * share / 5; want < len(rows) {
+			rows = rows[:want]
+		}
+		for i, row := range rows {
+			items = append(items, news.Item{ID: fmt.Sprintf("%s-%d", set, i), Kind: news.KindComment, Source: set, Text: row[0]})
+		}
+	}
+	if len(items) < n-4 {
+		return nil, fmt.Errorf("the data sets have %d texts, want %d", len(items), n)
+	}
+	random := rand.New(rand.NewPCG(11, 0))
+	random.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	return items, nil
+}
+
+// bench is the world around the monitor: its servers and, when started, the process.
+type bench struct {
+	dir     string
+	kafka   *kafkaserver.Server
+	redis   *redisserver.Server
+	client  *broker.Client
+	writer  *kafka.Writer
+	monitor *exec.Cmd
+	metrics string // URL
+}
+
+func (b *bench) start() (err error) {
+	if b.kafka, err = kafkaserver.Start(kafkaserver.Config{Libs: ".deps/kafka/libs", Dir: filepath.Join(b.dir, "kafka")}); err != nil {
+		return err
+	}
+	if b.redis, err = redisserver.Start(redisserver.Config{Dir: b.dir}); err != nil {
+		return err
+	}
+	if b.client, err = broker.New(broker.Config{Brokers: []string{b.kafka.Addr}}); err != nil {
+		return err
+	}
+	b.writer = b.client.Writer("news")
+	return b.client.EnsureTopics(context.Background(), broker.Topic{Name: "news", Partitions: 4}, broker.Topic{Name: "barograph.readings", Partitions: 1})
+}
+
+func (b *bench) stop() {
+	if b.monitor != nil {
+		_ = b.monitor.Process.Signal(syscall.SIGTERM)
+		_ = b.monitor.Wait()
+	}
+	if b.redis != nil {
+		b.redis.Kill()
+	}
+	if b.kafka != nil {
+		b.kafka.Kill()
+	}
+}
+
+// classify is the peer: the same texts through the models alone.
+func (b *bench) classify(items []news.Item) (perSecond float64, err error) {
+	var lines bytes.Buffer
+	for _, item := range items {
+		if err := json.NewEncoder(&lines).Encode(item); err != nil {
+			return 0, err
+		}
+	}
+	command := exec.Command("bin/barograph", "classify")
+	command.Stdin = &lines
+	var report bytes.Buffer
+	command.Stderr = &report
+	if err := command.Run(); err != nil {
+		return 0, fmt.Errorf("barograph classify: %w\n%s", err, report.String())
+	}
+	var count int
+	var seconds float64
+	if _, err := fmt.Sscanf(strings.TrimSpace(report.String()), "%d texts in %f s", &count, &seconds); err != nil {
+		return 0, fmt.Errorf("barograph classify said %q", report.String())
+	}
+	return float64(count) / seconds, nil
+}
+
+// backlog appends all texts, starts the monitor and times it from its first reading to its
+// last. It returns the metrics at the end.
+func (b *bench) backlog(items []news.Item) (perSecond float64, end families, err error) {
+	if err := b.append(items); err != nil {
+		return 0, nil, err
+	}
+	if err := b.launch(); err != nil {
+		return 0, nil, err
+	}
+	var first time.Time
+	var already float64
+	for {
+		time.Sleep(20 * time.Millisecond)
+		end, err = b.scrape()
+		if err != nil {
+			return 0, nil, err
+		}
+		done := end.sum("barograph_append_to_decision_seconds")
+		if first.IsZero() && done > 0 {
+			first, already = time.Now(), done
+		}
+		if done >= float64(len(items)) {
+			return (done - already) / time.Since(first).Seconds(), end, nil
+		}
+	}
+}
+
+func (b *bench) append(items []news.Item) error {
+	messages := make([]kafka.Message, len(items))
+	for i, item := range items {
+		item.PublishedAt = time.Now()
+		value, err := json.Marshal(item)
+		if err != nil {
+			return err
+		}
+		messages[i] = kafka.Message{Key: []byte(item.ID), Value: value, Time: time.Now()}
+	}
+	return broker.Write(context.Background(), b.writer, retry.Policy{Attempts: 10}, messages...)
+}
+
+// launch starts the monitor and returns when it serves its metrics.
+func (b *bench) launch() error {
+	config := filepath.Join(b.dir, "barograph.yaml")
+	working, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("kafka: {brokers: [%s], start: earliest, topics: [{name: news, kind: news}]}\nredis: {addresses: [%s]}\nconsole: {listen: 127.0.0.1:0}\n"+
+		"watch_list: %s/cmd/barograph/demo/watchlist.yaml\nclassify: {bundles: [%s/models/en, %s/models/zh], bases: [%s/.deps/bases]}\n",
+		b.kafka.Addr, b.redis.Addr, working, working, working, working)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	b.monitor = exec.Command("bin/barograph", "run", "-c", config)
+	stderr, err := b.monitor.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := b.monitor.Start(); err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		if _, address, found := strings.Cut(lines.Text(), "address=http://"); found {
+			b.metrics = "http://" + address + "/metrics"
+			go func() { _, _ = io.Copy(io.Discard, stderr) }()
+			return nil
+		}
+		fmt.Fprintln(os.Stderr, lines.Text())
+	}
+	return errors.New("barograph run ended before it served")
+}
+
+// families are metrics by name, as scraped.
+type families map[string]*dto.MetricFamily
+
+func (b *bench) scrape() (families, error) {
+	response, err := http.Get(b.metrics)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(response.Body)
+}
+
+// sum is a histogram's count over all of its labels.
+func (f families) sum(name string) (count float64) {
+	for _, m := range f[name].GetMetric() {
+		count += float64(m.GetHistogram().GetSampleCount())
+	}
+	return count
+}
+
+// seconds is a histogram's sum where a label has the value.
+func (f families) seconds(name, value string) (total float64) {
+	for _, m := range f[name].GetMetric() {
+		for _, label := range m.GetLabel() {
+			if label.GetValue() == value {
+				total += m.GetHistogram().GetSampleSum()
+			}
+		}
+	}
+	return total
+}
+
+// where prints how busy each part was over the backlog's time. The parts overlap: they are
+// shares of the elapsed time, not of a whole.
+func (b *bench) where(f families, elapsed float64) {
+	var padding, text float64
+	for _, m := range f["barograph_classify_tokens_total"].GetMetric() {
+		for _, label := range m.GetLabel() {
+			switch label.GetValue() {
+			case "padding":
+				padding += m.GetCounter().GetValue()
+			case "text":
+				text += m.GetCounter().GetValue()
+			}
+		}
+	}
+	fmt.Printf("  where the time goes, of %.1f s elapsed (parts overlap)\n", elapsed)
+	for _, part := range []struct{ name, metric, label string }{
+		{"tokenise", "barograph_classify_seconds", "tokenise"},
+		{"infer", "barograph_classify_seconds", "infer"},
+		{"readings to Kafka", "barograph_settle_seconds", "readings"},
+		{"counts and decisions in Redis", "barograph_settle_seconds", "trend"},
+	} {
+		busy := f.seconds(part.metric, part.label)
+		fmt.Printf("    %-30s %7.2f s  %5.1f %%\n", part.name, busy, 100*busy/elapsed)
+	}
+	fmt.Printf("  tokens: %.0f of text, %.0f of padding (%.1f %%)\n", text, padding, 100*padding/(text+padding))
+}
+
+// halfLoad appends texts at an even rate and reports how long each took to its decision.
+func (b *bench) halfLoad(items []news.Item, rate float64, steady time.Duration) error {
+	before, err := b.scrape()
+	if err != nil {
+		return err
+	}
+	count := min(int(rate*steady.Seconds()), len(items))
+	start := time.Now()
+	const tick = 10 * time.Millisecond
+	for sent := 0; sent < count; {
+		due := min(int(rate*time.Since(start).Seconds()), count)
+		if due > sent {
+			if err := b.append(items[sent:due]); err != nil {
+				return err
+			}
+			sent = due
+		}
+		time.Sleep(tick)
+	}
+	took := time.Since(start)
+	const name = "barograph_append_to_decision_seconds"
+	var after families
+	for after.sum(name) < before.sum(name)+float64(count) {
+		time.Sleep(50 * time.Millisecond)
+		if after, err = b.scrape(); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("half load: %d texts at %.0f a second\n", count, float64(count)/took.Seconds())
+	for _, q := range []float64{0.5, 0.9, 0.99} {
+		fmt.Printf("  append to decision, p%-2.0f  %6.0f ms\n", 100*q, 1000*quantile(before[name], after[name], q))
+	}
+	return nil
+}
+
+// quantile is the upper bound of the bucket in which the quantile of what came between two
+// scrapes lies: buckets are a quarter apart.
+func quantile(before, after *dto.MetricFamily, q float64) float64 {
+	then := map[float64]uint64{}
+	for _, bucket := range before.GetMetric()[0].GetHistogram().GetBucket() {
+		then[bucket.GetUpperBound()] = bucket.GetCumulativeCount()
+	}
+	now := after.GetMetric()[0].GetHistogram()
+	total := now.GetSampleCount() - before.GetMetric()[0].GetHistogram().GetSampleCount()
+	for _, bucket := range now.GetBucket() {
+		if float64(bucket.GetCumulativeCount()-then[bucket.GetUpperBound()]) >= q*float64(total) {
+			return bucket.GetUpperBound()
+		}
+	}
+	return now.GetBucket()[len(now.GetBucket())-1].GetUpperBound()
+}

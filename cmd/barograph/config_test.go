@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/barograph/barograph/internal/testenv"
+	"github.com/barograph/barograph/news"
+)
+
+// barograph.example.yaml shows every key, and the values it shows are the defaults but for
+// the few that have none.
+func TestExampleShowsTheDefaults(t *testing.T) {
+	root := testenv.Root(t)
+	path := filepath.Join(root, "barograph.example.yaml")
+	got, err := readConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	want.Stages = []string{}
+	want.Kafka.Brokers, want.Kafka.ClientID, want.Kafka.Timeout = []string{"127.0.0.1:9092"}, "barograph", got.Kafka.Timeout
+	want.Kafka.Topics = []topicConfig{{Name: "news", Kind: news.KindNews, Mapping: map[string]string{}}, {Name: "comments", Kind: news.KindComment}}
+	want.WatchList = "cmd/barograph/demo/watchlist.yaml"
+	want.Alert.Webhooks, want.Alert.Routes, want.Alert.Critical = []webhookConfig{}, got.Alert.Routes, got.Alert.Critical
+	want.resolvePaths(root)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the example says\n%+v\nand the defaults are\n%+v", got, want)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range yamlKeys(reflect.TypeFor[config]()) {
+		if !strings.Contains(string(text), key+":") {
+			t.Errorf("the example does not show the key %s", key)
+		}
+	}
+}
+
+func yamlKeys(t reflect.Type) (keys []string) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range t.NumField() {
+		tag, options, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if tag == "-" || tag == "" && !strings.Contains(options, "inline") {
+			continue
+		}
+		if tag != "" {
+			keys = append(keys, tag)
+		}
+		keys = append(keys, yamlKeys(t.Field(i).Type)...)
+	}
+	return keys
+}
+
+func TestConfigNamesWhatIsWrong(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"a kind", "kafka: {topics: [{name: n, kind: tweet}]}", "tweet"},
+		{"a stage", "stages: [ingest, classfy]", "classfy"},
+		{"half of a pair", "stages: [classify]", "go together"},
+		{"a hole", "stages: [ingest, classify, alert]", "trend"},
+		{"a log format", "log: {format: xml}", "xml"},
+		{"a start", "kafka: {start: yesterday}", "yesterday"},
+		{"a Slack without token", "alert: {slack: {channel: '#x'}}", "token"},
+		{"a database of a cluster", "redis: {addresses: ['a:1', 'b:1'], db: 3}", "Cluster"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "barograph.yaml")
+			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := readConfig(path); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v; want one that shows %q", err, tt.want)
+			}
+		})
+	}
+}
