@@ -32,8 +32,9 @@ const hoursOfWeek = 48
 
 // slot is the hour-of-week slot of a bucket.
 func slot(bucket int64) int {
-	hour := int(floorDiv(bucket, bucketsPerHour)) % 24
-	if day := (floorDiv(bucket, bucketsPerDay) + 3) % 7; day >= 5 { // 1970-01-01 was a Thursday
+	day := floorDiv(bucket, bucketsPerDay)
+	hour := int(bucket-day*bucketsPerDay) / bucketsPerHour
+	if weekday := day + 3 - 7*floorDiv(day+3, 7); weekday >= 5 { // 1970-01-01 was a Thursday
 		hour += 24
 	}
 	return hour
@@ -132,11 +133,12 @@ func (b *baseline) learn(r ring, now float64, p prior, down func(chunk int64) bo
 	for b.next < end {
 		chunk, frozen := b.next, b.frozen&1 != 0
 		b.pass(1)
-		if frozen && b.streak < longestFreeze {
+		if !frozen {
+			b.streak = 0
+		} else if b.streak < longestFreeze {
 			b.streak++
 			continue
 		}
-		b.streak = 0
 		if !down(chunk) {
 			got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum()
 			b.learnChunk(chunk, float64(got.items), float64(got.negative), p)

@@ -39,20 +39,38 @@ func NewReplay(rule Rule) *Replay {
 		texts: map[int64]map[textIn]struct{}{}, ids: map[int64]map[textIn]struct{}{}}
 }
 
-// Add counts an event and judges its series where the event is negative. It reports a
-// spike once: when it opens. The spike stays open, and silent, until nothing exceeded the
-// rule for Quiet of its window.
+// Add counts an event as Store does and judges its series where the event is negative. It
+// reports a spike once: when it opens. The spike stays open, and silent, until nothing
+// exceeded the rule for Quiet of its window.
 func (r *Replay) Add(e Event) (news.Spike, bool) {
+	if e.At.Before(e.Arrival.Add(-DefaultHistory)) || e.At.After(e.Arrival.Add(future)) {
+		return news.Spike{}, false
+	}
 	if r.everything.base == (baseline{}) {
 		r.everything.base = newBaseline(bucketOf(e.At), e.Arrival)
 	}
-	s := r.of(e)
-	if !r.count(s, e) || !e.Negative || e.At.Before(e.Arrival.Add(-longestWindow)) {
+	s, now := r.of(e), unixSeconds(e.Arrival)
+	r.count(s, e)
+	if r.everything.base.learn(r.everything.ring, now, noPrior(), r.everything.outage) {
+		r.everything.forget(e.Arrival)
+	}
+	if !e.Negative || e.At.Before(e.Arrival.Add(-longestWindow)) {
+		if s.base.next*bucketsPerChunk < bucketOf(e.Arrival.Add(-learnWithin)) {
+			s.base.learn(s.ring, now, r.everything.base.prior(), r.everything.outage)
+			s.forget(e.Arrival)
+		}
 		return news.Spike{}, false
 	}
-	p := r.everything.base.prior()
-	v, _ := s.assess(p, r.everything.outage, e.Arrival, r.rule.MinNegative)
-	s.forget(e.Arrival)
+	return r.judge(s, e)
+}
+
+func (r *Replay) judge(s *replayed, e Event) (news.Spike, bool) {
+	// Everything is judged for its own sake: what stands out in it stays out of the prior.
+	r.everything.assess(noPrior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
+	v, changed := s.assess(r.everything.base.prior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
+	if changed {
+		s.forget(e.Arrival)
+	}
 	if v.surprise < r.rule.Surprise || !r.rule.warm(&r.everything.base, e.Arrival) {
 		return news.Spike{}, false
 	}
@@ -77,26 +95,21 @@ func (r *Replay) of(e Event) *replayed {
 	return s
 }
 
-// count reports whether the event is new: neither a repeat nor a copy.
-func (r *Replay) count(s *replayed, e Event) bool {
+// count counts the event unless it is a repeat; a copy only as one.
+func (r *Replay) count(s *replayed, e Event) {
 	day := floorDiv(bucketOf(e.At), bucketsPerDay)
 	if e.ID != "" && !firstOf(r.ids, day, textIn{e.Series.Key(), e.ID}) {
-		return false
+		return
 	}
 	c := count{bucket: bucketOf(e.At), items: 1}
 	if e.Negative {
 		c.negative = 1
 	}
 	if e.Text != "" && !firstOf(r.texts, day, textIn{e.Series.Key(), e.Text}) {
-		s.ring = s.ring.add(count{bucket: c.bucket, copies: 1})
-		return false
+		c = count{bucket: c.bucket, copies: 1}
 	}
 	s.ring = s.ring.add(c)
 	r.everything.ring = r.everything.ring.add(c)
-	if r.everything.base.learn(r.everything.ring, unixSeconds(e.Arrival), noPrior(), r.everything.outage) {
-		r.everything.forget(e.Arrival)
-	}
-	return true
 }
 
 // firstOf remembers a text for its day. Days long past go.

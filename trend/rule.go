@@ -21,9 +21,9 @@ type Rule struct {
 	WarmUp time.Duration
 }
 
-// DefaultSurprise gives a few false alerts a day over the benchmark's 200 series of
-// mixed size.
-const DefaultSurprise = 2.6
+// DefaultSurprise has the highest F1 on the benchmark's tuning seeds 1 and 2, at 1.3 false
+// alerts a day over their 200 series. False alerts grow with the number of series.
+const DefaultSurprise = 2.8
 
 func (r Rule) withDefaults() Rule {
 	if r.Surprise == 0 {

@@ -1,0 +1,213 @@
+package trend
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+// noon is that of a Monday, in UTC.
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// usual is a baseline that has seen so many items a day at that share for four weeks.
+func usual(perDay, share float64) baseline {
+	end := bucketOf(noon) / bucketsPerChunk
+	b := newBaseline((end-28*48)*bucketsPerChunk, noon.AddDate(0, 0, -28))
+	for b.next < end-guardSeconds/chunkSeconds {
+		b.learnChunk(b.next, perDay/48, perDay/48*share, noPrior())
+		b.pass(1)
+	}
+	return b
+}
+
+// ago is a ring of counts by their age in minutes before noon.
+func ago(counts map[int]count) ring {
+	var r ring
+	for minutes, c := range counts {
+		c.bucket = bucketOf(noon.Add(-time.Duration(minutes) * time.Minute))
+		r = r.add(c)
+	}
+	return r
+}
+
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		base   baseline
+		ring   ring
+		spikes bool
+		window time.Duration
+	}{
+		{"nothing came", usual(24, .2), nil, false, 0},
+		{"two negatives are too few", usual(24, .2), ago(map[int]count{5: {items: 2, negative: 2}}), false, 0},
+		{"eight in half an hour", usual(24, .2), ago(map[int]count{5: {items: 4, negative: 4}, 20: {items: 5, negative: 4}}), true, 30 * time.Minute},
+		{"a usual day of a busy series", usual(4800, .2), ago(map[int]count{5: {items: 17, negative: 3}, 10: {items: 17, negative: 4}}), false, 0},
+		{"four times the volume, the same mood", usual(480, .2), ago(map[int]count{5: {items: 40, negative: 8}, 10: {items: 40, negative: 8}}), false, 0},
+		{"the same volume, all of it negative", usual(480, .2), ago(map[int]count{5: {items: 10, negative: 10}, 10: {items: 10, negative: 10}}), true, 15 * time.Minute},
+		{"ten, but spread over the day as usual", usual(48, .2), ago(map[int]count{60: {items: 3, negative: 1}, 240: {items: 4, negative: 2}, 600: {items: 5, negative: 1}}), false, 0},
+		{"older than the longest window", usual(24, .2), ago(map[int]count{13 * 60: {items: 9, negative: 9}}), false, 0},
+	} {
+		v := judge(c.ring, &c.base, noPrior(), unixSeconds(noon), 3)
+		if got := v.surprise >= DefaultSurprise; got != c.spikes {
+			t.Errorf("%s: surprise %.2f (%+v)", c.name, v.surprise, v)
+		}
+		if c.spikes && v.window != c.window {
+			t.Errorf("%s: window %s, want %s", c.name, v.window, c.window)
+		}
+	}
+}
+
+// The numbers that people are shown.
+func TestVerdictExplainsItself(t *testing.T) {
+	b := usual(24, .2)
+	v := judge(ago(map[int]count{5: {items: 5, negative: 4, copies: 7}, 20: {items: 5, negative: 4}}), &b, noPrior(), unixSeconds(noon), 3)
+	if v.got.items != 10 || v.got.negative != 8 || v.got.copies != 7 {
+		t.Errorf("window holds %+v", v.got)
+	}
+	if math.Abs(v.share-.2) > .02 {
+		t.Errorf("usual share %.3f, want .2", v.share)
+	}
+	if v.started != bucketOf(noon.Add(-20*time.Minute)) {
+		t.Errorf("started at %s", startOf(v.started))
+	}
+	// 24 a day give 0.5 in half an hour, a fifth of that negative, at today's volume.
+	if want := .5 * .2 * v.volume; math.Abs(v.expected-want) > .3*want {
+		t.Errorf("expected %.3f, want about %.3f", v.expected, want)
+	}
+	if want := -math.Log10(v.p * 24); math.Abs(v.surprise-want) > 1e-9 {
+		t.Errorf("surprise %.3f, want -log10 of p by 24 half-hours in half a day: %.3f", v.surprise, want)
+	}
+}
+
+func TestSlotIsTheHourOfTheWeek(t *testing.T) {
+	for at, want := range map[string]int{
+		"2026-03-02T00:00:00Z": 0, "2026-03-06T23:59:00Z": 23,
+		"2026-03-07T00:00:00Z": 24, "2026-03-08T13:00:00Z": 37,
+		"1970-01-01T05:00:00Z": 5, "1969-12-28T05:00:00Z": 29,
+	} {
+		when, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slot(bucketOf(when)); got != want {
+			t.Errorf("%s: slot %d, want %d", at, got, want)
+		}
+	}
+}
+
+func never(int64) bool { return false }
+
+// steady is a ring with so many items in every chunk of some days before noon.
+func steady(days, items int) ring {
+	var r ring
+	for chunk := bucketOf(noon)/bucketsPerChunk - int64(days)*48; chunk < bucketOf(noon)/bucketsPerChunk; chunk++ {
+		r = r.add(count{bucket: chunk * bucketsPerChunk, items: items, negative: items / 5})
+	}
+	return r
+}
+
+func TestLearnStopsAtTheGuard(t *testing.T) {
+	b := newBaseline(bucketOf(noon.AddDate(0, 0, -10)), noon)
+	if !b.learn(steady(10, 10), unixSeconds(noon), noPrior(), never) {
+		t.Fatal("learnt nothing")
+	}
+	if want := noon.Add(-12 * time.Hour); !startOf(b.next * bucketsPerChunk).Equal(want) {
+		t.Errorf("learnt up to %s, want %s", startOf(b.next*bucketsPerChunk), want)
+	}
+	if perDay := b.level() * 86400; perDay < 400 || perDay > 480 {
+		t.Errorf("level %.0f a day, want 480 or, as the first chunks of a new series count in part, somewhat less", perDay)
+	}
+	if b.learn(steady(10, 10), unixSeconds(noon), noPrior(), never) {
+		t.Error("learnt the same time twice")
+	}
+	// A baseline left alone for a year does not take a year's steps.
+	b.next -= 365 * 48
+	b.learn(nil, unixSeconds(noon), noPrior(), never)
+}
+
+func TestABurstIsLearntOnlyInPart(t *testing.T) {
+	b, before := usual(48, .2), usual(48, .2)
+	b.learnChunk(b.next, 1000, 1000, noPrior())
+	if got := b.items - before.items; got > 20 {
+		t.Errorf("a burst of 1000 in a chunk that expects 1 added %.0f", got)
+	}
+	if got, was := b.share(noPrior()).mean(), before.share(noPrior()).mean(); got > was+.1 {
+		t.Errorf("share went from %.2f to %.2f by one burst", was, got)
+	}
+}
+
+func TestOutageIsNotLearnt(t *testing.T) {
+	all := series{base: usual(4800, .2), ring: steady(3, 100)}
+	gap := bucketOf(noon.Add(-20*time.Hour)) / bucketsPerChunk
+	for i := range all.ring {
+		if all.ring[i].bucket == gap*bucketsPerChunk {
+			all.ring[i].items = 5
+		}
+	}
+	if !all.outage(gap) || all.outage(gap+1) {
+		t.Errorf("outage in the gap %t, after it %t", all.outage(gap), all.outage(gap+1))
+	}
+	if all.outage(gap - 40*48) {
+		t.Error("a chunk that the ring has dropped counts as an outage")
+	}
+	one := newBaseline(gap*bucketsPerChunk, noon)
+	one.learn(nil, unixSeconds(noon), noPrior(), func(chunk int64) bool { return chunk == gap })
+	full := newBaseline(gap*bucketsPerChunk, noon)
+	full.learn(nil, unixSeconds(noon), noPrior(), never)
+	if math.Abs(full.exposure-one.exposure-chunkSeconds) > .1*chunkSeconds {
+		t.Errorf("exposure %.0f with the outage left out, %.0f with it", one.exposure, full.exposure)
+	}
+}
+
+// A spike stays out of the baseline, but one that lasts over a day becomes the usual.
+func TestFreeze(t *testing.T) {
+	b := newBaseline(bucketOf(noon.Add(-12*time.Hour)), noon)
+	if !b.freeze(unixSeconds(noon.Add(-time.Hour)), unixSeconds(noon)) {
+		t.Error("a first freeze is no news")
+	}
+	if b.freeze(unixSeconds(noon.Add(-time.Hour)), unixSeconds(noon)) {
+		t.Error("the same freeze is news")
+	}
+	b.learn(steady(1, 50), unixSeconds(noon.Add(12*time.Hour+30*time.Minute)), noPrior(), never)
+	if b.streak == 0 {
+		t.Error("frozen chunks were learnt")
+	}
+
+	b = newBaseline(bucketOf(noon), noon)
+	for hour := 1; hour <= 48; hour++ {
+		now := noon.Add(time.Duration(hour) * time.Hour)
+		b.learn(nil, unixSeconds(now), noPrior(), never)
+		b.freeze(unixSeconds(now.Add(-time.Hour)), unixSeconds(now))
+	}
+	learnt := (b.exposure / 3600)
+	if learnt < 10 || learnt > 14 { // 48 h, less 12 h of guard, less 24 h frozen
+		t.Errorf("%.1f h learnt of 48 h of freezing, want 12", learnt)
+	}
+}
+
+func TestEncodedFormsComeBack(t *testing.T) {
+	b := usual(333, .37)
+	b.freeze(unixSeconds(noon.Add(-time.Hour)), unixSeconds(noon))
+	b.streak = 7
+	got, err := decodeBase(b.encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.encode() != b.encode() || got.next != b.next || got.items != b.items || got.frozen != b.frozen || got.streak != 7 {
+		t.Errorf("%+v\nwant %+v", got, b)
+	}
+	r, learnt, err := parseRing("60;7:3,2,1;5:1,0,0;")
+	if err != nil || learnt != 60 || len(r) != 2 || r[0] != (count{5, 1, 0, 0}) || r[1] != (count{7, 3, 2, 1}) {
+		t.Errorf("%+v, %d, %v", r, learnt, err)
+	}
+	for _, bad := range []string{"", "5", "x;", "5;1:2;", "5;1:2,3;", "5;1:2,3,x;", "5;;"} {
+		if _, _, err := parseRing(bad); err == nil {
+			t.Errorf("counts %q are taken", bad)
+		}
+	}
+	for _, bad := range []string{"x", b.encode()[1:], "\x07" + b.encode()[1:]} {
+		if _, err := decodeBase(bad); err == nil {
+			t.Errorf("a baseline of %d bytes is taken", len(bad))
+		}
+	}
+}
