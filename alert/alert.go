@@ -237,7 +237,7 @@ func (d *Desk) report(s *state, outcomes []outcome) {
 	queued := false
 	for _, o := range outcomes {
 		queued = queued || len(o.deliveries) > 0
-		if o.Action == Hold && o.Reason == Continues {
+		if o.repeats {
 			continue
 		}
 		d.log.Info("alert "+string(o.Action), "series", o.alert.Series.String(), "alert", o.alert.ID,

@@ -167,3 +167,11 @@ func waiting(t *testing.T, d *Desk) int64 {
 	}
 	return n
 }
+
+// housekeep does what Run does at each tick.
+func housekeep(t *testing.T, d *Desk) {
+	t.Helper()
+	if _, err := d.housekeep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -194,6 +194,7 @@ func TestLeaseIsExclusive(t *testing.T) {
 	if slow == nil || slow.unsure || slow.tries != 0 {
 		t.Fatalf("first claim: %+v", slow)
 	}
+	consider(t, d, burst(apple, noon.Add(time.Minute), 40, 7)) // its next message does not open the lane
 	o.wall.add(d.cfg.Lease - time.Millisecond)
 	if c := claim("early"); c != nil {
 		t.Fatalf("claimed under a lease: %+v", c)
@@ -285,7 +286,7 @@ func TestSlackAwayForHours(t *testing.T) {
 		o.wall.add(d.cfg.MaxPause + time.Second)
 	}
 	o.arrival.add(3 * time.Hour)
-	d.housekeep(t.Context())
+	housekeep(t, d)
 	calls := len(o.slack.Calls(""))
 	if calls != 20 {
 		t.Errorf("%d calls while Slack was away, want one in each of 20 pauses", calls)
@@ -371,6 +372,79 @@ func TestMendedChannel(t *testing.T) {
 	o.wall.add(d.cfg.MaxPause)
 	drainAll(t, d)
 	wantMessages(t, o, "C0LATE", "🟠 AAPL: warning")
+	if n := len(o.slack.Calls("conversations.history")); n != 0 {
+		t.Errorf("%d looks into the history after a plain refusal", n)
+	}
+}
+
+// The pause that a receiver asks for is kept by any sink.
+func TestAskedToWait(t *testing.T) {
+	o := newOffice(t)
+	busy := &scripted{errs: []error{&DeliveryError{Err: errors.New("busy"), After: time.Hour, Refused: true}}}
+	d := o.desk(t, func(c *Config) {
+		c.Sinks, c.Routes = map[string]Sink{"busy": busy}, []Route{{Sink: "busy"}}
+	})
+	consider(t, d, burst(apple, noon, 10, 3))
+	drainAll(t, d)
+	o.wall.add(59 * time.Minute)
+	drainAll(t, d)
+	if len(busy.got) != 1 {
+		t.Errorf("%d attempts within the hour, want 1", len(busy.got))
+	}
+	o.wall.add(2 * time.Minute)
+	drainAll(t, d)
+	if len(busy.got) != 2 || busy.got[1].Unsure {
+		t.Errorf("attempts after the hour: %+v", busy.got)
+	}
+}
+
+// scripted is a sink that returns errors in turn, then nil.
+type scripted struct {
+	errs []error
+	got  []Delivery
+}
+
+func (s *scripted) Check(channel string) error { return noChannel(channel) }
+
+func (s *scripted) Deliver(_ context.Context, d Delivery) (string, error) {
+	s.got = append(s.got, d)
+	if len(s.got) <= len(s.errs) {
+		return "", s.errs[len(s.got)-1]
+	}
+	return "", nil
+}
+
+// A decision made on a state that has moved on is refused: by another replica's decision,
+// or by a silence.
+func TestStaleDecisionIsRefused(t *testing.T) {
+	o := newOffice(t)
+	d := o.desk(t, nil)
+	tests := []struct {
+		name      string
+		meanwhile func()
+		want      bool
+	}{
+		{"nothing happened", func() {}, true},
+		{"another decision", func() { consider(t, d, burst(tesla, noon, 10, 3)) }, false},
+		{"a silence", func() {
+			if _, err := NewSilences(o.redis, "", o.arrival.now).Add(t.Context(), Silence{Entity: "AAPL", Until: noon.Add(time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := d.store.load(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			outcomes := d.rules().consider(s, []news.Spike{burst(apple, noon, 10, 3)}, noon)
+			tt.meanwhile()
+			if committed, err := d.store.commit(t.Context(), s, outcomes, d.wall()); err != nil || committed != tt.want {
+				t.Errorf("committed %v (%v), want %v", committed, err, tt.want)
+			}
+		})
+	}
 }
 
 // A message that Slack will never take is given up at once, and the alert's next one is
@@ -551,7 +625,7 @@ func TestOnARedisCluster(t *testing.T) {
 	consider(t, d, burst(apple, noon.Add(time.Minute), 40, 7))
 	drainAll(t, d)
 	o.arrival.add(3 * time.Hour)
-	d.housekeep(t.Context())
+	housekeep(t, d)
 	drainAll(t, d)
 	wantMessages(t, o, alertsChannel, "✅ AAPL: resolved")
 }

@@ -32,13 +32,18 @@ func (d *Desk) Run(ctx context.Context) error {
 	tick := time.NewTicker(d.cfg.Poll)
 	defer tick.Stop()
 	for {
-		for name := range d.housekeep(ctx) {
+		backlog, err := d.housekeep(ctx)
+		for name := range backlog {
 			if bells[name] == nil {
 				d.log.Warn("the outbox has deliveries for a sink that is not configured", "sink", name)
 				start(name, missing{name})
 			}
 		}
-		ring(bells)
+		if err == nil {
+			ring(bells)
+		} else if ctx.Err() == nil {
+			d.log.Error("alerts wait for Redis", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			wg.Wait()
@@ -61,19 +66,15 @@ func ring(bells map[string]chan struct{}) {
 	}
 }
 
-// housekeep resolves quiet alerts and measures the outbox. It returns the sinks with
-// deliveries waiting.
-func (d *Desk) housekeep(ctx context.Context) map[string]int64 {
-	err := d.change(ctx, func(s *state) []outcome { return d.rules().resolve(s, d.clock()) })
-	if err != nil && ctx.Err() == nil {
-		d.log.Error("resolving alerts", "error", err)
+// housekeep resolves quiet alerts and measures the outbox. It returns how many alerts wait
+// at each sink that has any.
+func (d *Desk) housekeep(ctx context.Context) (map[string]int64, error) {
+	if err := d.change(ctx, func(s *state) []outcome { return d.rules().resolve(s, d.clock()) }); err != nil {
+		return nil, fmt.Errorf("resolving alerts: %w", err)
 	}
 	lanes, dead, err := d.store.backlog(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
-			d.log.Error("measuring the alert outbox", "error", err)
-		}
-		return nil
+		return nil, err
 	}
 	for name, n := range lanes {
 		d.metrics.waiting.WithLabelValues(name).Set(float64(n))
@@ -82,7 +83,7 @@ func (d *Desk) housekeep(ctx context.Context) map[string]int64 {
 		}
 	}
 	d.metrics.dead.Set(float64(dead))
-	return lanes
+	return lanes, nil
 }
 
 // work delivers what is due for one sink, and waits for the bell when nothing is.

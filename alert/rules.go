@@ -37,6 +37,7 @@ type outcome struct {
 	Decision
 	alert      news.Alert
 	deliveries []entry
+	repeats    bool // the series' last decision, for the same reason: nothing to log
 }
 
 // rules are the fixed numbers of all decisions.
@@ -56,7 +57,7 @@ func (u rules) consider(s *state, spikes []news.Spike, now time.Time) []outcome 
 	for _, spike := range spikes {
 		key := spike.Series.Key()
 		if c, was := s.closed[key]; was && c.replayed(spike) {
-			outcomes = append(outcomes, outcome{Decision: Decision{Hold, AlreadyTold}, alert: opened(spike, u.critical).Alert})
+			outcomes = append(outcomes, outcome{Decision: Decision{Hold, AlreadyTold}, alert: opened(spike, u.critical).Alert, repeats: true})
 			continue
 		}
 		if r, known := s.open[key]; known {
@@ -81,6 +82,7 @@ func (u rules) judge(s *state, key string, now time.Time) outcome {
 		held = heldBack(r, s.open)
 	}
 	o := outcome{Decision: decide(r, muted, held, u.escalate)}
+	o.repeats = r.Why == o.Reason || o.Reason == Continues
 	r.Why = o.Reason
 	if o.Action == Fire || o.Action == Escalate {
 		if o.Action == Fire {

@@ -251,8 +251,11 @@ var passing = map[string]bool{
 func (s *Slack) failure(channel, method string, err error) error {
 	known := &DeliveryError{Err: fmt.Errorf("slack: %s to %s: %w", method, channel, err)}
 	var limited *slack.RateLimitedError
+	var status slack.StatusCodeError
 	var refusal slack.SlackErrorResponse
 	switch {
+	case errors.As(err, &status):
+		known.Refused = status.Code == http.StatusTooManyRequests
 	case errors.As(err, &limited):
 		known.After, known.Refused = limited.RetryAfter, true
 		s.mu.Lock()
