@@ -65,7 +65,7 @@ func (d *deadLetters) write(ctx context.Context, m kafka.Message, reason *Reject
 		if !broker.TooLarge(err) {
 			break
 		}
-		err = d.try(ctx, d.alone, truncated(letter, keep))
+		err = d.try(ctx, d.alone, truncated(letter, sizeOf(m), keep))
 	}
 	if err != nil {
 		return err
@@ -108,10 +108,10 @@ func deadLetter(m kafka.Message, reason *Rejection, now time.Time) kafka.Message
 	return kafka.Message{Key: m.Key, Value: m.Value, Headers: headers}
 }
 
-// truncated keeps the first bytes of the value, or, where even none of it fits, our own
-// headers only.
-func truncated(letter kafka.Message, keep int) kafka.Message {
-	size := kafka.Header{Key: HeaderTruncated, Value: strconv.AppendInt(nil, sizeOf(letter), 10)}
+// truncated keeps the first bytes of the value, or, where even few do not fit beside key
+// and headers, our own headers only.
+func truncated(letter kafka.Message, before int64, keep int) kafka.Message {
+	size := kafka.Header{Key: HeaderTruncated, Value: strconv.AppendInt(nil, before, 10)}
 	if keep > 0 {
 		letter.Value = letter.Value[:min(keep, len(letter.Value))]
 		letter.Headers = append(letter.Headers[:len(letter.Headers):len(letter.Headers)], size)

@@ -19,7 +19,7 @@ func TestKafkaKeepsItsMessagesOverAKill(t *testing.T) {
 	}
 	server.Kill()
 	server.Restart()
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{server.Addr}, Topic: "news"})
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{server.Addr}, Topic: "news", MaxWait: 200 * time.Millisecond})
 	defer reader.Close()
 	message, err := reader.ReadMessage(t.Context())
 	if err != nil || string(message.Value) != "hello" {

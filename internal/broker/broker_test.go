@@ -1,0 +1,152 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/internal/secret"
+	"github.com/barograph/barograph/internal/testenv"
+)
+
+func TestConnections(t *testing.T) {
+	server := testenv.StartKafka(t, testenv.WithUsers(map[string]string{"alice": "wonderland"}))
+	tls := &broker.TLSConfig{CAFile: server.CAFile}
+	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
+		t.Run(mechanism, func(t *testing.T) {
+			client := open(t, broker.Config{Brokers: []string{server.SecureAddr}, TLS: tls, SASL: sasl(mechanism, "wonderland")})
+			writesAndReads(t, client, mechanism)
+		})
+		t.Run(mechanism+" with a wrong password", func(t *testing.T) {
+			client := open(t, broker.Config{Brokers: []string{server.SecureAddr}, TLS: tls, SASL: sasl(mechanism, "looking-glass")})
+			_, err := client.Ping(t.Context())
+			if !errors.Is(err, kafka.SASLAuthenticationFailed) || strings.Contains(err.Error(), "looking-glass") {
+				t.Errorf("error %v, want %v", err, kafka.SASLAuthenticationFailed)
+			}
+		})
+	}
+	t.Run("a certificate of an unknown authority", func(t *testing.T) {
+		client := open(t, broker.Config{Brokers: []string{server.SecureAddr}, TLS: &broker.TLSConfig{}, SASL: sasl("plain", "wonderland")})
+		if _, err := client.Ping(t.Context()); err == nil {
+			t.Error("it was trusted")
+		}
+	})
+	t.Run("plain text", func(t *testing.T) {
+		// The first broker of the list is down.
+		client := open(t, broker.Config{Brokers: []string{"127.0.0.1:1", server.Addr}})
+		writesAndReads(t, client, "plain-text")
+	})
+	t.Run("topics that exist stay as they are", func(t *testing.T) {
+		client := open(t, broker.Config{Brokers: []string{server.Addr}})
+		for _, partitions := range []int{3, 5} {
+			if err := client.EnsureTopics(t.Context(), broker.Topic{Name: "three", Partitions: partitions}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cluster, err := client.Ping(t.Context())
+		if err != nil || cluster.Topics["three"] != 3 || !slices.Equal(cluster.Brokers, []string{server.Addr}) {
+			t.Errorf("cluster %+v, %v", cluster, err)
+		}
+		err = client.EnsureTopics(t.Context(), broker.Topic{Name: "no good/name"})
+		if !errors.Is(err, kafka.InvalidTopic) {
+			t.Errorf("error %v, want %v", err, kafka.InvalidTopic)
+		}
+	})
+	t.Run("a message too large is not tried again", func(t *testing.T) {
+		client := open(t, broker.Config{Brokers: []string{server.Addr}})
+		if err := client.EnsureTopics(t.Context(), broker.Topic{Name: "small"}); err != nil {
+			t.Fatal(err)
+		}
+		writer := client.Writer("small")
+		writer.BatchBytes = 10 << 20
+		defer writer.Close()
+		retries := 0
+		err := broker.Write(t.Context(), writer, retry.Policy{OnRetry: func(error) { retries++ }}, kafka.Message{Value: make([]byte, 2<<20)})
+		if !broker.TooLarge(err) || retries > 0 {
+			t.Errorf("error %v after %d retries", err, retries)
+		}
+	})
+}
+
+func open(t *testing.T, cfg broker.Config) *broker.Client {
+	t.Helper()
+	client, err := broker.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+func sasl(mechanism, password string) *broker.SASLConfig {
+	return &broker.SASLConfig{Mechanism: mechanism, Username: "alice", Password: secret.Secret(password)}
+}
+
+// writesAndReads uses both of kafka-go's ways to connect.
+func writesAndReads(t *testing.T, client *broker.Client, topic string) {
+	t.Helper()
+	if err := client.EnsureTopics(t.Context(), broker.Topic{Name: topic, Config: map[string]string{"retention.ms": "60000"}}); err != nil {
+		t.Fatal(err)
+	}
+	writer := client.Writer(topic)
+	defer writer.Close()
+	if err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 5}, kafka.Message{Value: []byte("hello")}); err != nil {
+		t.Fatal(err)
+	}
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: client.Brokers(), Dialer: client.Dialer(), Topic: topic, MaxWait: 200 * time.Millisecond})
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if m, err := reader.ReadMessage(ctx); err != nil || string(m.Value) != "hello" {
+		t.Errorf("read %q, %v", m.Value, err)
+	}
+}
+
+func TestWriteWaitsForABrokerThatComesBack(t *testing.T) {
+	server := testenv.StartKafka(t)
+	client := open(t, broker.Config{Brokers: []string{server.Addr}})
+	if err := client.EnsureTopics(t.Context(), broker.Topic{Name: "news"}); err != nil {
+		t.Fatal(err)
+	}
+	writer := client.Writer("news")
+	defer writer.Close()
+	server.Kill()
+	started, back := make(chan struct{}), make(chan error, 1)
+	policy := retry.Policy{OnRetry: func(error) {
+		select {
+		case <-started:
+		default:
+			close(started)
+			go func() { back <- server.Server.Restart() }()
+		}
+	}}
+	if err := broker.Write(t.Context(), writer, policy, kafka.Message{Value: []byte("hello")}); err != nil {
+		t.Error(err)
+	}
+	if err := <-back; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewNamesWhatIsWrong(t *testing.T) {
+	for name, cfg := range map[string]broker.Config{
+		"no brokers": {},
+		"no CA":      {Brokers: []string{"a:1"}, TLS: &broker.TLSConfig{CAFile: "missing.pem"}},
+		"no PEM":     {Brokers: []string{"a:1"}, TLS: &broker.TLSConfig{CAFile: "broker_test.go"}},
+		"no key":     {Brokers: []string{"a:1"}, TLS: &broker.TLSConfig{CertFile: "missing.pem"}},
+	} {
+		if _, err := broker.New(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := broker.New(broker.Config{Brokers: []string{"a:1"}, SASL: sasl("kerberos", "x")}); !errors.Is(err, broker.ErrMechanism) {
+		t.Errorf("error %v, want %v", err, broker.ErrMechanism)
+	}
+}
