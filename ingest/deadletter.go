@@ -40,10 +40,7 @@ type deadLetters struct {
 }
 
 func newDeadLetters(b *broker.Client, topic string, clock func() time.Time, log *slog.Logger, m *metrics) *deadLetters {
-	alone := b.Writer(topic)
-	alone.BatchSize = 1
-	alone.BatchBytes = 1 << 30 // the broker decides
-	return &deadLetters{topic: topic, batched: b.Writer(topic), alone: alone, clock: clock, log: log, metrics: m}
+	return &deadLetters{topic: topic, batched: b.Writer(topic), alone: b.LargeWriter(topic), clock: clock, log: log, metrics: m}
 }
 
 func (d *deadLetters) close() {

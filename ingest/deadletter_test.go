@@ -25,8 +25,7 @@ var large = map[string]string{"max.message.bytes": "20000000"}
 // write puts messages on a topic, one request each.
 func write(t *testing.T, client *broker.Client, topic string, messages ...kafka.Message) {
 	t.Helper()
-	writer := client.Writer(topic)
-	writer.BatchSize, writer.BatchBytes = 1, 1<<30
+	writer := client.LargeWriter(topic)
 	defer writer.Close()
 	for _, m := range messages {
 		if err := broker.Write(t.Context(), writer, retry.Policy{}, m); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/barograph/barograph/internal/broker"
 	"github.com/barograph/barograph/internal/retry"
 )
 
@@ -46,7 +47,7 @@ func (p *partition) read(ctx context.Context, deliver func(*message)) {
 		if err != nil {
 			return // ctx ended
 		}
-		for _, m := range fetched.messages {
+		for _, m := range fetched.Messages {
 			size := sizeOf(m)
 			if p.share.acquire(ctx, size) != nil {
 				return
@@ -58,8 +59,8 @@ func (p *partition) read(ctx context.Context, deliver func(*message)) {
 			p.group.metrics.messages.WithLabelValues(p.topic).Inc()
 			deliver(p.add(m, size))
 		}
-		position = fetched.next
-		p.advance(position, fetched.highWater)
+		position = fetched.Next
+		p.advance(position, fetched.HighWater)
 	}
 }
 
@@ -127,17 +128,28 @@ func (p *partition) beginning(ctx context.Context) (position int64, err error) {
 		start = Earliest() // added while we were reading
 	}
 	err = retry.Do(ctx, p.policy("offsets"), func(ctx context.Context) error {
-		position, err = p.group.startOffset(ctx, p.topic, p.id, start)
+		position, err = p.startOffset(ctx, start)
 		return err
 	})
 	return position, err
 }
 
+func (p *partition) startOffset(ctx context.Context, start Start) (int64, error) {
+	if !start.at.IsZero() {
+		return p.group.broker.OffsetAt(ctx, p.topic, p.id, start.at)
+	}
+	first, last, err := p.group.broker.Bounds(ctx, p.topic, p.id)
+	if start.latest {
+		return last, err
+	}
+	return first, err
+}
+
 // next is the next chunk of messages from the position on. Where the position is no longer
 // on the topic, it is empty and says where to go on.
-func (p *partition) next(ctx context.Context, position int64) (c chunk, err error) {
+func (p *partition) next(ctx context.Context, position int64) (c broker.Chunk, err error) {
 	err = retry.Do(ctx, p.policy("fetch"), func(ctx context.Context) error {
-		c, err = p.group.fetch(ctx, p.topic, p.id, position, p.chunk)
+		c, err = p.group.broker.Fetch(ctx, p.topic, p.id, position, p.chunk)
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			c, err = p.reposition(ctx, position)
 		}
@@ -148,18 +160,18 @@ func (p *partition) next(ctx context.Context, position int64) (c chunk, err erro
 
 // reposition finds the earliest message, when the position is before it (retention) or
 // behind the last one (the topic was made anew).
-func (p *partition) reposition(ctx context.Context, position int64) (chunk, error) {
-	first, last, err := p.group.bounds(ctx, p.topic, p.id)
+func (p *partition) reposition(ctx context.Context, position int64) (broker.Chunk, error) {
+	first, last, err := p.group.broker.Bounds(ctx, p.topic, p.id)
 	if err != nil {
-		return chunk{}, err
+		return broker.Chunk{}, err
 	}
 	if first <= position && position <= last {
-		return chunk{}, fmt.Errorf("offset %d is within %d and %d: %w", position, first, last, kafka.OffsetOutOfRange)
+		return broker.Chunk{}, fmt.Errorf("offset %d is within %d and %d: %w", position, first, last, kafka.OffsetOutOfRange)
 	}
 	p.group.metrics.resets.WithLabelValues(p.topic).Inc()
 	p.group.log.Warn("the position is not on the topic any more; reading goes on at the earliest message",
 		"topic", p.topic, "partition", p.id, "position", position, "earliest", first, "end", last, "missed", max(0, first-position))
-	return chunk{next: first, highWater: last}, nil
+	return broker.Chunk{Next: first, HighWater: last}, nil
 }
 
 // policy tries for ever, counts every failure and logs the first of a row.

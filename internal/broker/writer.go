@@ -33,6 +33,14 @@ func (c *Client) Writer(topic string) *kafka.Writer {
 	}
 }
 
+// LargeWriter is a Writer for messages of any size, each in a request of its own: the
+// broker decides what is too large.
+func (c *Client) LargeWriter(topic string) *kafka.Writer {
+	w := c.Writer(topic)
+	w.BatchSize, w.BatchBytes = 1, 1<<30
+	return w
+}
+
 // Write writes messages by a writer of this package and tries again, after the policy,
 // those that failed and may yet succeed: kafka-go itself gives up at once when it cannot
 // learn a topic's partitions, as after a restart of the broker. A message may be written
