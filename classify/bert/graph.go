@@ -18,8 +18,9 @@ const (
 	// keep their sums in float32 there; the heads run in float32.
 	FP16 Precision = "fp16"
 	// INT8 is for the CPU: weights in int8 with a scale for each output, activations
-	// quantised as they come with one scale for the batch, so that a text's logits move
-	// a little with its company. Embeddings, normalisation and heads stay float32.
+	// quantised as they come with a scale for each token. Their zero point is the
+	// batch's, so that a text's logits still move a little with its company.
+	// Embeddings, normalisation and heads stay float32.
 	INT8 Precision = "int8"
 )
 
@@ -29,7 +30,7 @@ const opset = 17
 // input_ids, attention_mask and token_type_ids, int64 [batch, seq]; its outputs are one
 // float32 [batch, labels] of raw logits for each head, named by the head's task.
 // Masked positions do not change the logits of the others (in INT8, beyond the batch's
-// common scale). It runs on ONNX Runtime only: the graph uses fused operators of
+// zero points). It runs on ONNX Runtime only: the graph uses fused operators of
 // com.microsoft, which its CPU and CUDA providers have.
 func (c *Checkpoint) Graph(p Precision) ([]byte, error) {
 	if len(c.heads) == 0 {
@@ -91,13 +92,14 @@ func (g *graph) model() ([]byte, error) {
 // hidden]: a pooling that reads the first token needs no other of the last layer, which
 // saves three quarters of that layer and changes no number.
 func (g *graph) encode(firstOnly bool) string {
-	x := g.embed()
+	x, norm := g.embed(), embeddingsNorm
 	for i := range g.c.Config.Layers {
 		queries := x
 		if firstOnly && i == g.c.Config.Layers-1 {
 			queries = g.op3("Slice", x, g.b.Int64s(0), g.b.Int64s(1), g.b.Int64s(1))
 		}
-		x = g.layer(layerName(i), queries, x)
+		x = g.layer(layerName(i), norm, queries, x)
+		norm = layerName(i) + "output.LayerNorm"
 	}
 	return x
 }
@@ -111,26 +113,29 @@ func (g *graph) embed() string {
 	positions := g.op3("Slice", g.weight(positionEmbeddings), g.b.Int64s(0), length, g.b.Int64s(0))
 	x = g.op2("Add", x, positions)
 	return g.b.Op("LayerNormalization",
-		[]string{x, g.weight("embeddings.LayerNorm.weight"), g.weight("embeddings.LayerNorm.bias")},
+		[]string{x, g.weight(embeddingsNorm + ".weight"), g.weight(embeddingsNorm + ".bias")},
 		onnxpb.Int("axis", -1), g.epsilon())
 }
 
 // layer is one transformer layer for the positions in queries, [batch, n, hidden], which
-// attend to all of x, [batch, seq, hidden].
-func (g *graph) layer(name, queries, x string) string {
-	attended := g.attend(name+"attention.self.", queries, x)
-	a := g.addNorm(g.product(attended, name+"attention.output.dense"), queries,
-		name+"attention.output.dense", name+"attention.output.LayerNorm")
-	h := g.activate(g.product(a, name+"intermediate.dense"), name+"intermediate.dense")
-	return g.addNorm(g.product(h, name+"output.dense"), a, name+"output.dense", name+"output.LayerNorm")
+// attend to all of x, [batch, seq, hidden]. Both come out of the normalisation norm.
+func (g *graph) layer(name, norm, queries, x string) string {
+	attention, between := name+"attention.output.dense", name+"attention.output.LayerNorm"
+	attended := g.attend(name+"attention.self.", norm, queries, x)
+	a := g.addNorm(g.product(g.operand(attended, ""), attention), queries, attention, between)
+	h := g.activate(g.product(g.operand(a, between), name+"intermediate.dense"), name+"intermediate.dense")
+	return g.addNorm(g.product(g.operand(h, ""), name+"output.dense"), a, name+"output.dense", name+"output.LayerNorm")
 }
 
 // attend is multi-head attention. Masked keys get a score of mask_filter_value more,
 // which leaves them a weight of exactly 0 after the softmax, in half precision too.
-func (g *graph) attend(name, queries, x string) string {
-	q := g.product(queries, name+"query")
-	k := g.product(x, name+"key")
-	v := g.product(x, name+"value")
+func (g *graph) attend(name, norm, queries, x string) string {
+	all := g.operand(x, norm)
+	few := all
+	if queries != x {
+		few = g.operand(queries, norm)
+	}
+	q, k, v := g.product(few, name+"query"), g.product(all, name+"key"), g.product(all, name+"value")
 	return g.microsoft("MultiHeadAttention", []string{q, k, v, g.bias(name+"query", name+"key", name+"value"), g.mask32},
 		onnxpb.Int("num_heads", g.c.Config.AttentionHeads), onnxpb.Float("mask_filter_value", -10000))
 }

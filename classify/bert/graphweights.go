@@ -2,7 +2,6 @@ package bert
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
@@ -10,14 +9,20 @@ import (
 
 // How a graph holds a checkpoint's weights in each precision.
 
+func (g *graph) fail(err error) {
+	if g.err == nil {
+		g.err = err
+	}
+}
+
 // constant adds floats in the graph's own format.
 func (g *graph) constant(name string, shape []int, data []float32) string {
 	if g.precision != FP16 {
 		return g.b.Floats(name, shape, data)
 	}
 	for _, v := range data {
-		if !(v >= -65504 && v <= 65504) && g.err == nil {
-			g.err = fmt.Errorf("%w: tensor %q holds %v, which fp16 cannot", ErrCheckpoint, name, v)
+		if !(v >= -65504 && v <= 65504) {
+			g.fail(fmt.Errorf("%w: tensor %q holds %v, which fp16 cannot", ErrCheckpoint, name, v))
 		}
 	}
 	return g.b.Tensor(onnxpb.Tensor{Name: name, Type: onnxpb.Float16, Dims: shape, Raw: toHalf(data)})
@@ -45,21 +50,16 @@ func (g *graph) bias(linears ...string) string {
 func (g *graph) gather(table, ids string) string { return g.op2("Gather", g.weight(table), ids) }
 
 // product multiplies x, [..., in], with a linear layer's weight, without the bias.
-func (g *graph) product(x, linear string) string {
+func (g *graph) product(x operand, linear string) string {
 	w, err := g.c.weights.tensors[linear+".weight"].transpose() // [in, out], which ONNX Runtime packs
-	if err != nil && g.err == nil {
-		g.err = err
+	if err != nil {
+		g.fail(err)
+		return ""
 	}
 	if g.precision != INT8 {
-		return g.op2("MatMul", x, g.constant(linear+".weight", w.shape, w.data))
+		return g.op2("MatMul", x.value, g.constant(linear+".weight", w.shape, w.data))
 	}
-	q, scale := quantise(w)
-	outs := w.shape[1]
-	return g.microsoft("DynamicQuantizeMatMul", []string{x,
-		g.b.Tensor(onnxpb.Tensor{Name: linear + ".int8", Type: onnxpb.Int8, Dims: w.shape, Raw: q}),
-		g.b.Floats(linear+".scale", []int{outs}, scale),
-		g.b.Tensor(onnxpb.Tensor{Name: linear + ".zero", Type: onnxpb.Int8, Dims: []int{outs}, Raw: make([]byte, outs)}),
-	})
+	return g.quantised(x, linear, w)
 }
 
 // linear is a whole linear layer on [batch, in], in floating point.
@@ -73,24 +73,4 @@ func (g *graph) toFloat(x string) string {
 		return x
 	}
 	return g.op("Cast", x, onnxpb.Int("to", int(onnxpb.Float32)))
-}
-
-// quantise turns [in, out] into int8, symmetric, with one scale for each output:
-// weight = scale * int8. Per tensor, logits would move five times as far.
-func quantise(w tensor) (raw []byte, scale []float32) {
-	outs := w.shape[1]
-	largest := make([]float32, outs)
-	for i, v := range w.data {
-		largest[i%outs] = max(largest[i%outs], float32(math.Abs(float64(v))))
-	}
-	scale = make([]float32, outs)
-	for o, v := range largest {
-		scale[o] = max(v/127, 1e-12)
-	}
-	raw = make([]byte, len(w.data))
-	for i, v := range w.data {
-		q := math.RoundToEven(float64(v / scale[i%outs]))
-		raw[i] = byte(int8(max(-127, min(127, q))))
-	}
-	return raw, scale
 }

@@ -66,6 +66,7 @@ const (
 	wordEmbeddings     = "embeddings.word_embeddings.weight"
 	positionEmbeddings = "embeddings.position_embeddings.weight"
 	typeEmbeddings     = "embeddings.token_type_embeddings.weight"
+	embeddingsNorm     = "embeddings.LayerNorm"
 )
 
 // linears are an encoder layer's linear layers.
