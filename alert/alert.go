@@ -15,6 +15,7 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,11 +103,11 @@ func faultsOf(cfg Config) []error {
 	if strings.ContainsAny(cfg.Prefix, "{}") {
 		faults = append(faults, fmt.Errorf("prefix %q: braces are taken by the hash tag", cfg.Prefix))
 	}
-	for name, sink := range cfg.Sinks {
+	for _, name := range sortedKeys(cfg.Sinks) {
 		if !sinkName.MatchString(name) {
 			faults = append(faults, fmt.Errorf("sink %q: a name is of a-z, 0-9, _ and -", name))
 		}
-		if sink == nil {
+		if cfg.Sinks[name] == nil {
 			faults = append(faults, fmt.Errorf("sink %q is nil", name))
 		}
 	}
@@ -115,9 +116,13 @@ func faultsOf(cfg Config) []error {
 			faults = append(faults, fmt.Errorf("route %d: %w", i+1, err))
 		}
 	}
-	for name, d := range map[string]time.Duration{"quiet": cfg.Quiet, "max age": cfg.MaxAge, "lease": cfg.Lease, "poll": cfg.Poll} {
-		if d < 0 {
-			faults = append(faults, fmt.Errorf("%s is %s: it cannot be negative", name, d))
+	durations := map[string]time.Duration{
+		"quiet": cfg.Quiet, "max age": cfg.MaxAge, "lease": cfg.Lease, "poll": cfg.Poll,
+		"remember": cfg.Remember, "max pause": cfg.MaxPause, "first wait": cfg.FirstWait,
+	}
+	for _, name := range sortedKeys(durations) {
+		if durations[name] < 0 {
+			faults = append(faults, fmt.Errorf("%s is %s: it cannot be negative", name, durations[name]))
 		}
 	}
 	return faults
@@ -180,19 +185,9 @@ func (d *Desk) Open(ctx context.Context) ([]news.Alert, error) {
 		}
 	}
 	slices.SortFunc(open, func(a, b news.Alert) int {
-		if a.Surprise != b.Surprise {
-			return int(sign(b.Surprise - a.Surprise))
-		}
-		return strings.Compare(a.ID, b.ID)
+		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), strings.Compare(a.ID, b.ID))
 	})
 	return open, nil
-}
-
-func sign(x float64) float64 {
-	if x < 0 {
-		return -1
-	}
-	return 1
 }
 
 func (d *Desk) rules() rules {

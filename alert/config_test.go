@@ -1,6 +1,8 @@
 package alert
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,4 +38,36 @@ routes:
 		len(r.Entities) != 2 || r.MinSeverity != news.Critical || r.Channel != "#alerts" || !r.Continue {
 		t.Errorf("read %+v", got)
 	}
+}
+
+// What is wrong is said in words that name it: see testdata/config-errors.txt.
+func TestConfigFaultsAreNamed(t *testing.T) {
+	o := newOffice(t)
+	slack := map[string]Sink{"slack": newSlack(t, o.slack, o.wall), "hook": &Webhook{}}
+	tests := []struct {
+		name string
+		cfg  Config
+	}{
+		{"no Redis", Config{}},
+		{"unknown sink", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slak", Channel: "C1"}}}},
+		{"no sink", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Channel: "C1"}}}},
+		{"no channel", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack"}}}},
+		{"channel without #", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack", Channel: "alerts"}}}},
+		{"channel of a webhook", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "hook", Channel: "C1"}}}},
+		{"severity", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack", Channel: "C12", MinSeverity: "fatal"}}}},
+		{"empty entity", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack", Channel: "C12", Entities: []string{""}}}}},
+		{"second route", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack", Channel: "C12"}, {}}}},
+		{"sink name", Config{Redis: o.redis, Sinks: map[string]Sink{"a|b": panicky{}}}},
+		{"braces", Config{Redis: o.redis, Prefix: "{x}"}},
+		{"negative", Config{Redis: o.redis, Quiet: -time.Hour}},
+	}
+	var texts strings.Builder
+	for _, tt := range tests {
+		_, err := New(tt.cfg)
+		if err == nil {
+			t.Errorf("%s: no error", tt.name)
+		}
+		fmt.Fprintf(&texts, "%s: %v\n", tt.name, err)
+	}
+	golden(t, "config-errors.txt", []byte(texts.String()))
 }

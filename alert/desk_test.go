@@ -19,28 +19,6 @@ import (
 	"github.com/barograph/barograph/news"
 )
 
-// header is the first block's text: what happened to whom.
-func header(m slackfake.Message) string {
-	_, after, _ := strings.Cut(string(m.BlocksJSON), `"text":"`)
-	text, _, _ := strings.Cut(after, `"`)
-	return text
-}
-
-func headers(messages []slackfake.Message) []string {
-	var out []string
-	for _, m := range messages {
-		out = append(out, header(m))
-	}
-	return out
-}
-
-func wantMessages(t *testing.T, o *office, channel string, want ...string) {
-	t.Helper()
-	if got := headers(o.slack.Messages(channel)); !slices.Equal(got, want) {
-		t.Errorf("channel %s shows %q, want %q", channel, got, want)
-	}
-}
-
 // One message an alert: posted, edited as it grows, edited when it is over.
 func TestOneMessageAnAlert(t *testing.T) {
 	o := newOffice(t)
@@ -53,7 +31,7 @@ func TestOneMessageAnAlert(t *testing.T) {
 			return len(m) == 1 && header(m[0]) == want
 		})
 	}
-	run(t, d)
+	stop := run(t, d)
 	consider(t, d, burst(apple, noon, 10, 3))
 	consider(t, d, burst(apple, noon, 10, 3))
 	shows("🟠 AAPL: warning")
@@ -66,6 +44,7 @@ func TestOneMessageAnAlert(t *testing.T) {
 	o.arrival.add(2 * time.Hour)
 	shows("✅ AAPL: resolved")
 	eventually(t, "an empty outbox", func() bool { return waiting(t, d) == 0 })
+	stop()
 	if posts, edits := len(o.slack.Calls("chat.postMessage")), len(o.slack.Calls("chat.update")); posts != 1 || edits != 2 {
 		t.Errorf("%d posts and %d edits, want 1 and 2", posts, edits)
 	}
@@ -85,333 +64,6 @@ func TestOneMessageAnAlert(t *testing.T) {
 
 func onlyUnder(prefix string, keys []string) bool {
 	return !slices.ContainsFunc(keys, func(k string) bool { return !strings.HasPrefix(k, prefix) })
-}
-
-// A worker may die at each step of a delivery; another replica takes over when the lease
-// has ended. The alert arrives, once.
-func TestCrashAtEachStep(t *testing.T) {
-	die := errors.New("the process is gone")
-	tests := []struct {
-		name  string
-		crash func(t *testing.T, o *office, first *Desk)
-		posts int // calls of chat.postMessage over all
-	}{
-		{
-			name:  "between decision and claim",
-			crash: func(*testing.T, *office, *Desk) {},
-			posts: 1,
-		},
-		{
-			name: "between claim and post",
-			crash: func(t *testing.T, _ *office, first *Desk) {
-				if c, err := first.store.claim(t.Context(), "slack", "t1", first.wall(), first.cfg.Lease); c == nil || err != nil {
-					t.Fatalf("claim: %v, %v", c, err)
-				}
-			},
-			posts: 1,
-		},
-		{
-			name: "while Slack has the post but has not answered",
-			crash: func(t *testing.T, o *office, first *Desk) {
-				hold := make(chan struct{})
-				o.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Hold: hold})
-				ctx, kill := context.WithCancelCause(t.Context())
-				done := make(chan struct{})
-				go func() {
-					defer close(done)
-					c, err := first.store.claim(ctx, "slack", "t1", first.wall(), first.cfg.Lease)
-					if err == nil {
-						_, _ = first.send(ctx, first.cfg.Sinks["slack"], c)
-					}
-				}()
-				o.slack.Wait(t, 20*time.Second, "the post", func() bool { return len(o.slack.Messages(alertsChannel)) == 1 })
-				kill(die)
-				<-done
-				close(hold)
-			},
-			posts: 1,
-		},
-		{
-			name: "between answer and record",
-			crash: func(t *testing.T, _ *office, first *Desk) {
-				c, err := first.store.claim(t.Context(), "slack", "t1", first.wall(), first.cfg.Lease)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if ref, err := first.send(t.Context(), first.cfg.Sinks["slack"], c); ref == "" || err != nil {
-					t.Fatalf("post: %q, %v", ref, err)
-				}
-			},
-			posts: 1,
-		},
-		{
-			name: "after the record",
-			crash: func(t *testing.T, _ *office, first *Desk) {
-				drainAll(t, first)
-			},
-			posts: 1,
-		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			o := newOffice(t)
-			first, second := o.desk(t, nil), o.desk(t, nil)
-			consider(t, first, burst(apple, noon, 10, 3))
-			tt.crash(t, o, first)
-
-			consider(t, second, burst(apple, noon, 10, 3)) // its items were not acknowledged
-			o.wall.add(second.cfg.Lease)
-			drainAll(t, second)
-			wantMessages(t, o, alertsChannel, "🟠 AAPL: warning")
-			if got := len(o.slack.Calls("chat.postMessage")); got != tt.posts {
-				t.Errorf("%d posts, want %d", got, tt.posts)
-			}
-			if n := waiting(t, second); n != 0 {
-				t.Errorf("%d lanes still wait", n)
-			}
-			// The adopted message is the one that is edited later.
-			consider(t, second, burst(apple, noon.Add(time.Minute), 40, 7))
-			drainAll(t, second)
-			wantMessages(t, o, alertsChannel, "🔴 AAPL: critical")
-		})
-	}
-}
-
-// While the lease lasts, nobody else touches the delivery; who lost it cannot record it.
-func TestLeaseIsExclusive(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, nil)
-	consider(t, d, burst(apple, noon, 10, 3))
-	claim := func(token string) *claim {
-		t.Helper()
-		c, err := d.store.claim(t.Context(), "slack", token, d.wall(), d.cfg.Lease)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	slow := claim("slow")
-	if slow == nil || slow.unsure || slow.tries != 0 {
-		t.Fatalf("first claim: %+v", slow)
-	}
-	consider(t, d, burst(apple, noon.Add(time.Minute), 40, 7)) // its next message does not open the lane
-	o.wall.add(d.cfg.Lease - time.Millisecond)
-	if c := claim("early"); c != nil {
-		t.Fatalf("claimed under a lease: %+v", c)
-	}
-	o.wall.add(time.Millisecond)
-	heir := claim("heir")
-	if heir == nil || !heir.unsure || heir.tries != 1 {
-		t.Fatalf("claim after the lease: %+v", heir)
-	}
-	if err := d.store.finish(t.Context(), slow, "x", nil, d.wall()); !errors.Is(err, errLeaseLost) {
-		t.Errorf("the slow one recorded: %v", err)
-	}
-	if err := d.store.putOff(t.Context(), slow, d.wall(), false); !errors.Is(err, errLeaseLost) {
-		t.Errorf("the slow one put off: %v", err)
-	}
-	if err := d.store.finish(t.Context(), heir, "C1 1.2", nil, d.wall()); err != nil {
-		t.Error(err)
-	}
-}
-
-// A lost answer is not a lost message: the sink looks before it posts again.
-func TestAnswerLost(t *testing.T) {
-	tests := []struct {
-		name    string
-		channel string
-		hide    bool
-		want    int // messages
-	}{
-		{name: "channel by ID", channel: alertsChannel, want: 1},
-		{name: "channel by name", channel: "#alerts", want: 1},
-		{name: "history may not be read: twice is better than never", channel: alertsChannel, hide: true, want: 2},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			o := newOffice(t)
-			d := o.desk(t, func(c *Config) { c.Routes = []Route{{Sink: "slack", Channel: tt.channel}} })
-			if tt.hide {
-				o.slack.HideHistory(alertsChannel)
-			}
-			o.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Drop: true})
-			consider(t, d, burst(apple, noon, 10, 3))
-			drainAll(t, d)
-			if got := len(o.slack.Messages(alertsChannel)); got != 1 || waiting(t, d) != 1 {
-				t.Fatalf("%d messages and %d lanes after the lost answer, want 1 and 1", got, waiting(t, d))
-			}
-			o.wall.add(d.cfg.FirstWait + time.Second)
-			drainAll(t, d)
-			if got := len(o.slack.Messages(alertsChannel)); got != tt.want {
-				t.Errorf("%d messages, want %d", got, tt.want)
-			}
-			if n := waiting(t, d); n != 0 {
-				t.Errorf("%d lanes still wait", n)
-			}
-		})
-	}
-}
-
-// The look goes through the pages of a busy channel.
-func TestLookThroughABusyChannel(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, nil)
-	o.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Drop: true})
-	consider(t, d, burst(apple, noon, 10, 3))
-	drainAll(t, d)
-	other := newSlack(t, o.slack, o.wall)
-	for i := range 250 {
-		chatter := Delivery{Channel: alertsChannel, Alert: opened(burst(tesla, noon.Add(time.Duration(i)), 5, 3), 6).Alert}
-		if _, err := other.Deliver(t.Context(), chatter); err != nil {
-			t.Fatal(err)
-		}
-	}
-	o.wall.add(time.Minute)
-	drainAll(t, d)
-	if got := len(o.slack.Messages(alertsChannel)); got != 251 {
-		t.Errorf("%d messages, want 251", got)
-	}
-}
-
-// Slack is away for hours while an alert lives and ends: what is sent afterwards is in
-// order and ends in one message that says how it is.
-func TestSlackAwayForHours(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, nil)
-	o.slack.Fail(slackfake.Fault{Status: 503, Times: -1})
-	consider(t, d, burst(apple, noon, 10, 3))
-	consider(t, d, burst(apple, noon.Add(time.Minute), 40, 7))
-	for range 20 {
-		drainAll(t, d)
-		o.wall.add(d.cfg.MaxPause + time.Second)
-	}
-	o.arrival.add(3 * time.Hour)
-	housekeep(t, d)
-	calls := len(o.slack.Calls(""))
-	if calls != 20 {
-		t.Errorf("%d calls while Slack was away, want one in each of 20 pauses", calls)
-	}
-	o.slack.Heal()
-	o.wall.add(d.cfg.MaxPause + time.Second)
-	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "✅ AAPL: resolved")
-	var methods []string
-	for _, c := range o.slack.Calls("")[calls:] {
-		methods = append(methods, c.Method)
-	}
-	if want := []string{"conversations.history", "chat.postMessage", "chat.update", "chat.update"}; !slices.Equal(methods, want) {
-		t.Errorf("calls %q, want %q", methods, want)
-	}
-}
-
-// 429: nothing goes to that channel before the time Slack asked for; others go on.
-func TestRateLimited(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, func(c *Config) {
-		c.Routes = []Route{{Entities: []string{"TSLA"}, Sink: "slack", Channel: "C0002DESK"}, {Sink: "slack", Channel: alertsChannel}}
-		c.FirstWait = time.Millisecond
-	})
-	o.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Channel: alertsChannel, Status: 429, RetryAfter: 30 * time.Second})
-	consider(t, d, burst(apple, noon, 10, 3), burst(news.Series{Entity: "MSFT"}, noon, 9, 3), burst(tesla, noon, 8, 3))
-	drainAll(t, d)
-	wantMessages(t, o, "C0002DESK", "🟠 TSLA: warning")
-	o.wall.add(29 * time.Second)
-	drainAll(t, d)
-	if got := len(o.slack.Calls("chat.postMessage")); got != 2 {
-		t.Errorf("%d posts before the time, want 2 (the refused one and the other channel's)", got)
-	}
-	o.wall.add(2 * time.Second)
-	drainAll(t, d)
-	got := headers(o.slack.Messages(alertsChannel))
-	slices.Sort(got)
-	if !slices.Equal(got, []string{"🟠 AAPL: warning", "🟠 MSFT: warning"}) {
-		t.Errorf("after the time: %q", got)
-	}
-	if n := len(o.slack.Calls("conversations.history")); n != 0 {
-		t.Errorf("%d looks into the history after a plain refusal", n)
-	}
-}
-
-// A channel that does not exist is tried slowly, does not hold up the others, and is given
-// up after a day with the delivery kept.
-func TestBrokenChannel(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, func(c *Config) {
-		c.Routes = []Route{{Sink: "slack", Channel: "C0NONE", Continue: true}, {Sink: "slack", Channel: alertsChannel}}
-	})
-	consider(t, d, burst(apple, noon, 10, 3))
-	for range 60 { // a minute
-		drainAll(t, d)
-		o.wall.add(time.Second)
-	}
-	wantMessages(t, o, alertsChannel, "🟠 AAPL: warning")
-	if got := len(o.slack.Calls("chat.postMessage")); got != 2 {
-		t.Errorf("%d posts in a minute, want 2", got)
-	}
-	o.wall.add(d.cfg.MaxAge)
-	drainAll(t, d)
-	dead, err := d.Dead(t.Context(), 10)
-	if err != nil || len(dead) != 1 || dead[0].To.Channel != "C0NONE" || dead[0].Alert.Series != apple || dead[0].Error == "" {
-		t.Fatalf("dead: %+v, %v", dead, err)
-	}
-	if n := waiting(t, d); n != 0 {
-		t.Errorf("%d lanes still wait", n)
-	}
-	if got := testutil.ToFloat64(d.metrics.deliveries.WithLabelValues("slack", "dead")); got != 1 {
-		t.Errorf("metric counts %v dead", got)
-	}
-}
-
-// A channel that is made (or a bot that is invited) in time gets what it missed.
-func TestMendedChannel(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, func(c *Config) { c.Routes = []Route{{Sink: "slack", Channel: "C0LATE"}} })
-	consider(t, d, burst(apple, noon, 10, 3))
-	drainAll(t, d)
-	o.slack.AddChannel("C0LATE", "late")
-	o.wall.add(d.cfg.MaxPause)
-	drainAll(t, d)
-	wantMessages(t, o, "C0LATE", "🟠 AAPL: warning")
-	if n := len(o.slack.Calls("conversations.history")); n != 0 {
-		t.Errorf("%d looks into the history after a plain refusal", n)
-	}
-}
-
-// The pause that a receiver asks for is kept by any sink.
-func TestAskedToWait(t *testing.T) {
-	o := newOffice(t)
-	busy := &scripted{errs: []error{&DeliveryError{Err: errors.New("busy"), After: time.Hour, Refused: true}}}
-	d := o.desk(t, func(c *Config) {
-		c.Sinks, c.Routes = map[string]Sink{"busy": busy}, []Route{{Sink: "busy"}}
-	})
-	consider(t, d, burst(apple, noon, 10, 3))
-	drainAll(t, d)
-	o.wall.add(59 * time.Minute)
-	drainAll(t, d)
-	if len(busy.got) != 1 {
-		t.Errorf("%d attempts within the hour, want 1", len(busy.got))
-	}
-	o.wall.add(2 * time.Minute)
-	drainAll(t, d)
-	if len(busy.got) != 2 || busy.got[1].Unsure {
-		t.Errorf("attempts after the hour: %+v", busy.got)
-	}
-}
-
-// scripted is a sink that returns errors in turn, then nil.
-type scripted struct {
-	errs []error
-	got  []Delivery
-}
-
-func (s *scripted) Check(channel string) error { return noChannel(channel) }
-
-func (s *scripted) Deliver(_ context.Context, d Delivery) (string, error) {
-	s.got = append(s.got, d)
-	if len(s.got) <= len(s.errs) {
-		return "", s.errs[len(s.got)-1]
-	}
-	return "", nil
 }
 
 // A decision made on a state that has moved on is refused: by another replica's decision,
@@ -447,50 +99,6 @@ func TestStaleDecisionIsRefused(t *testing.T) {
 	}
 }
 
-// A message that Slack will never take is given up at once, and the alert's next one is
-// posted in its place.
-func TestHopelessMessage(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, nil)
-	o.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Error: "invalid_blocks"})
-	consider(t, d, burst(apple, noon, 10, 3))
-	drainAll(t, d)
-	if dead, err := d.Dead(t.Context(), 10); err != nil || len(dead) != 1 {
-		t.Fatalf("dead: %+v, %v", dead, err)
-	}
-	consider(t, d, burst(apple, noon.Add(time.Minute), 40, 7))
-	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🔴 AAPL: critical")
-}
-
-// Who deletes an alert's message does not want it back.
-func TestDeletedMessageStaysDeleted(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, nil)
-	consider(t, d, burst(apple, noon, 10, 3))
-	drainAll(t, d)
-	o.slack.Delete(alertsChannel, o.slack.Messages(alertsChannel)[0].TS)
-	consider(t, d, burst(apple, noon.Add(time.Minute), 40, 7))
-	drainAll(t, d)
-	wantMessages(t, o, alertsChannel)
-	if n := waiting(t, d); n != 0 {
-		t.Errorf("%d lanes still wait", n)
-	}
-}
-
-// Deliveries for a sink that has left the configuration are seen and given up in time.
-func TestSinkRemovedFromConfiguration(t *testing.T) {
-	o := newOffice(t)
-	consider(t, o.desk(t, nil), burst(apple, noon, 10, 3))
-	d := o.desk(t, func(c *Config) { c.Sinks, c.Routes = nil, nil })
-	o.wall.add(d.cfg.MaxAge)
-	run(t, d)
-	eventually(t, "the delivery on the dead list", func() bool {
-		dead, err := d.Dead(t.Context(), 10)
-		return err == nil && len(dead) == 1
-	})
-}
-
 // Two replicas see the same spikes and deliver the same outbox: every alert is posted once.
 func TestTwoReplicas(t *testing.T) {
 	o := newOffice(t)
@@ -519,48 +127,6 @@ func TestTwoReplicas(t *testing.T) {
 		t.Errorf("%d messages, %d different, want %d: %q", len(got), len(slices.Compact(got)), companies, got)
 	}
 }
-
-// Stopping lets a delivery under way finish and be recorded.
-func TestStopFinishesDeliveries(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, nil)
-	hold := make(chan struct{})
-	o.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Hold: hold})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx) }()
-	consider(t, d, burst(apple, noon, 10, 3))
-	o.slack.Wait(t, 20*time.Second, "the post", func() bool { return len(o.slack.Messages(alertsChannel)) == 1 })
-	cancel()
-	close(hold)
-	if err := <-done; err != nil {
-		t.Errorf("Run: %v", err)
-	}
-	if n := waiting(t, d); n != 0 {
-		t.Errorf("%d lanes still wait after a clean stop", n)
-	}
-}
-
-// A panic in a sink is a failed attempt, not the end of the stage.
-func TestPanicInASink(t *testing.T) {
-	o := newOffice(t)
-	d := o.desk(t, func(c *Config) {
-		c.Sinks["broken"] = panicky{}
-		c.Routes = append([]Route{{Sink: "broken", Continue: true}}, c.Routes...)
-	})
-	consider(t, d, burst(apple, noon, 10, 3))
-	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🟠 AAPL: warning")
-	if n := waiting(t, d); n != 1 {
-		t.Errorf("%d lanes wait, want the broken sink's", n)
-	}
-}
-
-type panicky struct{}
-
-func (panicky) Check(string) error { return nil }
-
-func (panicky) Deliver(context.Context, Delivery) (string, error) { panic("out of cheese") }
 
 // Redis goes away and comes back empty of nothing: Consider says so when it stays away,
 // and Run goes on when it is back.
@@ -630,32 +196,23 @@ func TestOnARedisCluster(t *testing.T) {
 	wantMessages(t, o, alertsChannel, "✅ AAPL: resolved")
 }
 
-func TestConfigFaultsAreNamed(t *testing.T) {
-	o := newOffice(t)
-	slack := map[string]Sink{"slack": newSlack(t, o.slack, o.wall), "hook": &Webhook{}}
-	tests := []struct {
-		name  string
-		cfg   Config
-		names string // what the error must name
-	}{
-		{"no Redis", Config{}, "Redis"},
-		{"unknown sink", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slak", Channel: "C1"}}}, `"slak" is not configured (there are: hook, slack)`},
-		{"no sink", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Channel: "C1"}}}, "no sink"},
-		{"no channel", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack"}}}, "no channel"},
-		{"channel without #", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack", Channel: "alerts"}}}, `"alerts" is neither`},
-		{"channel of a webhook", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "hook", Channel: "C1"}}}, "no channels"},
-		{"severity", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack", Channel: "C12", MinSeverity: "fatal"}}}, `"fatal"`},
-		{"empty entity", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack", Channel: "C12", Entities: []string{""}}}}, "empty entity"},
-		{"second route", Config{Redis: o.redis, Sinks: slack, Routes: []Route{{Sink: "slack", Channel: "C12"}, {}}}, "route 2"},
-		{"sink name", Config{Redis: o.redis, Sinks: map[string]Sink{"a|b": panicky{}}}, `"a|b"`},
-		{"braces", Config{Redis: o.redis, Prefix: "{x}"}, "braces"},
-		{"negative", Config{Redis: o.redis, Quiet: -time.Hour}, "quiet"},
+// One call of Consider with a spike of each of four series, while fifty others are open.
+func BenchmarkConsider(b *testing.B) {
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(b).Addr})
+	defer client.Close()
+	d, err := New(Config{Redis: client, Clock: func() time.Time { return noon }, Log: quietLog()})
+	if err != nil {
+		b.Fatal(err)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if _, err := New(tt.cfg); err == nil || !strings.Contains(err.Error(), tt.names) {
-				t.Errorf("error %v does not name %s", err, tt.names)
-			}
-		})
+	for i := range 50 {
+		if err := d.Consider(b.Context(), []news.Spike{burst(news.Series{Entity: fmt.Sprint("C", i)}, noon, 10, 3)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	spikes := []news.Spike{burst(everything, noon, 34, 3), burst(lawsuit, noon, 31, 4), burst(apple, noon, 32, 5), burst(appleLawsuit, noon, 30, 6)}
+	for b.Loop() {
+		if err := d.Consider(b.Context(), spikes); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -19,28 +19,20 @@ import (
 func (d *Desk) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	bells := map[string]chan struct{}{}
-	start := func(name string, sink Sink) {
+	for name, sink := range d.cfg.Sinks {
 		bell := make(chan struct{}, d.cfg.Workers)
 		bells[name] = bell
 		for range d.cfg.Workers {
 			wg.Go(func() { d.work(ctx, name, sink, bell) })
 		}
 	}
-	for name, sink := range d.cfg.Sinks {
-		start(name, sink)
-	}
 	tick := time.NewTicker(d.cfg.Poll)
 	defer tick.Stop()
 	for {
 		backlog, err := d.housekeep(ctx)
-		for name := range backlog {
-			if bells[name] == nil {
-				d.log.Warn("the outbox has deliveries for a sink that is not configured", "sink", name)
-				start(name, missing{name})
-			}
-		}
 		if err == nil {
 			ring(bells)
+			d.abandon(ctx, backlog)
 		} else if ctx.Err() == nil {
 			d.log.Error("alerts wait for Redis", "error", err)
 		}
@@ -50,6 +42,24 @@ func (d *Desk) Run(ctx context.Context) error {
 			return nil
 		case <-d.wake:
 		case <-tick.C:
+		}
+	}
+}
+
+// abandon gives up what has waited for MaxAge at sinks that this process does not have.
+// Until then it lets them be: another replica may have them, as while a new configuration
+// is rolled out.
+func (d *Desk) abandon(ctx context.Context, backlog map[string]int64) {
+	for name := range backlog {
+		if d.cfg.Sinks[name] != nil {
+			continue
+		}
+		for {
+			c, err := d.store.claim(ctx, name, rand.Text(), d.wall().Add(-d.cfg.MaxAge), d.cfg.Lease)
+			if err != nil || c == nil {
+				break // an error shows up in the next housekeeping
+			}
+			d.settle(c, verdict{dead: true}, "", fmt.Errorf("no sink %q in the configuration: %w", name, errTooOld))
 		}
 	}
 }
@@ -163,7 +173,7 @@ func (d *Desk) judgeFailure(c *claim, err error) verdict {
 	v := verdict{dead: known.Hopeless, unsure: c.unsure || !known.Refused}
 	v.pause = mathrand.N(backoff(c.tries, d.cfg.FirstWait, d.cfg.MaxPause)) + 1
 	if known.Misplaced {
-		v.pause = d.cfg.MaxPause/2 + mathrand.N(d.cfg.MaxPause/2)
+		v.pause = d.cfg.MaxPause/2 + mathrand.N(d.cfg.MaxPause/2+1)
 	}
 	v.pause += known.After
 	return v

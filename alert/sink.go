@@ -50,13 +50,3 @@ func (e *DeliveryError) Error() string { return e.Err.Error() }
 
 // Unwrap implements errors.Unwrap.
 func (e *DeliveryError) Unwrap() error { return e.Err }
-
-// missing stands in for a sink that has deliveries in the outbox but is no longer
-// configured, so that they are seen to fail and are given up in time.
-type missing struct{ name string }
-
-func (m missing) Check(string) error { return nil }
-
-func (m missing) Deliver(context.Context, Delivery) (string, error) {
-	return "", &DeliveryError{Err: fmt.Errorf("no sink %q in the configuration any more", m.name), Refused: true, Misplaced: true}
-}
