@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -64,15 +65,15 @@ func (s *Store) addEvidence(ctx context.Context, spikes []news.Spike) error {
 // strongestOf picks the most negative texts since the spike began; of equal ones the latest.
 func strongestOf(packed []string, since time.Time) []evidence {
 	var out []evidence
-	for _, text := range packed {
+	for _, text := range packed { // the latest first
 		var e evidence
-		if json.Unmarshal([]byte(text), &e) == nil && e.ID != "" && e.At >= since.Unix() {
+		at, text, _ := strings.Cut(text, " ")
+		published, err := strconv.ParseInt(at, 10, 64)
+		if err == nil && published >= since.Unix() && json.Unmarshal([]byte(text), &e) == nil && e.ID != "" {
 			out = append(out, e)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b evidence) int {
-		return cmp.Or(cmp.Compare(b.Negative, a.Negative), cmp.Compare(b.At, a.At))
-	})
+	slices.SortStableFunc(out, func(a, b evidence) int { return cmp.Compare(b.Negative, a.Negative) })
 	return out[:min(shown, len(out))]
 }
 

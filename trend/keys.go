@@ -17,8 +17,8 @@ const shards = 32
 // idParts and textParts split the sets of remembered ids and texts, so that most stay
 // below 512 members: up to that, Redis keeps 8 bytes a member instead of some 70.
 const (
-	idParts   = 8
-	textParts = 64
+	idParts   = 16
+	textParts = 128
 )
 
 // keys names what is kept in Redis.
@@ -27,7 +27,7 @@ const (
 //	PREFIX:{NN}:base:SERIES       string, the series' baseline
 //	PREFIX:{NN}:evidence:SERIES   list of JSON, the latest negative readings first
 //	PREFIX:{NN}:sources:SERIES    sorted set, sources of negatives by event time
-//	PREFIX:{NN}:ids:BUCKET:PART   set of 64-bit hashes, what was counted
+//	PREFIX:{NN}:ids:HOUR:PART     set of 64-bit hashes, what was counted
 //	PREFIX:{NN}:texts:DAY:PART    set of 64-bit hashes, which texts were
 type keys struct{ prefix string }
 
@@ -39,8 +39,8 @@ func (k keys) ofSeries(s news.Series, kind string) string {
 	return k.name(shardOf(s.Entity), kind, s.Key())
 }
 
-func (k keys) ids(shard int, bucket int64, hash uint64) string {
-	return k.name(shard, "ids", strconv.FormatInt(bucket, 10)+":"+strconv.FormatUint(hash%idParts, 10))
+func (k keys) ids(shard int, hour int64, hash uint64) string {
+	return k.name(shard, "ids", strconv.FormatInt(hour, 10)+":"+strconv.FormatUint(hash%idParts, 10))
 }
 
 func (k keys) texts(shard int, day int64, hash uint64) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/barograph/barograph/news"
@@ -96,11 +97,12 @@ func (s *Store) plans(readings []news.Reading, now time.Time) []*plan {
 // once in an entity's series, also when a new model would file it under another topic.
 func (p *plan) addReading(s *Store, r *news.Reading, entity, evidence string, now time.Time) int {
 	bucket := bucketOf(r.PublishedAt)
-	// An id is remembered for as long as an item of its bucket may come again.
-	left := startOf(bucket + 1).Add(s.history).Sub(now)
+	hour := floorDiv(bucket, bucketsPerHour)
+	// An id is remembered for as long as an item of its hour may come again.
+	left := startOf((hour + 1) * bucketsPerHour).Add(s.history).Sub(now)
 	id := memberOf(entity, r.ID)
 	e := planned{reading: r, evidence: evidence, everything: entity == "", id: int64(id),
-		idSet: p.ids.add(s.keys.ids(p.shard, bucket, id), left)}
+		idSet: p.ids.add(s.keys.ids(p.shard, hour, id), left)}
 	if r.TextDigest != "" {
 		day := floorDiv(bucket, bucketsPerDay)
 		left := startOf((day + 1) * bucketsPerDay).Add(s.history).Sub(now)
@@ -139,7 +141,7 @@ func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
 	names = append(append(names, p.ids.names...), p.texts.names...)
 	argv = make([]any, 0, 10+len(names)+9*len(p.readings)+5*len(p.series))
 	argv = append(argv, len(p.ids.names), len(p.texts.names), int64(keepSeries.Seconds()), int64(keepEvidence.Seconds()),
-		bucketOf(now.Add(-s.history)), bucketOf(now.Add(-learnWithin)))
+		now.Add(-keepEvidence).Unix(), bucketOf(now.Add(-s.history)), bucketOf(now.Add(-learnWithin)))
 	for _, ttl := range slices.Concat(p.ids.ttl, p.texts.ttl) {
 		argv = append(argv, ttl)
 	}
@@ -169,10 +171,10 @@ func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
 	return names, argv
 }
 
-// evidence is a negative reading as it is kept.
+// evidence is a negative reading as it is kept, after its event time in Unix seconds and
+// a space.
 type evidence struct {
 	ID       string     `json:"id"`
-	At       int64      `json:"t"` // event time, Unix seconds
 	Title    string     `json:"title,omitempty"`
 	URL      string     `json:"url,omitempty"`
 	Negative float64    `json:"p"`
@@ -186,14 +188,14 @@ const (
 )
 
 func evidenceOf(r *news.Reading) string {
-	e := evidence{ID: r.ID, At: r.PublishedAt.Unix(), Title: news.Item{Title: r.Title}.Headline(longestTitle),
+	e := evidence{ID: r.ID, Title: news.Item{Title: r.Title}.Headline(longestTitle),
 		Negative: math.Round(r.Sentiment.Negative*1e4) / 1e4, Model: r.Model}
 	if len(r.URL) <= longestURL {
 		e.URL = r.URL
 	}
 	packed, err := json.Marshal(e)
 	if err != nil { // only a probability that is no number cannot be packed
-		return `{}`
+		packed = []byte("{}")
 	}
-	return string(packed)
+	return strconv.FormatInt(r.PublishedAt.Unix(), 10) + " " + string(packed)
 }

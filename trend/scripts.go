@@ -12,13 +12,14 @@ import "github.com/redis/go-redis/v9"
 //
 // ARGV
 //
-//	I, T, seconds to keep a series, seconds to keep evidence, first bucket to keep (an
-//	older one goes once it is learnt), and the bucket that a series should have learnt up
-//	to (one that has not is returned even if not asked for)
+//	I, T, seconds to keep a series, seconds to keep evidence, event time before which
+//	evidence goes, first bucket to keep (an older one goes once it is learnt), and the
+//	bucket that a series should have learnt up to (one that has not is returned even if
+//	not asked for)
 //	seconds to keep each of the I + T sets
 //	number of readings, then for each: index of its id set, hash of its id, index of its
 //	text set (0: no text), hash of its text, bucket, 1 if negative else 0, source, event
-//	time in Unix seconds, evidence (JSON; for negatives only)
+//	time in Unix seconds, evidence (event time, space, JSON; for negatives only)
 //	number of series, then for each: 1 to return it else 0, bucket from which it learns if
 //	it is new, number of its readings, the index of each in rising order
 //
@@ -33,7 +34,7 @@ local function text() at = at + 1; return ARGV[at] end
 local function number() return tonumber(text()) end
 
 local ids, texts = number(), number()
-local keep, keepEvidence, oldest, due = text(), text(), number(), number()
+local keep, keepEvidence, stale, oldest, due = text(), text(), number(), number(), number()
 local ttl = {}
 for i = 1, ids + texts do ttl[i] = text() end
 
@@ -113,10 +114,16 @@ for s = 1, number() do
 	if #evidence > 0 then
 		redis.call('LPUSH', KEYS[first + 3], unpack(evidence, math.max(1, #evidence - 11)))
 		redis.call('LTRIM', KEYS[first + 3], 0, 11)
+		for _ = 1, 11 do
+			local last = redis.call('LINDEX', KEYS[first + 3], -1)
+			if tonumber(string.match(last, '^%d+')) >= stale then break end
+			redis.call('RPOP', KEYS[first + 3])
+		end
 		redis.call('EXPIRE', KEYS[first + 3], keepEvidence)
 	end
 	if #sources > 0 then
 		redis.call('ZADD', KEYS[first + 4], unpack(sources))
+		redis.call('ZREMRANGEBYSCORE', KEYS[first + 4], '-inf', '(' .. stale)
 		redis.call('ZREMRANGEBYRANK', KEYS[first + 4], 0, -65)
 		redis.call('EXPIRE', KEYS[first + 4], keepEvidence)
 	end
