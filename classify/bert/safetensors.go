@@ -78,7 +78,7 @@ func readHeader(path string, f io.ReaderAt, size int64) (*weightsFile, error) {
 		return nil, bad("the header's length is said to be %d in a file of %d bytes", length, size)
 	}
 	header := make([]byte, length)
-	if _, err := f.ReadAt(header, 8); err != nil {
+	if _, err := io.ReadFull(io.NewSectionReader(f, 8, int64(length)), header); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	var fields map[string]json.RawMessage
@@ -166,7 +166,7 @@ func (w *weightsFile) read(name string) (tensor, error) {
 		return tensor{}, fmt.Errorf("%s: tensor %q is %s: store it as F32, F16 or BF16", w.path, name, e.DType)
 	}
 	raw := make([]byte, e.Offsets[1]-e.Offsets[0])
-	if _, err := w.file.ReadAt(raw, w.start+e.Offsets[0]); err != nil {
+	if _, err := io.ReadFull(io.NewSectionReader(w.file, w.start+e.Offsets[0], int64(len(raw))), raw); err != nil {
 		return tensor{}, fmt.Errorf("%s: read tensor %q: %w", w.path, name, err)
 	}
 	t := tensor{shape: make([]int, len(e.Shape))}

@@ -90,7 +90,7 @@ func (s *weightSet) load(w *weightsFile) error {
 			continue // position_ids and the like
 		}
 		if s.origin[short] == w.path {
-			return fmt.Errorf("%s: tensor %q is there twice, with and without \"bert.\" or under an old name", w.path, short)
+			return fmt.Errorf("%s: %w: tensor %q is there twice, with and without \"bert.\" or under an old name", w.path, ErrCheckpoint, short)
 		}
 		t, err := w.read(name)
 		if err != nil {
