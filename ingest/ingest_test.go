@@ -40,6 +40,17 @@ func TestConsumerRunsOnTheEmbeddedBroker(t *testing.T) {
 	s.readAndCommit(3)
 }
 
+func TestConsumerConnectsWithTLSAndSASL(t *testing.T) {
+	server := startKafka(t)
+	client, err := broker.New(broker.Config{Brokers: []string{server.SecureAddr}, TLS: &broker.TLSConfig{CAFile: server.CAFile},
+		SASL: &broker.SASLConfig{Mechanism: "scram-sha-512", Username: "alice", Password: "wonderland"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	newStage(t, client, 3).readAndCommit(3)
+}
+
 func (s *stage) readAndCommit(partitions int) {
 	s.t.Helper()
 	const n = 3000

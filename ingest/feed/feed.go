@@ -1,0 +1,200 @@
+// Package feed puts items into Kafka from outside: RSS, Atom and JSON feeds polled over
+// HTTP, files of JSON lines, and dead letters put back on their topics.
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/news"
+)
+
+// Config says which feeds are polled, and where their items go. Broker, Topic and URLs are
+// required.
+type Config struct {
+	Broker *broker.Client
+	Topic  string
+	URLs   []string  // http or https
+	Kind   news.Kind // of the items; "" = news
+
+	Interval  time.Duration // between polls of one feed, give or take a tenth; 0 = 5 min
+	StateFile string        // remembers between runs what was seen; "" = this run only
+	MaxBytes  int64         // of one feed, uncompressed; 0 = 8 MiB
+	Timeout   time.Duration // of one request; 0 = 30 s
+	Attempts  int           // of one poll; 0 = 3
+
+	Client     *http.Client          // nil = one with default settings
+	Clock      func() time.Time      // nil = time.Now
+	Log        *slog.Logger          // nil = slog.Default()
+	Registerer prometheus.Registerer // nil = no metrics
+}
+
+// Poller polls feeds. Make it by NewPoller.
+type Poller struct {
+	cfg   Config
+	polls *prometheus.CounterVec
+	items prometheus.Counter
+
+	mu    sync.Mutex // of state
+	state state
+}
+
+// NewPoller checks the configuration and reads the state file, if there is one. A state
+// file that cannot be read is an error: starting without it would send all items again.
+func NewPoller(cfg Config) (*Poller, error) {
+	if cfg.Broker == nil || cfg.Topic == "" || len(cfg.URLs) == 0 {
+		return nil, errors.New("feed: broker, topic and at least one URL are needed")
+	}
+	for _, u := range cfg.URLs {
+		if !isWebURL(u) {
+			return nil, fmt.Errorf("feed %q: not an http or https URL", u)
+		}
+	}
+	if cfg.Kind == "" {
+		cfg.Kind = news.KindNews
+	}
+	if cfg.Interval <= 0 {
+		cfg.Interval = 5 * time.Minute
+	}
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = 8 << 20
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	if cfg.Attempts <= 0 {
+		cfg.Attempts = 3
+	}
+	if cfg.Client == nil {
+		cfg.Client = &http.Client{}
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	p := &Poller{
+		cfg: cfg,
+		polls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barograph_feed_polls_total",
+			Help: "Polls of feeds, by result (new, nothing, error)."}, []string{"result"}),
+		items: prometheus.NewCounter(prometheus.CounterOpts{Name: "barograph_feed_items_total", Help: "Items put into Kafka."}),
+	}
+	if cfg.Registerer != nil {
+		if err := errors.Join(cfg.Registerer.Register(p.polls), cfg.Registerer.Register(p.items)); err != nil {
+			return nil, fmt.Errorf("feed: metrics: %w", err)
+		}
+	}
+	var err error
+	p.state, err = readState(cfg.StateFile)
+	return p, err
+}
+
+// Run polls each feed at once and then in its interval until ctx ends. What goes wrong with
+// one feed is logged and counted, and tried again at its next turn.
+func (p *Poller) Run(ctx context.Context) {
+	var feeds sync.WaitGroup
+	for _, url := range p.cfg.URLs {
+		feeds.Go(func() {
+			for {
+				p.turn(ctx, url)
+				// Feeds started together do not stay together.
+				pause := time.Duration(float64(p.cfg.Interval) * (0.9 + 0.2*rand.Float64()))
+				timer := time.NewTimer(pause)
+				select {
+				case <-ctx.Done():
+					timer.Stop()
+					return
+				case <-timer.C:
+				}
+			}
+		})
+	}
+	feeds.Wait()
+}
+
+func (p *Poller) turn(ctx context.Context, url string) {
+	n, err := p.Poll(ctx, url)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		p.cfg.Log.Warn("polling a feed failed; it is tried again at its next turn", "feed", url, "error", err)
+	case n > 0:
+		p.cfg.Log.Info("new items", "feed", url, "items", n)
+	}
+}
+
+// Poll asks for one feed once, with a few attempts, and puts the items that it has not seen
+// into Kafka. It returns their number. They are remembered only after Kafka has them, so
+// that an error loses nothing; an item may be sent twice, with the same id.
+func (p *Poller) Poll(ctx context.Context, url string) (n int, err error) {
+	defer func() {
+		result := "nothing"
+		if err != nil {
+			result = "error"
+		} else if n > 0 {
+			result = "new"
+		}
+		p.polls.WithLabelValues(result).Inc()
+	}()
+	p.mu.Lock()
+	before := p.state.Feeds[url]
+	p.mu.Unlock()
+
+	var got fetched
+	policy := retry.Policy{Attempts: p.cfg.Attempts, First: time.Second, Max: 30 * time.Second}
+	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
+		got, err = p.fetch(ctx, url, before)
+		return err
+	})
+	if err != nil || got.unchanged {
+		return 0, err
+	}
+	items, err := parse(got.body, url, p.cfg.Kind, p.cfg.Clock())
+	if err != nil {
+		return 0, fmt.Errorf("feed %s: %w", url, err)
+	}
+	fresh := before.unseen(items)
+	if err := p.write(ctx, fresh); err != nil {
+		return 0, fmt.Errorf("feed %s: %w", url, err)
+	}
+	p.items.Add(float64(len(fresh)))
+	after := before.after(got, items, p.cfg.Clock())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state.Feeds[url] = after
+	if err := p.state.write(p.cfg.StateFile); err != nil {
+		return len(fresh), fmt.Errorf("feed %s: %w", url, err)
+	}
+	return len(fresh), nil
+}
+
+// write puts items into Kafka.
+func (p *Poller) write(ctx context.Context, items []news.Item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	messages := make([]kafka.Message, len(items))
+	for i, item := range items {
+		value, err := json.Marshal(item)
+		if err != nil {
+			return fmt.Errorf("item %s: %w", item.ID, err)
+		}
+		messages[i] = kafka.Message{Key: []byte(item.ID), Value: value}
+	}
+	writer := p.cfg.Broker.Writer(p.cfg.Topic)
+	defer writer.Close()
+	return broker.Write(ctx, writer, retry.Policy{Attempts: 10}, messages...)
+}
