@@ -47,7 +47,7 @@ func (c *Checkpoint) Graph(p Precision) ([]byte, error) {
 		g.head(pooled, h)
 		tasks = append(tasks, h.Task)
 	}
-	g.b.Metadata("barograph.heads", strings.Join(tasks, ","))
+	g.b.Metadata(onnxpb.MetaHeads, strings.Join(tasks, ","))
 	return g.model()
 }
 
@@ -72,11 +72,11 @@ func (c *Checkpoint) newGraph(p Precision) *graph {
 	g.mask = g.b.Input("attention_mask", onnxpb.Int64, shape...)
 	g.types = g.b.Input("token_type_ids", onnxpb.Int64, shape...)
 	g.mask32 = g.op("Cast", g.mask, onnxpb.Int("to", int(onnxpb.Int32)))
-	// What classify/onnx checks before a run (its Meta constants).
-	g.b.Metadata("barograph.vocab_size", strconv.Itoa(c.Config.VocabSize))
-	g.b.Metadata("barograph.max_positions", strconv.Itoa(c.Config.MaxPositions))
+	// What classify/onnx checks before a run.
+	g.b.Metadata(onnxpb.MetaVocab, strconv.Itoa(c.Config.VocabSize))
+	g.b.Metadata(onnxpb.MetaPositions, strconv.Itoa(c.Config.MaxPositions))
 	if _, ok := c.weights.tensors[typeEmbeddings]; ok {
-		g.b.Metadata("barograph.type_vocab_size", strconv.Itoa(c.Config.TypeVocabSize))
+		g.b.Metadata(onnxpb.MetaTypes, strconv.Itoa(c.Config.TypeVocabSize))
 	}
 	return g
 }

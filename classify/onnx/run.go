@@ -93,8 +93,8 @@ func (l limits) check(b Batch) error {
 	}{{"id", b.IDs, l.vocab}, {"mask", b.Mask, 2}, {"token type", b.Types, l.types}} {
 		for i, id := range c.ids {
 			if id < 0 || (c.limit > 0 && id >= int64(c.limit)) {
-				return fmt.Errorf("%w: %d x %d: %s %d at row %d, column %d is not 0 to %d",
-					ErrBatch, b.Rows, b.Cols, c.name, id, i/b.Cols, i%b.Cols, c.limit-1)
+				return fmt.Errorf("%w: %d x %d: %s %d at row %d, column %d is negative or not under the model's %d",
+					ErrBatch, b.Rows, b.Cols, c.name, id, i/b.Cols, i%b.Cols, c.limit)
 			}
 		}
 	}

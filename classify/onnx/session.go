@@ -14,15 +14,6 @@ import (
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 )
 
-// Keys of the metadata by which a model says what Run can check before it runs, and
-// that each of its outputs is a head. classify/bert writes them.
-const (
-	MetaVocab     = "barograph.vocab_size"
-	MetaTypes     = "barograph.type_vocab_size"
-	MetaPositions = "barograph.max_positions"
-	MetaHeads     = "barograph.heads" // the outputs' names, by commas
-)
-
 // ErrModel is wrapped by errors about a model that is not a text classifier this
 // package can feed.
 var ErrModel = errors.New("cannot run this ONNX model")
@@ -58,6 +49,7 @@ type Session struct {
 // and the first output of any other, which a user's own export of a classifier calls
 // its logits.
 func (r *Runtime) NewSession(c SessionConfig) (*Session, error) {
+	name := c.Path
 	if c.Model == nil {
 		model, err := os.ReadFile(c.Path)
 		if err != nil {
@@ -65,15 +57,15 @@ func (r *Runtime) NewSession(c SessionConfig) (*Session, error) {
 		}
 		c.Model = model
 	} else {
-		c.Path = ""
+		name, c.Path = "in memory", ""
 	}
 	face, err := onnxpb.ReadInterface(c.Model)
 	if err != nil {
-		return nil, fmt.Errorf("open model %s: %w", c.Path, err)
+		return nil, fmt.Errorf("open model %s: %w", name, err)
 	}
 	s := &Session{limits: limitsOf(face.Metadata, c.Vocab)}
 	if err := s.match(face); err != nil {
-		return nil, fmt.Errorf("open model %s: %w", c.Path, err)
+		return nil, fmt.Errorf("open model %s: %w", name, err)
 	}
 	if s.device, err = r.Resolve(c.Device, c.Log); err != nil {
 		return nil, err
@@ -82,7 +74,7 @@ func (r *Runtime) NewSession(c SessionConfig) (*Session, error) {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
 	if err := s.open(c); err != nil {
-		return nil, fmt.Errorf("open model %s on %s: %w", c.Path, s.device, err)
+		return nil, fmt.Errorf("open model %s on %s: %w", name, s.device, err)
 	}
 	process.Lock()
 	process.sessions++
@@ -133,7 +125,7 @@ func (s *Session) match(face onnxpb.Interface) error {
 	if len(outputs) == 0 {
 		return fmt.Errorf("%w: it has no output", ErrModel)
 	}
-	if face.Metadata[MetaHeads] == "" {
+	if face.Metadata[onnxpb.MetaHeads] == "" {
 		outputs = outputs[:1]
 	}
 	for _, out := range outputs {
@@ -169,7 +161,7 @@ type limits struct{ vocab, types, positions int }
 
 func limitsOf(metadata map[string]string, vocab int) limits {
 	number := func(key string) int { n, _ := strconv.Atoi(metadata[key]); return n }
-	l := limits{number(MetaVocab), number(MetaTypes), number(MetaPositions)}
+	l := limits{number(onnxpb.MetaVocab), number(onnxpb.MetaTypes), number(onnxpb.MetaPositions)}
 	if vocab > 0 {
 		l.vocab = vocab
 	}
