@@ -303,12 +303,9 @@ func (m *monitor) classifyItems(ctx context.Context) error {
 func (m *monitor) decoder() (func(kafka.Message) (news.Item, error), error) {
 	byTopic, sources := map[string]*ingest.Decoder{}, map[string]string{}
 	for _, topic := range m.cfg.Kafka.Topics {
-		decoder, err := ingest.NewDecoder(ingest.DecoderConfig{
-			Kind: topic.Kind, Mapping: topic.Mapping, Clock: m.clock,
-			MaxTextBytes: m.cfg.Kafka.MaxTextBytes, MaxAhead: m.cfg.Kafka.MaxFuture, History: m.cfg.Trend.History,
-		})
+		decoder, err := newDecoder(m.cfg, topic, m.clock)
 		if err != nil {
-			return nil, fmt.Errorf("configuration: kafka.topics: %s: %w", topic.Name, err)
+			return nil, err
 		}
 		byTopic[topic.Name], sources[topic.Name] = decoder, or(topic.Source, topic.Name)
 	}
@@ -322,6 +319,17 @@ func (m *monitor) decoder() (func(kafka.Message) (news.Item, error), error) {
 		item.Entities = m.watch.Tag(item)
 		return item, nil
 	}, nil
+}
+
+func newDecoder(cfg config, topic topicConfig, clock func() time.Time) (*ingest.Decoder, error) {
+	decoder, err := ingest.NewDecoder(ingest.DecoderConfig{
+		Kind: topic.Kind, Mapping: topic.Mapping, Clock: clock,
+		MaxTextBytes: cfg.Kafka.MaxTextBytes, MaxAhead: cfg.Kafka.MaxFuture, History: cfg.Trend.History,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: kafka.topics: %s: %w", topic.Name, err)
+	}
+	return decoder, nil
 }
 
 // countReadings is trend alone: it counts what other processes have classified.
