@@ -1,6 +1,7 @@
 package trend
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -37,7 +38,7 @@ func parseRing(text string) (r ring, learnt int64, err error) {
 		r = append(r, c)
 	}
 	if !sorted {
-		slices.SortFunc(r, func(a, b count) int { return int(a.bucket - b.bucket) })
+		slices.SortFunc(r, func(a, b count) int { return cmp.Compare(a.bucket, b.bucket) })
 	}
 	return r, learnt, nil
 }

@@ -152,7 +152,7 @@ func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
 			negative = 1
 		}
 		argv = append(argv, e.idSet, e.id, e.textSet, e.text, bucketOf(e.reading.PublishedAt), negative,
-			e.reading.Source, e.reading.PublishedAt.Unix(), e.evidence)
+			e.reading.Source[:min(len(e.reading.Source), longestSource)], e.reading.PublishedAt.Unix(), e.evidence)
 	}
 	argv = append(argv, len(p.series))
 	for _, of := range p.series {
@@ -181,10 +181,13 @@ type evidence struct {
 	Model    news.Model `json:"model"`
 }
 
-// Limits of what is kept of one text. A URL cannot be cut short, so a longer one goes.
+// Limits of what is kept of one text. A URL or an id cannot be cut short: a longer URL is
+// left out, and a text with a longer id is counted, but never evidence.
 const (
-	longestTitle = 200  // runes
-	longestURL   = 1000 // bytes
+	longestTitle  = 200  // runes
+	longestURL    = 1000 // bytes
+	longestID     = 1000 // bytes
+	longestSource = 200  // bytes
 )
 
 func evidenceOf(r *news.Reading) string {
@@ -192,6 +195,9 @@ func evidenceOf(r *news.Reading) string {
 		Negative: math.Round(r.Sentiment.Negative*1e4) / 1e4, Model: r.Model}
 	if len(r.URL) <= longestURL {
 		e.URL = r.URL
+	}
+	if len(r.ID) > longestID {
+		e.ID = ""
 	}
 	packed, err := json.Marshal(e)
 	if err != nil { // only a probability that is no number cannot be packed

@@ -3,6 +3,7 @@ package trend_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"sync"
@@ -69,6 +70,58 @@ func TestOrderInABatchChangesNothing(t *testing.T) {
 			t.Errorf("order %d\ncounts %v\nwant   %v\nspikes %v\nwant   %v", i, got, first, found, spikes)
 		}
 		rng.Shuffle(len(readings), func(i, j int) { readings[i], readings[j] = readings[j], readings[i] })
+	}
+}
+
+// Which of several copies is counted, and so in which bucket, depends on who brings it
+// first; how many texts and how many copies a day has does not.
+func TestCopiesOverReplicas(t *testing.T) {
+	day := monday.Truncate(24 * time.Hour)
+	readings := stream(29, 1200, monday, 12)
+	for i := range readings {
+		readings[i].Entities = []string{[]string{"AAPL", "MSFT"}[i%2]}
+		readings[i].TextDigest = fmt.Sprint(i % 150)
+	}
+	want := map[news.Series][2]int{{}: {150, 1050}, {Entity: "AAPL"}: {75, 525}, {Entity: "MSFT"}: {75, 525}}
+	rng := rand.New(rand.NewPCG(29, 2))
+	for range 3 {
+		client := realRedis(t)
+		replicas := []*trend.Store{newStore(t, client, &clock{monday}, trend.Rule{}), newStore(t, client, &clock{monday}, trend.Rule{})}
+		rng.Shuffle(len(readings), func(i, j int) { readings[i], readings[j] = readings[j], readings[i] })
+		for first := 0; first < len(readings); first += 100 {
+			observe(t, replicas[rng.IntN(2)], readings[first:first+100]...)
+			observe(t, replicas[rng.IntN(2)], readings[first:first+50]...)
+		}
+		for of, n := range want {
+			got := window(t, replicas[0], of, monday, monday.Sub(day)+trend.BucketLength)
+			if got.Items != n[0] || got.Copies != n[1] {
+				t.Errorf("%s: %d items and %d copies, want %v", of, got.Items, got.Copies, n)
+			}
+		}
+	}
+}
+
+// A baseline that cannot be read is learnt anew; counts that cannot be are an error.
+func TestForeignState(t *testing.T) {
+	client := realRedis(t)
+	s := newStore(t, client, &clock{monday}, trend.Rule{WarmUp: -1})
+	observe(t, s, reading("1", monday, .9, "AAPL"))
+	set := func(kind, value string) {
+		names, err := client.Keys(t.Context(), "barograph:*:"+kind+":AAPL\x1f").Result()
+		if err != nil || len(names) != 1 {
+			t.Fatalf("keys %q, %v", names, err)
+		}
+		if err := client.Set(t.Context(), names[0], value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("base", "of another version")
+	if got := observe(t, s, burst(8, monday)...); len(got) != 4 {
+		t.Errorf("%d spikes, want 4", len(got))
+	}
+	set("counts", "foreign")
+	if _, err := s.Observe(t.Context(), burst(8, monday)); err == nil {
+		t.Error("foreign counts are taken")
 	}
 }
 

@@ -1,6 +1,7 @@
 package trend
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -55,15 +56,7 @@ func (r ring) from(bucket int64) int {
 			return i
 		}
 	}
-	i, _ := slices.BinarySearchFunc(r, bucket, func(c count, b int64) int {
-		switch {
-		case c.bucket < b:
-			return -1
-		case c.bucket > b:
-			return 1
-		}
-		return 0
-	})
+	i, _ := slices.BinarySearchFunc(r, bucket, func(c count, b int64) int { return cmp.Compare(c.bucket, b) })
 	return i
 }
 

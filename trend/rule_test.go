@@ -205,9 +205,28 @@ func TestEncodedFormsComeBack(t *testing.T) {
 			t.Errorf("counts %q are taken", bad)
 		}
 	}
+	if r, _, err := parseRing("60;"); err != nil || len(r) != 0 {
+		t.Errorf("a series without counts: %v, %v", r, err)
+	}
 	for _, bad := range []string{"x", b.encode()[1:], "\x07" + b.encode()[1:]} {
 		if _, err := decodeBase(bad); err == nil {
 			t.Errorf("a baseline of %d bytes is taken", len(bad))
 		}
 	}
+}
+
+func FuzzParseRing(f *testing.F) {
+	f.Add("60;7:3,2,1;5:1,0,0;")
+	f.Add("-1;9223372036854775807:1,1,1;-9223372036854775808:1,1,1;")
+	f.Fuzz(func(t *testing.T, text string) {
+		r, _, err := parseRing(text)
+		if err != nil {
+			return
+		}
+		for i := 1; i < len(r); i++ {
+			if r[i-1].bucket > r[i].bucket {
+				t.Errorf("%q: out of order at %d: %v", text, i, r)
+			}
+		}
+	})
 }

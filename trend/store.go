@@ -94,9 +94,9 @@ func (s *Store) take(p *plan, answer []any, now time.Time, found map[news.Series
 		if counts == "" {
 			continue
 		}
-		state, err := decode(counts, base, now)
+		state, err := s.decode(of.of, counts, base, now)
 		if err != nil {
-			return fmt.Errorf("series %s: %w", of.of, err)
+			return err
 		}
 		// In a call of several batches the latest state wins, but a reason to judge stays.
 		state.judge = of.judge || found[of.of] != nil && found[of.of].judge
@@ -113,15 +113,20 @@ type stored struct {
 	verdict
 }
 
-func decode(counts, base string, now time.Time) (*stored, error) {
+// decode reads a series' state. Counts that cannot be read are an error, for they cannot
+// be had again; a baseline is only what was learnt, and starts anew.
+func (s *Store) decode(of news.Series, counts, base string, now time.Time) (*stored, error) {
 	r, learnt, err := parseRing(counts)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("series %s: %w: delete the key %q to begin anew", of, err, s.keys.ofSeries(of, "counts"))
 	}
 	b := newBaseline(learnt, now)
 	if base != "" {
-		if b, err = decodeBase(base); err != nil {
-			return nil, err
+		known, err := decodeBase(base)
+		if err == nil {
+			b = known
+		} else {
+			s.log.Warn("a baseline cannot be read and is learnt anew", "series", of.String(), "error", err)
 		}
 	}
 	return &stored{series: series{r, b}, packed: base}, nil
@@ -193,9 +198,9 @@ func (s *Store) learnCall(of news.Series, state *stored, now time.Time, beaten m
 			if counts == "" {
 				return nil // expired meanwhile: there is nothing to learn from
 			}
-			winner, err := decode(counts, base, now)
+			winner, err := s.decode(of, counts, base, now)
 			if err != nil {
-				return fmt.Errorf("series %s: %w", of, err)
+				return err
 			}
 			winner.judge = state.judge
 			beaten[of] = winner
