@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // startKafka is the shared broker.
-func startKafka(t *testing.T) *kafkaserver.Server {
+func startKafka(t testing.TB) *kafkaserver.Server {
 	t.Helper()
 	libs := filepath.Join(testenv.Deps(t), "kafka", "libs")
 	shared.once.Do(func() {
@@ -50,7 +50,11 @@ func startKafka(t *testing.T) *kafkaserver.Server {
 			return
 		}
 		shared.server, shared.err = kafkaserver.Start(kafkaserver.Config{Libs: libs, Dir: filepath.Join(dir, "kafka"),
-			Users: map[string]string{"alice": "wonderland"}, Properties: map[string]string{"group.min.session.timeout.ms": "1000"}})
+			Users: map[string]string{"alice": "wonderland"}, Properties: map[string]string{
+				"group.min.session.timeout.ms": "1000",
+				// Old messages go when a topic asks for it, and then soon.
+				"log.retention.ms": "-1", "log.retention.check.interval.ms": "200", "log.initial.task.delay.ms": "200", "file.delete.delay.ms": "0",
+			}})
 	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
@@ -58,7 +62,7 @@ func startKafka(t *testing.T) *kafkaserver.Server {
 	return shared.server
 }
 
-func connect(t *testing.T, addr string) *broker.Client {
+func connect(t testing.TB, addr string) *broker.Client {
 	t.Helper()
 	client, err := broker.New(broker.Config{Brokers: []string{addr}})
 	if err != nil {
@@ -72,7 +76,7 @@ var topicNumber atomic.Int64
 
 // stage is the broker with a topic and a dead-letter topic made for one test.
 type stage struct {
-	t      *testing.T
+	t      testing.TB
 	client *broker.Client
 	topic  string
 	dead   string
@@ -81,7 +85,7 @@ type stage struct {
 	sessionTimeout time.Duration
 }
 
-func newStage(t *testing.T, client *broker.Client, partitions int) *stage {
+func newStage(t testing.TB, client *broker.Client, partitions int) *stage {
 	t.Helper()
 	n := topicNumber.Add(1)
 	s := &stage{t: t, client: client, topic: fmt.Sprintf("news-%d", n), dead: fmt.Sprintf("dead-%d", n), group: fmt.Sprintf("group-%d", n),
@@ -124,7 +128,7 @@ func (s *stage) config() ingest.ConsumerConfig[string] {
 }
 
 // run starts a consumer; stop ends it and waits for it.
-func run[T any](t *testing.T, cfg ingest.ConsumerConfig[T], handle func(context.Context, *ingest.Delivery[T]) error) (stop func() error) {
+func run[T any](t testing.TB, cfg ingest.ConsumerConfig[T], handle func(context.Context, *ingest.Delivery[T]) error) (stop func() error) {
 	t.Helper()
 	consumer, err := ingest.NewConsumer(cfg)
 	if err != nil {
@@ -174,7 +178,7 @@ func (s *stage) committed(partitions int) []int64 {
 }
 
 // eventually waits for a condition, at most a minute.
-func eventually(t *testing.T, what string, condition func() bool) {
+func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for !condition() {
