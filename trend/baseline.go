@@ -56,6 +56,9 @@ type baseline struct {
 	}
 	frozen uint64 // bit i: chunk next+i is kept out, for a spike ran in it
 	streak int    // frozen chunks passed over in a row
+
+	peak         float64 // highest surprise of the latest episode
+	episodeUntil int64   // when that is over, if nothing comes near a spike any more; Unix seconds
 }
 
 // newBaseline knows nothing and begins to learn at a bucket.

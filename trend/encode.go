@@ -62,7 +62,7 @@ func parseCount(part string) (c count, ok bool) {
 const baseVersion = 1
 
 // baseSize is the size of a stored baseline, in bytes.
-const baseSize = 1 + 2*8 + 4*8 + 8 + 1 + hoursOfWeek*2*4
+const baseSize = 1 + 3*8 + 5*8 + 8 + 1 + hoursOfWeek*2*4
 
 // encode packs a baseline; the profile is rounded to float32.
 func (b *baseline) encode() string {
@@ -70,7 +70,8 @@ func (b *baseline) encode() string {
 	out = append(out, baseVersion)
 	out = binary.LittleEndian.AppendUint64(out, uint64(b.next))
 	out = binary.LittleEndian.AppendUint64(out, uint64(b.since))
-	for _, x := range [...]float64{b.items, b.exposure, b.seen, b.negative} {
+	out = binary.LittleEndian.AppendUint64(out, uint64(b.episodeUntil))
+	for _, x := range [...]float64{b.items, b.exposure, b.seen, b.negative, b.peak} {
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
 	}
 	out = binary.LittleEndian.AppendUint64(out, b.frozen)
@@ -98,8 +99,8 @@ func decodeBase(text string) (b baseline, err error) {
 		in = in[4:]
 		return float64(math.Float32frombits(x))
 	}
-	b.next, b.since = int64(word()), int64(word())
-	for _, x := range [...]*float64{&b.items, &b.exposure, &b.seen, &b.negative} {
+	b.next, b.since, b.episodeUntil = int64(word()), int64(word()), int64(word())
+	for _, x := range [...]*float64{&b.items, &b.exposure, &b.seen, &b.negative, &b.peak} {
 		*x = math.Float64frombits(word())
 	}
 	b.frozen = word()

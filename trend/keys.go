@@ -29,6 +29,8 @@ const (
 //	PREFIX:{NN}:sources:SERIES    sorted set, sources of negatives by event time
 //	PREFIX:{NN}:ids:HOUR:PART     set of 64-bit hashes, what was counted
 //	PREFIX:{NN}:texts:DAY:PART    set of 64-bit hashes, which texts were
+//	PREFIX:{NN}:peaks:DAY         hash, how many episodes peaked in each bin of surprise
+//	PREFIX:{NN}:series            HyperLogLog, the series that there are
 type keys struct{ prefix string }
 
 func (k keys) name(shard int, kind, of string) string {
@@ -46,6 +48,12 @@ func (k keys) ids(shard int, hour int64, hash uint64) string {
 func (k keys) texts(shard int, day int64, hash uint64) string {
 	return k.name(shard, "texts", strconv.FormatInt(day, 10)+":"+strconv.FormatUint(hash%textParts, 10))
 }
+
+func (k keys) peaks(day int64) string {
+	return k.name(shardOf(""), "peaks", strconv.FormatInt(day, 10))
+}
+
+func (k keys) seriesSeen() string { return fmt.Sprintf("%s:{%02d}:series", k.prefix, shardOf("")) }
 
 // shardOf is the shard of an entity; "" is that of everything and of the topics.
 func shardOf(entity string) int { return int(xxhash.Sum64String(entity) % shards) }

@@ -12,6 +12,7 @@ type metrics struct {
 	spikes   prometheus.Counter
 	retries  prometheus.Counter
 	lost     prometheus.Counter
+	limit    prometheus.Gauge
 	seconds  prometheus.Histogram
 }
 
@@ -28,6 +29,8 @@ func newMetrics(to prometheus.Registerer) (metrics, error) {
 		retries: counter("redis_retries_total", "Redis calls repeated after an error."),
 		lost: counter("baseline_conflicts_total",
 			"Baselines not stored because other replicas kept changing them; they are learnt at the next item."),
+		limit: prometheus.NewGauge(prometheus.GaugeOpts{Name: "barograph_trend_threshold",
+			Help: "Surprise from which a series is a spike, as the budget of false alerts gives it."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "barograph_trend_redis_seconds",
 			Help: "Seconds a round trip to Redis took.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}),
 	}
@@ -35,7 +38,7 @@ func newMetrics(to prometheus.Registerer) (metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.readings, m.judged, m.spikes, m.retries, m.lost, m.seconds} {
+	for _, c := range []prometheus.Collector{m.readings, m.judged, m.spikes, m.retries, m.lost, m.limit, m.seconds} {
 		errs = append(errs, to.Register(c))
 	}
 	return m, errors.Join(errs...)

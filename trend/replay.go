@@ -10,6 +10,9 @@ import (
 // arrival times as its clock and no store. It is for one goroutine.
 type Replay struct {
 	rule       Rule
+	peaks      map[int64]*[episodeBins + 1]int // by day of arrival
+	limit      float64                         // threshold on surprise
+	limitUntil time.Time                       // when it is to be worked out again
 	series     map[string]*replayed
 	everything series
 	texts      map[int64]map[textIn]struct{} // by day of event time
@@ -35,7 +38,7 @@ type textIn struct{ series, text string }
 
 // NewReplay starts an empty history.
 func NewReplay(rule Rule) *Replay {
-	return &Replay{rule: rule.withDefaults(), series: map[string]*replayed{},
+	return &Replay{rule: rule.withDefaults(), peaks: map[int64]*[episodeBins + 1]int{}, series: map[string]*replayed{},
 		texts: map[int64]map[textIn]struct{}{}, ids: map[int64]map[textIn]struct{}{}}
 }
 
@@ -67,11 +70,12 @@ func (r *Replay) Add(e Event) (news.Spike, bool) {
 func (r *Replay) judge(s *replayed, e Event) (news.Spike, bool) {
 	// Everything is judged for its own sake: what stands out in it stays out of the prior.
 	r.everything.assess(noPrior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
-	v, changed := s.assess(r.everything.base.prior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
+	v, move, changed := s.assess(r.everything.base.prior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
 	if changed {
 		s.forget(e.Arrival)
 	}
-	if v.surprise < r.rule.Surprise || !r.rule.warm(&r.everything.base, e.Arrival) {
+	r.countPeak(move, e.Arrival)
+	if v.surprise < r.threshold(e.Arrival) || !r.rule.warm(&r.everything.base, e.Arrival) {
 		return news.Spike{}, false
 	}
 	open := !e.Arrival.After(s.quietAt)
@@ -79,6 +83,37 @@ func (r *Replay) judge(s *replayed, e Event) (news.Spike, bool) {
 		s.quietAt = until
 	}
 	return v.spike(e.Series, e.Arrival), !open
+}
+
+func (r *Replay) countPeak(move peakMove, now time.Time) {
+	if move == noMove || r.rule.counted(&r.everything.base, now) < 0 {
+		return
+	}
+	day := dayOf(now)
+	if r.peaks[day] == nil {
+		r.peaks[day] = &[episodeBins + 1]int{}
+		delete(r.peaks, day-episodeDays)
+	}
+	if move.from >= 0 {
+		r.peaks[day][move.from]--
+	}
+	r.peaks[day][move.to]++
+}
+
+// threshold is worked out every so often, from what was known then.
+func (r *Replay) threshold(now time.Time) float64 {
+	if r.rule.Surprise > 0 {
+		return r.rule.Surprise
+	}
+	if now.Before(r.limitUntil) {
+		return r.limit
+	}
+	e := episodes{days: max(0, r.rule.counted(&r.everything.base, now)), series: len(r.series)}
+	for _, bins := range r.peaks {
+		e.add(bins[:episodeBins])
+	}
+	r.limit, r.limitUntil = e.threshold(r.rule.FalseAlertsPerDay), now.Add(calibrateEvery)
+	return r.limit
 }
 
 // Quiet is how long a spike of a window stays open after it last exceeded the rule: as

@@ -48,7 +48,7 @@ func TestJudge(t *testing.T) {
 		{"older than the longest window", usual(24, .2), ago(map[int]count{13 * 60: {items: 9, negative: 9}}), false, 0},
 	} {
 		v := judge(c.ring, &c.base, noPrior(), unixSeconds(noon), 3)
-		if got := v.surprise >= DefaultSurprise; got != c.spikes {
+		if got := v.surprise >= 2.8; got != c.spikes {
 			t.Errorf("%s: surprise %.2f (%+v)", c.name, v.surprise, v)
 		}
 		if c.spikes && v.window != c.window {

@@ -111,6 +111,7 @@ type stored struct {
 	packed string // the baseline as it was read; "" = none yet
 	judge  bool   // else it is only to learn, or to lend
 	verdict
+	move peakMove
 }
 
 // decode reads a series' state. Counts that cannot be read are an error, for they cannot
@@ -129,7 +130,7 @@ func (s *Store) decode(of news.Series, counts, base string, now time.Time) (*sto
 			s.log.Warn("a baseline cannot be read and is learnt anew", "series", of.String(), "error", err)
 		}
 	}
-	return &stored{series: series{r, b}, packed: base}, nil
+	return &stored{series: series{r, b}, packed: base, move: noMove}, nil
 }
 
 // judge brings the baselines up to now, judges the series that ask for it, and stores
@@ -158,6 +159,10 @@ func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now ti
 		if err := s.run(ctx, learn, calls); err != nil {
 			return err
 		}
+		for of := range beaten {
+			delete(changed, of)
+		}
+		s.countPeaks(ctx, changed, &everything.base, now)
 		for of, state := range beaten {
 			if !s.assess(of, state, everything, lent, now) {
 				delete(beaten, of)
@@ -178,7 +183,7 @@ func (s *Store) assess(of news.Series, state, everything *stored, lent prior, no
 		state.base.learn(state.ring, unixSeconds(now), lent, everything.outage)
 	} else {
 		s.metrics.judged.Inc()
-		state.verdict, _ = state.series.assess(lent, everything.outage, now, s.rule.MinNegative)
+		state.verdict, state.move, _ = state.series.assess(lent, everything.outage, now, s.rule.MinNegative)
 	}
 	return state.packed != state.base.encode()
 }

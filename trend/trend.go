@@ -60,7 +60,8 @@ const (
 )
 
 // Store counts in Redis. Any number of Stores, in any number of processes, may share the
-// same Redis and prefix. It is safe for concurrent use and holds no state of its own.
+// same Redis and prefix. It is safe for concurrent use; of its own it only holds the
+// threshold, for an hour.
 type Store struct {
 	redis   redis.UniversalClient
 	keys    keys
@@ -69,6 +70,7 @@ type Store struct {
 	clock   func() time.Time
 	log     *slog.Logger
 	metrics metrics
+	limit   limit
 }
 
 // New checks the configuration. It does not talk to Redis.
@@ -84,8 +86,9 @@ func New(cfg Config) (*Store, error) {
 	if strings.ContainsAny(s.keys.prefix, "{}") {
 		return nil, fmt.Errorf("trend: prefix %q has braces, which Redis Cluster would take for a hash tag: leave them out", s.keys.prefix)
 	}
-	if s.rule.Surprise < 0 || s.rule.MinNegative < 0 {
-		return nil, fmt.Errorf("trend: surprise %g and fewest negatives %d must not be negative", s.rule.Surprise, s.rule.MinNegative)
+	if r := s.rule; r.Surprise < 0 || r.MinNegative < 0 || r.FalseAlertsPerDay < 0 {
+		return nil, fmt.Errorf("trend: surprise %g, fewest negatives %d and false alerts a day %g must not be negative",
+			r.Surprise, r.MinNegative, r.FalseAlertsPerDay)
 	}
 	if s.history == 0 {
 		s.history = DefaultHistory
@@ -140,7 +143,7 @@ func (s *Store) Observe(ctx context.Context, readings []news.Reading) ([]news.Sp
 	}
 	spikes, err := s.explain(ctx, found, now)
 	if err != nil {
-		return nil, fmt.Errorf("reading evidence from Redis: %w", err)
+		return nil, fmt.Errorf("reading threshold and evidence from Redis: %w", err)
 	}
 	s.metrics.spikes.Add(float64(len(spikes)))
 	return spikes, nil

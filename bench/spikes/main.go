@@ -17,7 +17,9 @@ import (
 )
 
 func main() {
-	surprise := flag.Float64("surprise", 0, "smallest surprise that is a spike; 0 = the rule's default")
+	var rule trend.Rule
+	flag.Float64Var(&rule.FalseAlertsPerDay, "budget", 1, "false alerts a day that are allowed over all series")
+	flag.Float64Var(&rule.Surprise, "surprise", 0, "fixed smallest surprise of a spike, instead of a budget")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: spikes [flags] events.jsonl alerts.jsonl\n")
 		flag.PrintDefaults()
@@ -27,7 +29,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(flag.Arg(0), flag.Arg(1), trend.Rule{Surprise: *surprise}); err != nil {
+	if err := run(flag.Arg(0), flag.Arg(1), rule); err != nil {
 		fmt.Fprintln(os.Stderr, "spikes:", err)
 		os.Exit(1)
 	}

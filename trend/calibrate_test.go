@@ -1,0 +1,123 @@
+package trend
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/barograph/barograph/internal/testenv"
+	"github.com/barograph/barograph/news"
+)
+
+// exponential is n peaks whose chance falls by so many decades a unit of surprise.
+func exponential(n int, decay float64) (peaks [episodeBins]int) {
+	const span = episodeTo - episodeFrom
+	above := func(x float64) float64 { return math.Pow(10, -decay*x) }
+	for i := range peaks {
+		share := (above(float64(i)*span/episodeBins) - above(float64(i+1)*span/episodeBins)) / (1 - above(span))
+		peaks[i] = int(math.Round(float64(n) * share))
+	}
+	return peaks
+}
+
+func TestThresholdFollowsThePeaks(t *testing.T) {
+	// 100 episodes a day in the bins with a decay of .9: 109 in all, of which one in
+	// 10^(.9 x) is more than x over the first bin.
+	inBins := 1 - math.Pow(10, -.9*(episodeTo-episodeFrom))
+	seen := episodes{peaks: exponential(140000, .9), days: 1400, series: 200}
+	for _, budget := range []float64{.1, 1, 5} {
+		want := episodeFrom + math.Log10(100/inBins/budget)/.9
+		if got := seen.threshold(budget); math.Abs(got-want) > .05 { // the prior pulls a little
+			t.Errorf("budget %g: threshold %.2f, want %.2f", budget, got, want)
+		}
+	}
+	// Before anything is seen, it is the number of series that counts.
+	few, many := episodes{series: 200}.threshold(1), episodes{series: 20000}.threshold(1)
+	if want := math.Log10(100) / usualDecay; math.Abs(many-few-want) > .01 {
+		t.Errorf("threshold rises from %.2f to %.2f with a hundred times the series, want by %.2f", few, many, want)
+	}
+	if got := (episodes{series: 1}).threshold(1000); got != leastSurprise {
+		t.Errorf("threshold %.2f of one series and a large budget, want the least", got)
+	}
+}
+
+func TestEpisodeIsCountedOnceByItsPeak(t *testing.T) {
+	var b baseline
+	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+	for _, c := range []struct {
+		minutes  int
+		surprise float64
+		want     peakMove
+	}{
+		{0, 1.1, noMove},
+		{1, 1.25, peakMove{-1, 0}},
+		{2, 1.22, noMove},
+		{30, 1.45, peakMove{0, 2}},
+		{60, 1.46, noMove}, // the same bin
+		{119, 9, peakMove{2, episodeBins}},
+		{178, 1.2, noMove}, // still within an hour
+		{400, 1.3, peakMove{-1, 1}},
+	} {
+		if move, _ := b.episode(verdict{surprise: c.surprise, window: time.Hour}, at(c.minutes)); move != c.want {
+			t.Errorf("minute %d, surprise %g: %v, want %v", c.minutes, c.surprise, move, c.want)
+		}
+	}
+}
+
+// Replicas see the same peaks, each once, whoever judged and how often; and a threshold
+// that the peaks raised.
+func TestStoresShareTheThreshold(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr})
+	defer client.Close()
+	now := noon
+	store := func() *Store {
+		s, err := New(Config{Redis: client, Clock: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	a, b := store(), store()
+	ctx := context.Background()
+	var readings []news.Reading
+	for company := range 300 {
+		for i := range 3 {
+			readings = append(readings, news.Reading{ID: fmt.Sprint(company, "/", i), Entities: []string{fmt.Sprint("E", company)},
+				PublishedAt: now.Add(49 * time.Hour), Sentiment: news.Sentiment{Negative: 1}})
+		}
+	}
+	if _, err := a.Observe(ctx, []news.Reading{{ID: "first", PublishedAt: now}}); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(49 * time.Hour)
+	for _, s := range []*Store{a, b, a} {
+		if _, err := s.Observe(ctx, readings); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen, err := b.episodes(ctx, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peaks := 0
+	for _, n := range seen.peaks {
+		peaks += n
+	}
+	if peaks != 300 || math.Abs(float64(seen.series)-301) > 6 { // a HyperLogLog errs by about 1 %
+		t.Errorf("%d peaks in %d series, want 300 in 301", peaks, seen.series)
+	}
+	everything := newBaseline(0, noon)
+	now = now.Add(2 * calibrateEvery)
+	got, err := a.threshold(ctx, &everything, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before := (episodes{series: 301}).threshold(1); got < before+.5 {
+		t.Errorf("threshold %.2f, and %.2f before 300 episodes", got, before)
+	}
+}
