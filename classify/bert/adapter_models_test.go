@@ -28,27 +28,29 @@ func openModel(t testing.TB, lang string) *Checkpoint {
 // The logits files were written by the bundles' trainer, which computes a BERT of its
 // own from the same adapter, in Python: real weights, real text, another implementation.
 func TestModelsGiveTheirTrainersLogits(t *testing.T) {
+	within := map[Precision]float64{FP32: 1e-4, FP16: 0.02}
 	for _, lang := range []string{"en", "zh"} {
-		t.Run(lang, func(t *testing.T) {
-			c := openModel(t, lang)
-			model, err := c.Graph(FP32)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := ortSession(t, onnx.SessionConfig{Model: model})
-			texts := readTexts(t, "logits-"+lang+".json")
-			got, err := s.Run(batchOf(texts, 0))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, x := range texts {
-				if d := largestDifference(got[0].Row(i), x.Sentiment); !(d < 1e-4) {
-					t.Errorf("sentiment of %q differs by %g: %v, want %v", x.Text, d, got[0].Row(i), x.Sentiment)
+		for p, limit := range within {
+			t.Run(lang+"/"+string(p), func(t *testing.T) {
+				model, err := openModel(t, lang).Graph(p)
+				if err != nil {
+					t.Fatal(err)
 				}
-				if d := largestDifference(got[1].Row(i), x.Topic); !(d < 1e-4) {
-					t.Errorf("topic of %q differs by %g", x.Text, d)
+				s := ortSession(t, onnx.SessionConfig{Model: model})
+				texts := readTexts(t, "logits-"+lang+".json")
+				got, err := s.Run(batchOf(texts, 0))
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-		})
+				for i, x := range texts {
+					if d := largestDifference(got[0].Row(i), x.Sentiment); !(d < limit) {
+						t.Errorf("sentiment of %q differs by %g: %v, want %v", x.Text, d, got[0].Row(i), x.Sentiment)
+					}
+					if d := largestDifference(got[1].Row(i), x.Topic); !(d < limit) {
+						t.Errorf("topic of %q differs by %g", x.Text, d)
+					}
+				}
+			})
+		}
 	}
 }

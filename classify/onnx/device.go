@@ -160,9 +160,9 @@ func sessionOptions(d Device, threads int) (_ *ort.SessionOptions, err error) {
 }
 
 func appendCUDA(o *ort.SessionOptions) error {
-	cuda, err := ort.NewCUDAProviderOptions()
+	cuda, err := ort.NewCUDAProviderOptions() // loads the provider and with it CUDA's libraries
 	if err != nil {
-		return fmt.Errorf("CUDA options: %w", err)
+		return fmt.Errorf("load CUDA (is LD_LIBRARY_PATH set over the libraries of CUDA 12 and cuDNN 9?): %w", err)
 	}
 	defer cuda.Destroy()
 	// Batches vary in length: grow the arena by what is asked, not to the next power of 2.
@@ -170,7 +170,7 @@ func appendCUDA(o *ort.SessionOptions) error {
 		return fmt.Errorf("CUDA options: %w", err)
 	}
 	if err := o.AppendExecutionProviderCUDA(cuda); err != nil {
-		return fmt.Errorf("load CUDA's libraries (is LD_LIBRARY_PATH set over CUDA 12 and cuDNN 9?): %w", err)
+		return fmt.Errorf("add CUDA to the session: %w", err)
 	}
 	return nil
 }
