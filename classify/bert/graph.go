@@ -124,7 +124,7 @@ func (g *graph) layer(name, norm, queries, x string) string {
 	attended := g.attend(name+"attention.self.", norm, queries, x)
 	a := g.addNorm(g.product(g.operand(attended, ""), attention), queries, attention, between)
 	h := g.activate(g.product(g.operand(a, between), name+"intermediate.dense"), name+"intermediate.dense")
-	return g.addNorm(g.product(g.operand(h, ""), name+"output.dense"), a, name+"output.dense", name+"output.LayerNorm")
+	return g.addNorm(g.product(g.activated(h), name+"output.dense"), a, name+"output.dense", name+"output.LayerNorm")
 }
 
 // attend is multi-head attention. Masked keys get a score of mask_filter_value more,

@@ -1,6 +1,7 @@
 package bert
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
@@ -40,8 +41,22 @@ func (g *graph) operand(x, norm string) operand {
 		}
 		x = g.op2("Mul", x, g.b.Floats(norm+".inverse_range", []int{len(inverse)}, inverse))
 	}
-	largest := g.b.Op("ReduceMax", []string{g.op("Abs", x)}, onnxpb.Ints("axes", -1), onnxpb.Int("keepdims", 1))
-	o.largest = g.op2("Max", largest, g.b.Floats("tiny", nil, []float32{1e-9})) // a vector may be 0
+	return g.scaled(o, x, g.op("Abs", x), 1e-9) // a vector may be 0
+}
+
+// activated is operand for the output of a GELU, which is never under -0.17: its maximum
+// is its largest magnitude, or that is under 0.17, and its absolute need not be computed.
+func (g *graph) activated(x string) operand {
+	if g.precision != INT8 {
+		return operand{value: x}
+	}
+	return g.scaled(operand{}, x, x, 0.17)
+}
+
+// scaled divides each token's vector in x by the maximum of its magnitudes, least or more.
+func (g *graph) scaled(o operand, x, magnitudes string, least float32) operand {
+	largest := g.b.Op("ReduceMax", []string{magnitudes}, onnxpb.Ints("axes", -1), onnxpb.Int("keepdims", 1))
+	o.largest = g.op2("Max", largest, g.b.Floats(fmt.Sprint(least), nil, []float32{least}))
 	o.value = g.op2("Div", x, o.largest)
 	return o
 }
