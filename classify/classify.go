@@ -37,6 +37,17 @@ type Config struct {
 	Registerer prometheus.Registerer // nil registers no metrics
 }
 
+func (c Config) withDefaults() Config {
+	c.Model = c.Model.withDefaults()
+	c.MaxWait = either(c.MaxWait, 20*time.Millisecond)
+	c.Queue = either(c.Queue, 2048)
+	c.Copies = either(c.Copies, 32768)
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	return c
+}
+
 // Stage classifies items. Its methods may be called by any goroutine.
 type Stage struct {
 	config  Config
@@ -45,10 +56,11 @@ type Stage struct {
 	copies  *copies
 	metrics *metrics
 
-	slots    chan struct{} // one for each item submitted and not done
-	in       chan *job     // to be tokenised
-	ready    []chan *job   // tokenised, by model
-	upstream atomic.Int64  // items submitted that have not reached a pool
+	slots    chan struct{}   // one for each item submitted and not done
+	in       chan *job       // to be tokenised
+	ready    []chan *job     // tokenised, by model
+	upstream atomic.Int64    // items submitted and not yet tokenised
+	idle     []chan struct{} // told when upstream is 0, by model
 
 	closing  sync.RWMutex
 	closed   bool
@@ -59,13 +71,7 @@ type Stage struct {
 // New opens all bundles and tries each out on a text, so that what cannot run is found at
 // the start. Every bundle needs a sentiment head.
 func New(c Config) (_ *Stage, err error) {
-	c.Model = c.Model.withDefaults()
-	c.MaxWait = either(c.MaxWait, 20*time.Millisecond)
-	c.Queue = either(c.Queue, 2048)
-	c.Copies = either(c.Copies, 32768)
-	if c.Clock == nil {
-		c.Clock = time.Now
-	}
+	c = c.withDefaults()
 	if len(c.Bundles) == 0 {
 		return nil, fmt.Errorf("%w: no bundle is configured: name at least one folder", ErrBundle)
 	}
@@ -100,6 +106,7 @@ func newStage(c Config, models []*Model) (*Stage, error) {
 		model.onRun = m.observe(model.Bundle.Name)
 		s.served = append(s.served, model.Bundle.Languages)
 		s.ready = append(s.ready, make(chan *job, c.Queue))
+		s.idle = append(s.idle, make(chan struct{}, 1))
 		s.stages.Go(func() { s.classify(i) })
 	}
 	workers := max(1, runtime.GOMAXPROCS(0)/4) // tokenising takes a hundredth of what reading does

@@ -10,7 +10,19 @@ import (
 func (s *Stage) tokenize() {
 	for j := range s.in {
 		s.admit(j)
-		s.upstream.Add(-1)
+		if s.upstream.Add(-1) == 0 {
+			s.nudge()
+		}
+	}
+}
+
+// nudge tells the models that wait for company that none is on its way.
+func (s *Stage) nudge() {
+	for _, idle := range s.idle {
+		select {
+		case idle <- struct{}{}:
+		default: // told already
+		}
 	}
 }
 
@@ -52,7 +64,7 @@ func (s *Stage) route(j *job) (err error) {
 // classify keeps one model busy.
 func (s *Stage) classify(model int) {
 	pool := &batcher{budget: s.models[model].config.TokenBudget, maxWait: s.config.MaxWait}
-	for s.gather(pool, s.ready[model]) {
+	for s.gather(pool, s.ready[model], s.idle[model]) {
 		batch := pool.Next()
 		s.models[model].read(batch)
 		for _, r := range batch {
@@ -67,7 +79,7 @@ func (s *Stage) classify(model int) {
 // gather fills the pool with what has come and returns when a batch is due. It waits
 // only while items are on their way that could join it: an idle stage reads a lone item
 // at once. It is false when nothing is left and nothing more will come.
-func (s *Stage) gather(pool *batcher, ready <-chan *job) bool {
+func (s *Stage) gather(pool *batcher, ready <-chan *job, idle <-chan struct{}) bool {
 	for {
 		open := drain(pool, ready)
 		if !open {
@@ -91,6 +103,7 @@ func (s *Stage) gather(pool *batcher, ready <-chan *job) bool {
 			if ok {
 				pool.addAll(j)
 			}
+		case <-idle:
 		case <-timer.C:
 		}
 		timer.Stop()

@@ -1,0 +1,165 @@
+package classify
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/news"
+)
+
+// wordModel is a session in the place of ONNX Runtime's, so that what goes wrong in it can
+// be chosen: it counts the words "bad" and "good" of a text, and does harm at "panic",
+// "fail" and "nan".
+type wordModel struct {
+	mu      sync.Mutex
+	batches []onnx.Batch  // copies of what it was given
+	gate    chan struct{} // with a gate, each run waits for one value
+}
+
+// The vocabulary of wordModel's tokenizer.
+const words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nbad\ngood\npanic\nfail\nnan\nword\n,\n"
+
+const (
+	idBad = iota + 4
+	idGood
+	idPanic
+	idFail
+	idNaN
+)
+
+func (w *wordModel) Outputs() []string { return []string{"topic", "sentiment"} }
+func (w *wordModel) Close() error      { return nil }
+
+func (w *wordModel) Run(b onnx.Batch) ([]onnx.Logits, error) {
+	if w.gate != nil {
+		<-w.gate
+	}
+	w.mu.Lock()
+	w.batches = append(w.batches, onnx.Batch{Rows: b.Rows, Cols: b.Cols, IDs: slices.Clone(b.IDs), Mask: slices.Clone(b.Mask)})
+	w.mu.Unlock()
+	sentiment := onnx.Logits{Name: "sentiment", Labels: 3}
+	topic := onnx.Logits{Name: "topic", Labels: 2}
+	for i := range b.Rows {
+		s, t, err := logits(b.IDs[i*b.Cols:(i+1)*b.Cols], b.Mask[i*b.Cols:(i+1)*b.Cols])
+		if err != nil {
+			return nil, err
+		}
+		sentiment.Data, topic.Data = append(sentiment.Data, s...), append(topic.Data, t...)
+	}
+	return []onnx.Logits{topic, sentiment}, nil
+}
+
+// logits are positive, negative, neutral, and short, long.
+func logits(ids, mask []int64) (sentiment, topic []float32, err error) {
+	var good, bad, n float32
+	for i, id := range ids {
+		n += float32(mask[i])
+		switch {
+		case mask[i] == 0:
+		case id == idGood:
+			good++
+		case id == idBad:
+			bad++
+		case id == idPanic:
+			panic("the model met a poisonous text")
+		case id == idFail:
+			return nil, nil, onnx.ErrBatch
+		case id == idNaN:
+			good = float32(math.NaN())
+		}
+	}
+	return []float32{good, bad, 0}, []float32{0, n - 10}, nil
+}
+
+// runs is how many texts were run how often.
+func (w *wordModel) rows() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range w.batches {
+		n += b.Rows
+	}
+	return n
+}
+
+// wordStage is a stage of one English bundle around a wordModel.
+func wordStage(t *testing.T, w *wordModel, c Config) *Stage {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "vocab.txt", words)
+	tok, err := openTokenizer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bundle{Name: "words", Version: "3", Digest: "d1", Languages: []string{"en"}, MaxTokens: 34, Heads: []bert.Head{
+		{Task: taskSentiment, Labels: []string{"positive", "negative", "neutral"}, Temperature: 2},
+		{Task: taskTopic, Labels: []string{"short", "long"}, Temperature: 1},
+	}}
+	m := &Model{Bundle: b, tokenizer: tok, session: w, config: c.Model.withDefaults()}
+	m.config.TokenBudget = either(c.Model.TokenBudget, 256)
+	if err := m.matchHeads(); err != nil {
+		t.Fatal(err)
+	}
+	c.Queue = either(c.Queue, 64)
+	if c.Clock == nil {
+		c.Clock = func() time.Time { return t0 }
+	}
+	s, err := newStage(c.withDefaults(), []*Model{m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// read submits items one after the other and waits for all of them.
+func read(t *testing.T, s *Stage, items ...news.Item) (readings []news.Reading, errs []error) {
+	t.Helper()
+	for r, err := range s.Classify(context.Background(), slices.Values(items)) {
+		readings, errs = append(readings, r), append(errs, err)
+	}
+	if len(readings) != len(items) {
+		t.Fatalf("%d readings of %d items", len(readings), len(items))
+	}
+	return readings, errs
+}
+
+func texts(of ...string) []news.Item {
+	var out []news.Item
+	for i, text := range of {
+		out = append(out, news.Item{ID: string(rune('a' + i)), Text: text})
+	}
+	return out
+}
+
+// counter is the value of a counter of the registry with these label values, in the order
+// of their names.
+func counter(t *testing.T, r *prometheus.Registry, name string, values ...string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var got []string
+			for _, l := range m.GetLabel() {
+				got = append(got, l.GetValue())
+			}
+			if slices.Equal(got, values) {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
+}
