@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -37,6 +38,9 @@ type deadLetters struct {
 	clock   func() time.Time
 	log     *slog.Logger
 	metrics *metrics
+
+	mu      sync.Mutex
+	written map[Class]int // letters of this process
 }
 
 func newDeadLetters(b *broker.Client, topic string, clock func() time.Time, log *slog.Logger, m *metrics) *deadLetters {
@@ -68,8 +72,33 @@ func (d *deadLetters) write(ctx context.Context, m kafka.Message, reason *Reject
 		return err
 	}
 	d.metrics.deadLetters.WithLabelValues(m.Topic, string(reason.Class)).Inc()
-	d.log.Warn("dead letter", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "reason", reason.Error())
+	level := slog.LevelDebug
+	n := d.count(reason.Class)
+	if isPowerOfTen(n) {
+		level = slog.LevelWarn
+	}
+	d.log.Log(ctx, level, "dead letter", "class", reason.Class, "of_this_class", n,
+		"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "reason", printable(reason.Error(), 256))
 	return nil
+}
+
+// count counts letters by class, so that a topic full of bad messages does not fill the log:
+// it has the first of a class, the tenth, the hundredth and so on.
+func (d *deadLetters) count(class Class) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.written == nil {
+		d.written = map[Class]int{}
+	}
+	d.written[class]++
+	return d.written[class]
+}
+
+func isPowerOfTen(n int) bool {
+	for n%10 == 0 && n > 0 {
+		n /= 10
+	}
+	return n == 1
 }
 
 // try writes until it works, the context ends or the size is refused.

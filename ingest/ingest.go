@@ -34,12 +34,13 @@ type ConsumerConfig[T any] struct {
 	// Bounds on the deliveries that are not done, over all partitions. Half is common, half
 	// is divided into reserves, so that a stuck partition leaves room for the others; a
 	// partition may always have one message in flight. Each partition holds, on top, one
-	// fetched chunk: MaxBytes/4 over all partitions, at least 64 KiB and at most 1 MiB each.
+	// fetched chunk: MaxBytes/4 over all partitions, at least 64 KiB and at most 1 MiB each,
+	// as compressed as it was produced.
 	MaxItems int   // 0 = 4096
 	MaxBytes int64 // of keys, values and headers; 0 = 64 MiB
 
 	CommitInterval time.Duration // between commits; 0 = 500 ms
-	RevokeWait     time.Duration // how long a rebalance waits for what is in flight; 0 = 3 s
+	RevokeWait     time.Duration // how long a rebalance waits for what is in flight; 0 = 3 s, at most half of SessionTimeout
 	DrainTimeout   time.Duration // how long the end of Run waits for it; 0 = 20 s
 	SessionTimeout time.Duration // after which a dead member's partitions go to others; 0 = 10 s, brokers refuse less than 6 s
 
@@ -74,6 +75,8 @@ func NewConsumer[T any](cfg ConsumerConfig[T]) (*Consumer[T], error) {
 	orDefault(&cfg.RevokeWait, 3*time.Second)
 	orDefault(&cfg.DrainTimeout, 20*time.Second)
 	orDefault(&cfg.SessionTimeout, 10*time.Second)
+	// The broker hears nothing of a member that waits.
+	cfg.RevokeWait = min(cfg.RevokeWait, cfg.SessionTimeout/2)
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}

@@ -18,14 +18,57 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/internal/broker"
 )
 
 func TestConsumerReadsEverythingAndCommitsIt(t *testing.T) {
-	s := newStage(t, connect(t, startKafka(t).Addr), 3)
-	s.readAndCommit(3)
+	client := connect(t, startKafka(t).Addr)
+	for _, compression := range []kafka.Compression{0, kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd} {
+		t.Run(compression.String(), func(t *testing.T) {
+			s := newStage(t, client, 3)
+			s.compression = compression
+			s.readAndCommit(3)
+		})
+	}
+}
+
+// The records that end a transaction are no messages, but they are passed over and committed.
+func TestTransactionsArePassedOver(t *testing.T) {
+	server := startKafka(t)
+	s := newStage(t, connect(t, server.Addr), 1)
+	producer, err := kgo.NewClient(kgo.SeedBrokers(server.Addr), kgo.TransactionalID(s.topic), kgo.DefaultProduceTopic(s.topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	for _, value := range []string{"first", "second"} {
+		if err := producer.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := producer.ProduceSync(t.Context(), kgo.StringRecord(value)).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := producer.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seen tally
+	stop := run(t, s.config(), func(_ context.Context, d *ingest.Delivery[string]) error {
+		seen.add(d.Value)
+		d.Done()
+		return nil
+	})
+	// Two messages and two ends.
+	eventually(t, "the last end to be committed", func() bool { return s.committed(1)[0] == 4 })
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if !seen.has("first") || !seen.has("second") || seen.distinct() != 2 {
+		t.Errorf("read %v", seen.times)
+	}
 }
 
 // The demo's embedded broker serves the very same consumer.

@@ -83,6 +83,7 @@ type stage struct {
 	group  string
 
 	sessionTimeout time.Duration
+	compression    kafka.Compression
 }
 
 func newStage(t testing.TB, client *broker.Client, partitions int) *stage {
@@ -107,6 +108,7 @@ func (s *stage) produce(from, to int) {
 		fmt.Sscan(string(m.Value), &i)
 		return i % len(partitions)
 	})
+	writer.Compression = s.compression
 	defer writer.Close()
 	var messages []kafka.Message
 	for i := from; i < to; i++ {
