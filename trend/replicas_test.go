@@ -104,7 +104,7 @@ func TestCopiesOverReplicas(t *testing.T) {
 // A baseline that cannot be read is learnt anew; counts that cannot be are an error.
 func TestForeignState(t *testing.T) {
 	client := realRedis(t)
-	s := newStore(t, client, &clock{monday}, trend.Rule{WarmUp: -1})
+	s := troubledStore(t, client, &clock{monday}, trend.Rule{WarmUp: -1})
 	observe(t, s, reading("1", monday, .9, "AAPL"))
 	set := func(kind, value string) {
 		names, err := client.Keys(t.Context(), "barograph:*:"+kind+":AAPL\x1f").Result()
@@ -120,8 +120,15 @@ func TestForeignState(t *testing.T) {
 		t.Errorf("%d spikes, want 4", len(got))
 	}
 	set("counts", "foreign")
-	if _, err := s.Observe(t.Context(), burst(8, monday)); err == nil {
+	late := reading("late", monday, .9, "AAPL")
+	if _, err := s.Observe(t.Context(), []news.Reading{late}); err == nil {
 		t.Error("foreign counts are taken")
+	}
+	// What was refused is not remembered as counted.
+	set("counts", "0;")
+	observe(t, s, late)
+	if got := window(t, s, news.Series{Entity: "AAPL"}, monday, time.Hour); got.Items != 1 {
+		t.Errorf("%d items after the foreign counts are gone, want 1", got.Items)
 	}
 }
 
@@ -150,7 +157,7 @@ func TestRedisCluster(t *testing.T) {
 func TestRedisRestart(t *testing.T) {
 	server := testenv.StartRedis(t)
 	client := connect(t, &redis.Options{Addr: server.Addr})
-	s := newStore(t, client, &clock{monday}, trend.Rule{})
+	s := troubledStore(t, client, &clock{monday}, trend.Rule{})
 	readings := stream(17, 200, monday, 2)
 	observe(t, s, readings[:100]...)
 	if err := client.ScriptFlush(t.Context()).Err(); err != nil {
@@ -167,7 +174,7 @@ func TestRedisRestart(t *testing.T) {
 // batch counts once.
 func TestRedisRefusesWrites(t *testing.T) {
 	client := realRedis(t)
-	s := newStore(t, client, &clock{monday}, trend.Rule{})
+	s := troubledStore(t, client, &clock{monday}, trend.Rule{})
 	readings := stream(19, 300, monday, 2)
 	observe(t, s, readings[:50]...)
 	for name, c := range map[string]struct{ refuse, accept []any }{
@@ -214,7 +221,7 @@ func TestPartOfABatchIsRepeatedSafely(t *testing.T) {
 	client := realRedis(t)
 	wire := &cutWire{after: 2}
 	client.AddHook(wire)
-	s := newStore(t, client, &clock{monday}, trend.Rule{WarmUp: -1})
+	s := troubledStore(t, client, &clock{monday}, trend.Rule{WarmUp: -1})
 	readings := append(stream(23, 300, monday, 2), burst(8, monday)...)
 
 	wire.times = 1000
@@ -230,7 +237,7 @@ func TestPartOfABatchIsRepeatedSafely(t *testing.T) {
 
 func TestObserveEndsWithItsContext(t *testing.T) {
 	server := testenv.StartRedis(t)
-	s := newStore(t, connect(t, &redis.Options{Addr: server.Addr}), &clock{monday}, trend.Rule{})
+	s := troubledStore(t, connect(t, &redis.Options{Addr: server.Addr}), &clock{monday}, trend.Rule{})
 	server.Kill()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

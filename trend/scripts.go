@@ -37,17 +37,36 @@ local ids, texts = number(), number()
 local keep, keepEvidence, stale, oldest, due = text(), text(), number(), number(), number()
 local ttl = {}
 for i = 1, ids + texts do ttl[i] = text() end
-
-local readings, states = {}, {}
+local readings = {}
 for i = 1, number() do
-	local idSet, id, textSet, hash = number(), text(), number(), text()
-	local r = {bucket = text(), negative = number(), source = text(), time = text(), evidence = text()}
-	r.state = 'r'
-	if redis.call('SADD', KEYS[idSet], id) == 1 then
-		r.state = 'n'
-		if textSet > 0 and redis.call('SADD', KEYS[ids + textSet], hash) == 0 then r.state = 'c' end
+	readings[i] = {idSet = number(), id = text(), textSet = number(), hash = text(), bucket = text(),
+		negative = number(), source = text(), time = text(), evidence = text()}
+end
+
+-- Whatever could fail is read before anything is written: a script that fails half-way
+-- would leave ids that are remembered but not counted.
+local series = {}
+for i = 1, number() do
+	local first = ids + texts + 4 * (i - 1)
+	local s = {counts = KEYS[first + 1], base = KEYS[first + 2], evidence = KEYS[first + 3], sources = KEYS[first + 4],
+		wanted = number() == 1, readings = {}}
+	local start = text()
+	s.ring = redis.call('GET', s.counts) or (start .. ';')
+	if not string.find(s.ring, '^%-?%d+;') then
+		return redis.error_reply('ERR the counts in ' .. s.counts .. ' cannot be read: delete the key to begin anew')
 	end
-	readings[i], states[i] = r, r.state
+	for j = 1, number() do s.readings[j] = readings[number()] end
+	series[i] = s
+end
+
+local states = {}
+for i, r in ipairs(readings) do
+	r.state = 'r'
+	if redis.call('SADD', KEYS[r.idSet], r.id) == 1 then
+		r.state = 'n'
+		if r.textSet > 0 and redis.call('SADD', KEYS[ids + r.textSet], r.hash) == 0 then r.state = 'c' end
+	end
+	states[i] = r.state
 end
 for i = 1, ids + texts do redis.call('EXPIRE', KEYS[i], ttl[i]) end
 
@@ -64,7 +83,6 @@ end
 
 local function prune(ring)
 	local stop = string.find(ring, ';', 1, true)
-	local head = string.sub(ring, 1, stop)
 	local limit = math.min(oldest, tonumber(string.sub(ring, 1, stop - 1)))
 	local from = stop + 1
 	while from <= #ring do
@@ -73,16 +91,12 @@ local function prune(ring)
 		from = string.find(ring, ';', colon, true) + 1
 	end
 	if from == stop + 1 then return ring end
-	return head .. string.sub(ring, from)
+	return string.sub(ring, 1, stop) .. string.sub(ring, from)
 end
 
-local answer = {table.concat(states)}
-for s = 1, number() do
-	local first = ids + texts + 4 * (s - 1)
-	local wanted, start = number() == 1, text()
-	local order, sums, evidence, sources = {}, {}, {}, {}
-	for _ = 1, number() do
-		local r = readings[number()]
+local function count(s)
+	local order, sums = {}, {}
+	for _, r in ipairs(s.readings) do
 		if r.state ~= 'r' then
 			local c = sums[r.bucket]
 			if not c then
@@ -94,44 +108,51 @@ for s = 1, number() do
 				c[3] = c[3] + 1
 			else
 				c[1], c[2] = c[1] + 1, c[2] + r.negative
-				if r.negative == 1 then evidence[#evidence + 1] = r.evidence end
-			end
-			if r.negative == 1 then
-				sources[#sources + 1] = r.time
-				sources[#sources + 1] = r.source
 			end
 		end
 	end
-	local ring
-	if #order > 0 then
-		ring = redis.call('GET', KEYS[first + 1]) or (start .. ';')
-		for _, bucket in ipairs(order) do ring = add(ring, bucket, sums[bucket]) end
-		ring = prune(ring)
-		redis.call('SET', KEYS[first + 1], ring, 'EX', keep)
-	elseif wanted then
-		ring = redis.call('GET', KEYS[first + 1]) or (start .. ';')
+	if #order == 0 then return end
+	for _, bucket in ipairs(order) do s.ring = add(s.ring, bucket, sums[bucket]) end
+	s.ring = prune(s.ring)
+	redis.call('SET', s.counts, s.ring, 'EX', keep)
+end
+
+local function explain(s)
+	local evidence, sources = {}, {}
+	for _, r in ipairs(s.readings) do
+		if r.state ~= 'r' and r.negative == 1 and tonumber(r.time) >= stale then
+			if r.state == 'n' then evidence[#evidence + 1] = r.evidence end
+			sources[#sources + 1] = r.time
+			sources[#sources + 1] = r.source
+		end
 	end
 	if #evidence > 0 then
-		redis.call('LPUSH', KEYS[first + 3], unpack(evidence, math.max(1, #evidence - 11)))
-		redis.call('LTRIM', KEYS[first + 3], 0, 11)
-		for _ = 1, 11 do
-			local last = redis.call('LINDEX', KEYS[first + 3], -1)
-			if tonumber(string.match(last, '^%d+')) >= stale then break end
-			redis.call('RPOP', KEYS[first + 3])
+		redis.call('LPUSH', s.evidence, unpack(evidence, math.max(1, #evidence - 11)))
+		redis.call('LTRIM', s.evidence, 0, 11)
+		local last = redis.call('LINDEX', s.evidence, -1)
+		while last and tonumber(string.match(last, '^%-?%d+')) < stale do
+			redis.call('RPOP', s.evidence)
+			last = redis.call('LINDEX', s.evidence, -1)
 		end
-		redis.call('EXPIRE', KEYS[first + 3], keepEvidence)
+		redis.call('EXPIRE', s.evidence, keepEvidence)
 	end
 	if #sources > 0 then
-		redis.call('ZADD', KEYS[first + 4], unpack(sources))
-		redis.call('ZREMRANGEBYSCORE', KEYS[first + 4], '-inf', '(' .. stale)
-		redis.call('ZREMRANGEBYRANK', KEYS[first + 4], 0, -65)
-		redis.call('EXPIRE', KEYS[first + 4], keepEvidence)
+		redis.call('ZADD', s.sources, unpack(sources))
+		redis.call('ZREMRANGEBYSCORE', s.sources, '-inf', '(' .. stale)
+		redis.call('ZREMRANGEBYRANK', s.sources, 0, -65)
+		redis.call('EXPIRE', s.sources, keepEvidence)
 	end
-	if ring and (wanted or tonumber(string.match(ring, '^%d+')) < due) then
-		answer[2 * s] = ring
-		answer[2 * s + 1] = redis.call('GET', KEYS[first + 2]) or ''
-	else
-		answer[2 * s], answer[2 * s + 1] = '', ''
+end
+
+for _, s in ipairs(series) do count(s) end
+for _, s in ipairs(series) do explain(s) end
+
+local answer = {table.concat(states)}
+for i, s in ipairs(series) do
+	answer[2 * i], answer[2 * i + 1] = '', ''
+	if s.wanted or tonumber(string.match(s.ring, '^%-?%d+')) < due then
+		answer[2 * i] = s.ring
+		answer[2 * i + 1] = redis.call('GET', s.base) or ''
 	end
 end
 return answer
