@@ -222,7 +222,7 @@ func (b *bench) launch() error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("kafka: {brokers: [%s], start: earliest, topics: [{name: news, kind: news}]}\nredis: {addresses: [%s]}\nconsole: {listen: 127.0.0.1:0}\n"+
+	text := fmt.Sprintf("kafka: {brokers: ['%s'], start: earliest, topics: [{name: news, kind: news}]}\nredis: {addresses: ['%s']}\nconsole: {listen: 127.0.0.1:0}\n"+
 		"watch_list: %s/cmd/barograph/demo/watchlist.yaml\nclassify: {bundles: [%s/models/en, %s/models/zh], bases: [%s/.deps/bases]}\n",
 		b.kafka.Addr, b.redis.Addr, working, working, working, working)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -128,7 +128,7 @@ func defaults() config {
 		},
 		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
 		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond},
-		Trend:        trendConfig{History: 14 * 24 * time.Hour, WarmUp: 24 * time.Hour},
+		Trend:        trendConfig{History: 48 * time.Hour, WarmUp: 24 * time.Hour},
 		Alert:        alertConfig{Quiet: time.Hour},
 		Console:      consoleConfig{Listen: "127.0.0.1:8095"},
 		Log:          logConfig{Format: "text"},

@@ -35,10 +35,10 @@ func TestCrash(t *testing.T) {
 	server.CreateTopic("news", 4)
 	server.CreateTopic("barograph.readings", 4)
 	config := writeConfig(t, fmt.Sprintf(`
-kafka: {brokers: [%s], start: earliest, topics: [{name: news, kind: news}]}
-redis: {addresses: [%s]}
+kafka: {brokers: ['%s'], start: earliest, topics: [{name: news, kind: news}]}
+redis: {addresses: ['%s']}
 trend: {warm_up: -1s}
-alert: {slack: {token: env:SLACK_TOKEN, api_url: %s, channel: %s}}
+alert: {slack: {token: env:SLACK_TOKEN, api_url: '%s', channel: %s}}
 `, server.Addr, store.Addr, chat.URL, channel))
 	t.Setenv("SLACK_TOKEN", slackfake.Token)
 
@@ -146,8 +146,8 @@ func TestStagesApart(t *testing.T) {
 	server := testenv.StartKafka(t)
 	store := testenv.StartRedis(t)
 	config := writeConfig(t, fmt.Sprintf(`
-kafka: {brokers: [%s], start: earliest, topics: [{name: news, kind: news, mapping: {text: /body, published_at: /at}}, {name: comments, kind: comment}]}
-redis: {addresses: [%s]}
+kafka: {brokers: ['%s'], start: earliest, topics: [{name: news, kind: news, mapping: {text: /body, published_at: /at}}, {name: comments, kind: comment}]}
+redis: {addresses: ['%s']}
 trend: {warm_up: -1s}
 `, server.Addr, store.Addr))
 	front := start(t, "ingest and classify", config, "--stages", "ingest,classify")

@@ -47,6 +47,9 @@ const (
 	demoWarmUp  = 6 * time.Hour
 	demoBurstAt = 8 * time.Hour // the bad news begins so long after the start,
 	demoBurstIn = 40 * time.Minute
+	// The series start with no past of their own, which would make the usual threshold speak
+	// of topics that are just gloomier than others.
+	demoSurprise = 4
 )
 
 func newDemo() *cobra.Command {
@@ -173,7 +176,7 @@ func demoConfig(brokers []string, redis, listen string) config {
 	cfg.Kafka.Start = ingest.Earliest()
 	cfg.Kafka.Topics = []topicConfig{{Name: "news", Kind: news.KindNews}, {Name: "comments", Kind: news.KindComment}}
 	cfg.Redis.Addresses = []string{redis}
-	cfg.Trend.WarmUp = demoWarmUp
+	cfg.Trend.WarmUp, cfg.Trend.Surprise = demoWarmUp, demoSurprise
 	cfg.Console.Listen = listen
 	cfg.Log.Level = slog.LevelWarn
 	if token, channel := os.Getenv("SLACK_TOKEN"), os.Getenv("SLACK_CHANNEL"); token != "" && channel != "" {
