@@ -81,10 +81,11 @@ type classifyConfig struct {
 }
 
 type trendConfig struct {
-	History     time.Duration `yaml:"history"`
-	Surprise    float64       `yaml:"surprise"`
-	MinNegative int           `yaml:"min_negative"`
-	WarmUp      time.Duration `yaml:"warm_up"`
+	FalseAlertsPerDay float64       `yaml:"false_alerts_per_day"`
+	Surprise          float64       `yaml:"surprise"` // 0 = by FalseAlertsPerDay
+	MinNegative       int           `yaml:"min_negative"`
+	WarmUp            time.Duration `yaml:"warm_up"`
+	History           time.Duration `yaml:"history"`
 }
 
 type alertConfig struct {
@@ -128,8 +129,8 @@ func defaults() config {
 		},
 		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
 		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond},
-		Trend:        trendConfig{History: 48 * time.Hour, WarmUp: 24 * time.Hour},
-		Alert:        alertConfig{Quiet: time.Hour},
+		Trend:        trendConfig{FalseAlertsPerDay: 1, MinNegative: 3, WarmUp: 24 * time.Hour, History: 48 * time.Hour},
+		Alert:        alertConfig{Quiet: time.Hour, Critical: 6},
 		Console:      consoleConfig{Listen: "127.0.0.1:8095"},
 		Log:          logConfig{Format: "text"},
 		DrainTimeout: 30 * time.Second,
