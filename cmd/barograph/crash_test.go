@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
 
+	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/internal/slackfake"
 	"github.com/barograph/barograph/internal/testenv"
 	"github.com/barograph/barograph/news"
@@ -23,10 +24,16 @@ import (
 const crashTexts = 20000
 
 // Two replicas share 20,000 real texts; one is killed in the middle and started again.
-// Every item is counted once, every reading is on the topic, and the burst's alert is
-// posted once.
+// Every item is counted once, every reading is on the topic, the few texts that are nothing
+// but a link are dead letters, and the burst's alert is posted once.
 func TestCrash(t *testing.T) {
 	items := append(realItems(t, crashTexts), burst(t)...)
+	readable := len(items)
+	for _, item := range items {
+		if strings.TrimSpace(classify.StripURLs(item.Content())) == "" {
+			readable--
+		}
+	}
 	server := testenv.StartKafka(t)
 	store := testenv.StartRedis(t)
 	chat := slackfake.Start(t)
@@ -50,7 +57,7 @@ alert: {slack: {token: env:SLACK_TOKEN, api_url: '%s', channel: %s}}
 	first.kill()
 	readings.until(t, 10*time.Minute, "half of the readings", atLeast(len(items)/2))
 	first = start(t, "first replica, again", config)
-	readings.until(t, 20*time.Minute, "a reading of every item", atLeast(len(items)))
+	readings.until(t, 20*time.Minute, "a reading of every item", atLeast(readable))
 
 	// A reading is on its topic before its item is settled: wait for the counts, too.
 	counts, err := trend.New(trend.Config{Redis: redis.NewClient(&redis.Options{Addr: store.Addr})})
@@ -62,21 +69,23 @@ alert: {slack: {token: env:SLACK_TOKEN, api_url: '%s', channel: %s}}
 		if all, err = counts.Window(t.Context(), news.Series{}, time.Now(), 24*time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		return all.Items+all.Copies >= len(items)
+		return all.Items+all.Copies >= readable
 	})
+	letters := consume(t, client, "barograph.dead-letters")
+	letters.until(t, time.Minute, "the texts without words as dead letters", atLeast(len(items)-readable))
 	first.stop(t)
 	second.stop(t)
 	if all, err = counts.Window(t.Context(), news.Series{}, time.Now(), 24*time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if all.Items+all.Copies != len(items) {
-		t.Errorf("%d items and %d copies are counted; %d were sent", all.Items, all.Copies, len(items))
+	if all.Items+all.Copies != readable {
+		t.Errorf("%d items and %d copies are counted; %d were sent", all.Items, all.Copies, readable)
 	}
 	expectOneAlert(t, chat, channel)
-	t.Logf("%d items, %d readings on the topic, %d negative", len(items), len(readings.list()), all.Negative)
+	t.Logf("%d items, %d readings on the topic, %d dead letters, %d negative", len(items), len(readings.list()), len(letters.list()), all.Negative)
 }
 
-// atLeast holds when so many different items have a reading.
+// atLeast holds when so many different items, by the messages' keys, have come.
 func atLeast(n int) func([]kafka.Message) bool {
 	seen, next := map[string]bool{}, 0
 	return func(all []kafka.Message) bool {

@@ -292,12 +292,25 @@ func (m *monitor) classifyItems(ctx context.Context) error {
 	return consumer.Run(ctx, func(ctx context.Context, d *ingest.Delivery[news.Item]) error {
 		return m.classify.Submit(ctx, d.Value, func(r news.Reading, err error) {
 			if err != nil {
-				d.Fail(err)
+				d.Fail(rejectionOf(err))
 				return
 			}
 			settler.submit(unsettled{reading: r, appended: d.Appended, done: d.Done, fail: d.Fail})
 		})
 	})
+}
+
+// rejectionOf classes what the models could not read, for the dead letter's reason.
+func rejectionOf(err error) error {
+	switch {
+	case errors.Is(err, classify.ErrNoText):
+		return &ingest.Rejection{Class: ingest.NoText, Err: err}
+	case errors.Is(err, classify.ErrTooLong):
+		return &ingest.Rejection{Class: ingest.TooLarge, Err: err}
+	case errors.Is(err, classify.ErrPanic):
+		return &ingest.Rejection{Class: ingest.Panicked, Err: err}
+	}
+	return err
 }
 
 // decoder maps each topic's messages to items, and finds the companies in them.
