@@ -70,18 +70,24 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// start runs `barograph run` on the configuration and returns when it serves.
-func start(t *testing.T, name, config string, args ...string) *process {
+// command prepares a barograph process; run starts it.
+func command(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	executable, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{name: name, ended: make(chan struct{}), log: &logBuffer{up: make(chan string, 1)}}
-	p.Cmd = exec.Command(executable, append([]string{"run", "-c", config, "--listen", "127.0.0.1:0"}, args...)...)
+	p.Cmd = exec.Command(executable, args...)
+	p.Dir = testenv.Root(t)
 	p.Env = append(os.Environ(), asMain+"=1")
 	p.Stderr, p.Stdout = p.log, p.log
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return p
+}
+
+func (p *process) run(t *testing.T) {
+	t.Helper()
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,9 +98,16 @@ func start(t *testing.T, name, config string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s wrote:\n%s", name, p.log)
+			t.Logf("%s wrote:\n%s", p.name, p.log)
 		}
 	})
+}
+
+// start runs `barograph run` on the configuration and returns when it serves.
+func start(t *testing.T, name, config string, args ...string) *process {
+	t.Helper()
+	p := command(t, name, append([]string{"run", "-c", config, "--listen", "127.0.0.1:0"}, args...)...)
+	p.run(t)
 	select {
 	case p.address = <-p.log.up:
 	case <-p.ended:
