@@ -124,7 +124,7 @@ func defaults() config {
 	return config{
 		Kafka: kafkaConfig{
 			Group: "barograph", Start: ingest.Latest(), Readings: "barograph.readings", Alerts: "barograph.alerts",
-			DeadLetters: "barograph.dead-letters", CreateTopics: true, MaxItems: 4096, MaxBytes: 64 << 20,
+			DeadLetters: "barograph.dead-letters", CreateTopics: true, MaxItems: 1024, MaxBytes: 64 << 20,
 			MaxTextBytes: 1 << 20, MaxFuture: 10 * time.Minute,
 		},
 		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
