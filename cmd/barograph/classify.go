@@ -15,11 +15,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/news"
 )
@@ -207,4 +209,25 @@ func newProgress(w io.Writer, size int64, what string) *progressbar.ProgressBar 
 	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible),
 		progressbar.OptionSetDescription(what), progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(32),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+}
+
+// classifyStage is the classify stage's own form of what is configured.
+func classifyStage(c classifyConfig, clock func() time.Time, log *slog.Logger, r prometheus.Registerer) (classify.Config, error) {
+	model, err := modelConfig(c, log)
+	return classify.Config{Bundles: c.Bundles, Model: model, MaxWait: c.MaxWait, Clock: clock, Registerer: r}, err
+}
+
+func modelConfig(c classifyConfig, log *slog.Logger) (classify.ModelConfig, error) {
+	m := classify.ModelConfig{Bases: c.Bases, Threads: c.Threads, TokenBudget: c.TokenBudget, Log: log}
+	if err := m.Device.UnmarshalText([]byte(c.Device)); err != nil {
+		return m, fmt.Errorf("device: %w", err)
+	}
+	switch c.Precision {
+	case "", "auto":
+	case "fp32", "fp16", "int8":
+		m.Precision = bert.Precision(c.Precision)
+	default:
+		return m, fmt.Errorf("precision is %q; it is auto, fp32, fp16 or int8", c.Precision)
+	}
+	return m, nil
 }

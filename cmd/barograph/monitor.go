@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,12 +15,9 @@ import (
 
 	"github.com/barograph/barograph/alert"
 	"github.com/barograph/barograph/classify"
-	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/console"
-	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/ingest/watch"
 	"github.com/barograph/barograph/internal/broker"
-	"github.com/barograph/barograph/news"
 	"github.com/barograph/barograph/trend"
 )
 
@@ -135,63 +131,6 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 	return err
 }
 
-// sinksOf makes the configured sinks and routes. The alerts topic gets every alert, and
-// so does each sink handed in by name.
-func sinksOf(c alertConfig, topic *kafka.Writer, more map[string]alert.Sink) (map[string]alert.Sink, []alert.Route, error) {
-	sinks, routes := map[string]alert.Sink{}, []alert.Route{}
-	for name, sink := range more {
-		sinks[name] = sink
-		routes = append(routes, alert.Route{Sink: name, Continue: true})
-	}
-	if topic != nil {
-		sinks["kafka"] = alert.NewKafka(topic)
-		routes = append(routes, alert.Route{Sink: "kafka", Continue: true})
-	}
-	for _, hook := range c.Webhooks {
-		sink, err := alert.NewWebhook(hook.WebhookConfig)
-		if err != nil {
-			return nil, nil, fmt.Errorf("alert.webhooks: %s: %w", hook.Name, err)
-		}
-		if _, taken := sinks[hook.Name]; taken || hook.Name == "slack" {
-			return nil, nil, fmt.Errorf("alert.webhooks: the name %s is taken", hook.Name)
-		}
-		sinks[hook.Name] = sink
-	}
-	routes = append(routes, c.Routes...)
-	if c.Slack != nil {
-		sink, err := alert.NewSlack(c.Slack.SlackConfig)
-		if err != nil {
-			return nil, nil, fmt.Errorf("alert.%w", err)
-		}
-		sinks["slack"] = sink
-		if c.Slack.Channel != "" {
-			routes = append(routes, alert.Route{Sink: "slack", Channel: c.Slack.Channel})
-		}
-	}
-	return sinks, routes, nil
-}
-
-// classifyStage is the classify stage's own form of what is configured.
-func classifyStage(c classifyConfig, clock func() time.Time, log *slog.Logger, r prometheus.Registerer) (classify.Config, error) {
-	model, err := modelConfig(c, log)
-	return classify.Config{Bundles: c.Bundles, Model: model, MaxWait: c.MaxWait, Clock: clock, Registerer: r}, err
-}
-
-func modelConfig(c classifyConfig, log *slog.Logger) (classify.ModelConfig, error) {
-	m := classify.ModelConfig{Bases: c.Bases, Threads: c.Threads, TokenBudget: c.TokenBudget, Log: log}
-	if err := m.Device.UnmarshalText([]byte(c.Device)); err != nil {
-		return m, fmt.Errorf("device: %w", err)
-	}
-	switch c.Precision {
-	case "", "auto":
-	case "fp32", "fp16", "int8":
-		m.Precision = bert.Precision(c.Precision)
-	default:
-		return m, fmt.Errorf("precision is %q; it is auto, fp32, fp16 or int8", c.Precision)
-	}
-	return m, nil
-}
-
 // checks are what /readyz asks. The models need none: they are loaded before it listens.
 func (m *monitor) checks() []console.Check {
 	return []console.Check{
@@ -260,132 +199,6 @@ func ended(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// newSettler starts a settler. What the consumer waits for in its drain must not end with
-// the consumer's context: the settler works on until it is stopped.
-func (m *monitor) newSettler(topic *kafka.Writer) *settler {
-	s := &settler{
-		in: make(chan unsettled, m.cfg.Kafka.MaxItems), stopped: make(chan struct{}), finished: make(chan struct{}),
-		topic: topic, trend: m.trend, desk: m.desk, log: m.log, metrics: m.settle,
-	}
-	go s.run()
-	return s
-}
-
-// classifyItems is ingest, classify and, where the process has it, trend.
-func (m *monitor) classifyItems(ctx context.Context) error {
-	decode, err := m.decoder()
-	if err != nil {
-		return err
-	}
-	consumer, err := newConsumer(m, m.cfg.Kafka.Group, topicNames(m.cfg.Kafka.Topics), decode)
-	if err != nil {
-		return err
-	}
-	readings := m.broker.Writer(m.cfg.Kafka.Readings)
-	defer readings.Close()
-	settler := m.newSettler(readings)
-	defer settler.wait()
-	defer m.classify.Close()
-	defer settler.stop()
-	return consumer.Run(ctx, func(ctx context.Context, d *ingest.Delivery[news.Item]) error {
-		return m.classify.Submit(ctx, d.Value, func(r news.Reading, err error) {
-			if err != nil {
-				d.Fail(rejectionOf(err))
-				return
-			}
-			settler.submit(unsettled{reading: r, appended: d.Appended, done: d.Done, fail: d.Fail})
-		})
-	})
-}
-
-// rejectionOf classes what the models could not read, for the dead letter's reason.
-func rejectionOf(err error) error {
-	switch {
-	case errors.Is(err, classify.ErrNoText):
-		return &ingest.Rejection{Class: ingest.NoText, Err: err}
-	case errors.Is(err, classify.ErrTooLong):
-		return &ingest.Rejection{Class: ingest.TooLarge, Err: err}
-	case errors.Is(err, classify.ErrPanic):
-		return &ingest.Rejection{Class: ingest.Panicked, Err: err}
-	}
-	return err
-}
-
-// decoder maps each topic's messages to items, and finds the companies in them.
-func (m *monitor) decoder() (func(kafka.Message) (news.Item, error), error) {
-	byTopic, sources := map[string]*ingest.Decoder{}, map[string]string{}
-	for _, topic := range m.cfg.Kafka.Topics {
-		decoder, err := newDecoder(m.cfg, topic, m.clock)
-		if err != nil {
-			return nil, err
-		}
-		byTopic[topic.Name], sources[topic.Name] = decoder, or(topic.Source, topic.Name)
-	}
-	items := ingest.Items(byTopic)
-	return func(message kafka.Message) (news.Item, error) {
-		item, err := items(message)
-		if err != nil {
-			return item, err
-		}
-		item.Source = or(item.Source, sources[message.Topic])
-		item.Entities = m.watch.Tag(item)
-		return item, nil
-	}, nil
-}
-
-func newDecoder(cfg config, topic topicConfig, clock func() time.Time) (*ingest.Decoder, error) {
-	decoder, err := ingest.NewDecoder(ingest.DecoderConfig{
-		Kind: topic.Kind, Mapping: topic.Mapping, Clock: clock,
-		MaxTextBytes: cfg.Kafka.MaxTextBytes, MaxAhead: cfg.Kafka.MaxFuture, History: cfg.Trend.History,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("configuration: kafka.topics: %s: %w", topic.Name, err)
-	}
-	return decoder, nil
-}
-
-// countReadings is trend alone: it counts what other processes have classified.
-func (m *monitor) countReadings(ctx context.Context) error {
-	consumer, err := newConsumer(m, m.cfg.Kafka.Group+"-trend", []string{m.cfg.Kafka.Readings}, m.decodeReading)
-	if err != nil {
-		return err
-	}
-	settler := m.newSettler(nil)
-	defer settler.wait()
-	defer settler.stop()
-	return consumer.Run(ctx, func(_ context.Context, d *ingest.Delivery[news.Reading]) error {
-		settler.submit(unsettled{reading: d.Value, appended: d.Appended, done: d.Done, fail: d.Fail})
-		return nil
-	})
-}
-
-// decodeReading refuses what the trend stage would not count: nothing is dropped silently.
-func (m *monitor) decodeReading(message kafka.Message) (news.Reading, error) {
-	var r news.Reading
-	if err := json.Unmarshal(message.Value, &r); err != nil {
-		return r, fmt.Errorf("not a reading: %w", err)
-	}
-	if r.ID == "" || r.PublishedAt.IsZero() {
-		return r, errors.New("not a reading: id or published_at is missing")
-	}
-	now := m.clock()
-	if age := now.Sub(r.PublishedAt); age > m.cfg.Trend.History {
-		return r, fmt.Errorf("published at %s, before the history of %s that is kept", r.PublishedAt.Format(time.RFC3339), m.cfg.Trend.History)
-	}
-	if ahead := r.PublishedAt.Sub(now); ahead > m.cfg.Kafka.MaxFuture {
-		return r, fmt.Errorf("published at %s, in the future", r.PublishedAt.Format(time.RFC3339))
-	}
-	return r, nil
-}
-
-func newConsumer[T any](m *monitor, group string, topics []string, decode func(kafka.Message) (T, error)) (*ingest.Consumer[T], error) {
-	return ingest.NewConsumer(ingest.ConsumerConfig[T]{
-		Broker: m.broker, Group: group, Topics: topics, Start: m.cfg.Kafka.Start, Decode: decode, DeadLetters: m.cfg.Kafka.DeadLetters,
-		MaxItems: m.cfg.Kafka.MaxItems, MaxBytes: m.cfg.Kafka.MaxBytes, DrainTimeout: m.cfg.DrainTimeout,
-		Log: m.log, Registerer: m.registry,
-	})
 }
 
 // close releases what newMonitor opened.
