@@ -19,7 +19,10 @@ import (
 func (m *monitor) newSettler(topic *kafka.Writer) *settler {
 	s := &settler{
 		in: make(chan unsettled, m.cfg.Kafka.MaxItems), stopped: make(chan struct{}), finished: make(chan struct{}),
-		topic: topic, trend: m.trend, desk: m.desk, log: m.log, metrics: m.settle,
+		topic: topic, log: m.log, metrics: m.settle,
+	}
+	if m.trend != nil { // not an interface that holds nil
+		s.trend, s.desk = m.trend, m.desk
 	}
 	go s.run()
 	return s

@@ -13,11 +13,9 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/barograph/barograph/alert"
 	"github.com/barograph/barograph/internal/broker"
 	"github.com/barograph/barograph/internal/retry"
 	"github.com/barograph/barograph/news"
-	"github.com/barograph/barograph/trend"
 )
 
 // unsettled is a reading whose item may be committed only when the reading is on its topic
@@ -37,11 +35,21 @@ type settler struct {
 	finished chan struct{}
 
 	topic   *kafka.Writer // of readings; nil where they came from there
-	trend   *trend.Store  // nil where another process counts
-	desk    *alert.Desk   // nil without trend
+	trend   observer      // nil where another process counts
+	desk    decider       // nil without trend
 	log     *slog.Logger
 	metrics settleMetrics
 }
+
+// observer is what the settler needs of a trend.Store, decider of an alert.Desk.
+type (
+	observer interface {
+		Observe(context.Context, []news.Reading) ([]news.Spike, error)
+	}
+	decider interface {
+		Consider(context.Context, []news.Spike) error
+	}
+)
 
 const (
 	settleBatch   = 512 // readings settled at once, at most

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/barograph/barograph/news"
+)
+
+// trendFake counts ids, panics over "poison", and fails as often as it is told.
+type trendFake struct {
+	mu      sync.Mutex
+	failing int
+	counted map[string]int
+}
+
+func (f *trendFake) Observe(_ context.Context, readings []news.Reading) (spikes []news.Spike, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failing > 0 {
+		f.failing--
+		return nil, errors.New("redis is away")
+	}
+	for _, r := range readings {
+		if r.ID == "poison" {
+			panic("poison")
+		}
+		f.counted[r.ID]++
+		if r.Negative() {
+			spikes = append(spikes, news.Spike{Series: news.Series{Entity: r.ID}})
+		}
+	}
+	return spikes, nil
+}
+
+type deskFake struct{ told []string }
+
+func (d *deskFake) Consider(_ context.Context, spikes []news.Spike) error {
+	for _, s := range spikes {
+		d.told = append(d.told, s.Series.Entity)
+	}
+	return nil
+}
+
+// settled runs a batch through a settler and says what became of each reading.
+func settled(t *testing.T, s *settler, batch []unsettled) map[string]string {
+	t.Helper()
+	outcome := map[string]string{}
+	for i := range batch {
+		id := batch[i].reading.ID
+		batch[i].done = func() { outcome[id] += "done" }
+		batch[i].fail = func(error) { outcome[id] += "failed" }
+	}
+	s.settle(t.Context(), batch)
+	return outcome
+}
+
+func newFakeSettler(trend *trendFake, desk *deskFake) *settler {
+	return &settler{trend: trend, desk: desk, log: slog.New(slog.DiscardHandler), metrics: newSettleMetrics(prometheus.NewRegistry())}
+}
+
+func readingsOf(ids ...string) []unsettled {
+	batch := make([]unsettled, len(ids))
+	for i, id := range ids {
+		batch[i].reading = news.Reading{ID: id, Sentiment: news.Sentiment{Negative: 0.9}}
+	}
+	return batch
+}
+
+func TestSettleConfinesAPanicToItsReading(t *testing.T) {
+	trend, desk := &trendFake{counted: map[string]int{}}, &deskFake{}
+	outcome := settled(t, newFakeSettler(trend, desk), readingsOf("a", "poison", "b"))
+	if want := map[string]string{"a": "done", "poison": "failed", "b": "done"}; fmt.Sprint(outcome) != fmt.Sprint(want) {
+		t.Errorf("outcome %v, want %v", outcome, want)
+	}
+	if !slices.Contains(desk.told, "a") || !slices.Contains(desk.told, "b") {
+		t.Errorf("the desk heard of %v, want a and b", desk.told)
+	}
+}
+
+func TestSettleWaitsForRedis(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		trend, desk := &trendFake{counted: map[string]int{}, failing: 7}, &deskFake{}
+		outcome := settled(t, newFakeSettler(trend, desk), readingsOf("a"))
+		if outcome["a"] != "done" || trend.counted["a"] != 1 {
+			t.Errorf("outcome %v, counted %v", outcome, trend.counted)
+		}
+	})
+}
+
+func TestSettleGivesUpAtTheEnd(t *testing.T) {
+	trend := &trendFake{counted: map[string]int{}, failing: 1 << 30}
+	s := newFakeSettler(trend, &deskFake{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	batch := readingsOf("a")
+	batch[0].done = func() { t.Error("acknowledged what was not counted") }
+	batch[0].fail = func(error) { t.Error("given to the dead letters what was not counted") }
+	s.settle(ctx, batch)
+}
