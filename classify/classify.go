@@ -65,7 +65,7 @@ type Stage struct {
 	closing  sync.RWMutex
 	closed   bool
 	inFlight sync.WaitGroup
-	stages   sync.WaitGroup // the stage's goroutines
+	workers  sync.WaitGroup // the stage's goroutines
 }
 
 // New opens all bundles and tries each out on a text, so that what cannot run is found at
@@ -102,16 +102,18 @@ func newStage(c Config, models []*Model) (*Stage, error) {
 	}
 	s := &Stage{config: c, models: models, copies: newCopies(c.Copies), metrics: m,
 		slots: make(chan struct{}, c.Queue), in: make(chan *job, c.Queue)}
-	for i, model := range models {
+	for _, model := range models {
 		model.onRun = m.observe(model.Bundle.Name)
 		s.served = append(s.served, model.Bundle.Languages)
 		s.ready = append(s.ready, make(chan *job, c.Queue))
 		s.idle = append(s.idle, make(chan struct{}, 1))
-		s.stages.Go(func() { s.classify(i) })
 	}
-	workers := max(1, runtime.GOMAXPROCS(0)/4) // tokenising takes a hundredth of what reading does
-	for range workers {
-		s.stages.Go(s.tokenize)
+	// Only now, because these goroutines read what the loop above fills.
+	for i := range models {
+		s.workers.Go(func() { s.classify(i) })
+	}
+	for range max(1, runtime.GOMAXPROCS(0)/4) { // tokenising takes a hundredth of what reading does
+		s.workers.Go(s.tokenize)
 	}
 	return s, nil
 }
@@ -155,7 +157,7 @@ func (s *Stage) Close() error {
 	s.closed = true
 	s.closing.Unlock()
 	if was {
-		s.stages.Wait()
+		s.workers.Wait()
 		return nil
 	}
 	s.inFlight.Wait()
@@ -163,7 +165,7 @@ func (s *Stage) Close() error {
 	for _, ready := range s.ready {
 		close(ready)
 	}
-	s.stages.Wait()
+	s.workers.Wait()
 	return closeAll(s.models)
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -67,12 +66,6 @@ type Model struct {
 	onRun     func(batchRun) // told of each run; may be nil
 }
 
-// batchRun is what one pass through the model took.
-type batchRun struct {
-	rows, tokens, padding int
-	seconds               float64
-}
-
 // OpenModel opens the bundle in dir and compiles it if no compiled file is there yet.
 // Errors are OpenBundle's, and onnx.ErrRuntime, onnx.ErrDevice and onnx.ErrModel.
 func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
@@ -117,7 +110,10 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 	if err = m.matchHeads(); err != nil {
 		return nil, err
 	}
-	return m, m.warmUp()
+	if err = m.warmUp(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func tokenizerFolders(b *Bundle) []string {
@@ -153,7 +149,7 @@ func (m *Model) warmUp() error {
 	return nil
 }
 
-// Close frees the model's memory.
+// Close frees the model's memory. Closing twice is fine.
 func (m *Model) Close() error {
 	var err error
 	if m.session != nil {
@@ -162,6 +158,7 @@ func (m *Model) Close() error {
 	if m.runtime != nil {
 		err = errors.Join(err, m.runtime.Close())
 	}
+	m.session, m.runtime = nil, nil
 	return err
 }
 
@@ -194,119 +191,4 @@ func (m *Model) Predict(texts []string) (predictions []Prediction, errs []error)
 		}
 	}
 	return predictions, errs
-}
-
-// prepare cuts a job's text into rows. A panic becomes the job's error.
-func (m *Model) prepare(j *job) (err error) {
-	defer catch(&err, m.config.Log, "tokenising")
-	if blank(j.text) {
-		return ErrNoText
-	}
-	ids, err := m.tokenizer.Encode(make([]int32, 0, 16+len(j.text)/3), j.text)
-	if err != nil {
-		return err
-	}
-	switch {
-	case len(ids) == 0:
-		return ErrNoText
-	case len(ids) > m.config.MaxTextTokens:
-		return fmt.Errorf("%w: it has %d tokens, the most is %d", ErrTooLong, len(ids), m.config.MaxTextTokens)
-	}
-	before, after := m.tokenizer.before, m.tokenizer.after
-	cuts := windows(len(ids), m.Bundle.MaxTokens-len(before)-len(after), overlap)
-	j.weights = weights(cuts)
-	j.left = len(cuts)
-	for i, w := range cuts {
-		j.rows = append(j.rows, &row{job: j, window: i, ids: slices.Concat(before, ids[w.start:w.end], after)})
-	}
-	return nil
-}
-
-// read runs a batch and hands each row's logits to its job. Where the batch fails, each
-// row runs alone, so that only the text at fault fails.
-func (m *Model) read(batch []*row) {
-	logits, err := m.run(batch)
-	if err != nil && len(batch) > 1 {
-		m.config.Log.Warn("a batch failed, its texts are read one by one", "model", m.Bundle.Name, "rows", len(batch), "error", err)
-		for _, r := range batch {
-			m.read([]*row{r})
-		}
-		return
-	}
-	for i, r := range batch {
-		if err != nil {
-			r.job.fail(err)
-			continue
-		}
-		p, err := m.probabilities(logits, i)
-		if err != nil {
-			r.job.fail(err)
-			continue
-		}
-		r.job.take(r.window, p)
-	}
-}
-
-// run makes one pass through the model. A panic becomes an error.
-func (m *Model) run(batch []*row) (_ []onnx.Logits, err error) {
-	defer catch(&err, m.config.Log, "inference")
-	tokens := m.fill(batch)
-	start := time.Now()
-	logits, err := m.session.Run(m.batch)
-	if err != nil {
-		return nil, fmt.Errorf("reading %d texts with %s: %w", len(batch), m.Bundle.Name, err)
-	}
-	if m.onRun != nil {
-		m.onRun(batchRun{len(batch), tokens, len(m.batch.IDs) - tokens, time.Since(start).Seconds()})
-	}
-	for h, at := range m.outputs {
-		if head := m.Bundle.Heads[h]; at >= len(logits) || logits[at].Labels != len(head.Labels) || len(logits[at].Data) != len(batch)*len(head.Labels) {
-			return nil, fmt.Errorf("%w: %s does not give %d logits for each text", ErrModel, m.Bundle.Name, len(head.Labels))
-		}
-	}
-	return logits, nil
-}
-
-// fill lays the rows into the batch, padded to the longest, and counts their tokens.
-func (m *Model) fill(batch []*row) (tokens int) {
-	cols := 0
-	for _, r := range batch {
-		cols = max(cols, len(r.ids))
-	}
-	n := len(batch) * cols
-	b := &m.batch
-	b.Rows, b.Cols = len(batch), cols
-	b.IDs, b.Mask, b.Types = zeros(b.IDs, n), zeros(b.Mask, n), zeros(b.Types, n)
-	for i, r := range batch {
-		for j, id := range r.ids {
-			b.IDs[i*cols+j], b.Mask[i*cols+j] = int64(id), 1
-		}
-		tokens += len(r.ids)
-	}
-	return tokens
-}
-
-func zeros(s []int64, n int) []int64 {
-	s = slices.Grow(s[:0], n)[:n]
-	clear(s)
-	return s
-}
-
-func (m *Model) probabilities(logits []onnx.Logits, row int) (Prediction, error) {
-	p := make(Prediction, len(m.outputs))
-	for h, at := range m.outputs {
-		var err error
-		if p[h], err = Softmax(logits[at].Row(row), m.Bundle.Heads[h].Temperature); err != nil {
-			return nil, fmt.Errorf("head %s of %s: %w", m.Bundle.Heads[h].Task, m.Bundle.Name, err)
-		}
-	}
-	return p, nil
-}
-
-// catch turns a panic into an error; the stack goes to the log.
-func catch(err *error, log *slog.Logger, doing string) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w while %s: %v", ErrPanic, doing, p)
-		log.Error("a panic was caught", "while", doing, "panic", p, "stack", string(debug.Stack()))
-	}
 }

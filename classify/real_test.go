@@ -256,8 +256,8 @@ func TestAnExportRunsAsItIs(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, dir, "model.onnx", string(graph))
-	write(t, dir, "config.json", `{"id2label":{"0":"Negative","1":"Neutral","2":"Positive"},
-		"barograph":{"heads":[{"task":"sentiment","labels":["Negative","Neutral","Positive"],"temperature":1.375}]}}`)
+	write(t, dir, "config.json", fmt.Sprintf(`{"barograph":{"heads":[{"task":"sentiment","labels":["Negative","Neutral","Positive"],"temperature":%v}]}}`,
+		checkpoint.Heads()[0].Temperature))
 	tokenizer, err := os.ReadFile(filepath.Join(testenv.Deps(t), "bases", "bge-small-zh-v1.5", "tokenizer.json"))
 	if err != nil {
 		t.Fatal(err)

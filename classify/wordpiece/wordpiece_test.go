@@ -207,6 +207,9 @@ func TestOtherKindsAreRefused(t *testing.T) {
 }
 
 func TestShortTextsAllocateNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("under the race detector a sync.Pool drops at random")
+	}
 	en, zh := load(t, "en"), load(t, "zh")
 	ids := make([]int32, 0, 256)
 	for _, text := range []string{"$AAPL shares fall 5% after Café downgrade [MASK]", "贵州茅台股价大跌，市值蒸发千亿元 삼성"} {
