@@ -25,8 +25,9 @@ func openModel(t testing.TB, lang string) *Checkpoint {
 	return c
 }
 
-// The logits files were written by the bundles' trainer, which computes a BERT of its
-// own from the same adapter, in Python: real weights, real text, another implementation.
+// The logits files were computed by transformers and peft from the same adapters: real
+// weights, real text, another implementation. An adapter that is trained again needs new
+// ones.
 func TestModelsGiveTheirTrainersLogits(t *testing.T) {
 	within := map[Precision]float64{FP32: 1e-4, FP16: 0.02}
 	for _, lang := range []string{"en", "zh"} {

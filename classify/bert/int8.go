@@ -9,7 +9,7 @@ import (
 
 // Dynamic int8: ONNX Runtime's DynamicQuantizeMatMul quantises its input with one scale
 // for the whole batch, which a few large values make coarse. Two multiplications before
-// it and one behind it halve the error, for a twentieth of the time:
+// it and one behind it halve the error, for a tenth of the time:
 //
 //   - A channel that leaves a layer normalisation has a range known from the weights,
 //     about 3|gamma| + |beta|. It is divided by that, and the weight's row multiplied

@@ -160,14 +160,15 @@ func sessionOptions(d Device, threads int) (_ *ort.SessionOptions, err error) {
 }
 
 func appendCUDA(o *ort.SessionOptions) error {
-	cuda, err := ort.NewCUDAProviderOptions() // loads the provider and with it CUDA's libraries
+	cuda, err := ort.NewCUDAProviderOptions()
 	if err != nil {
-		return fmt.Errorf("load CUDA (is LD_LIBRARY_PATH set over the libraries of CUDA 12 and cuDNN 9?): %w", err)
+		return fmt.Errorf("CUDA options: %w", err)
 	}
 	defer cuda.Destroy()
 	// Batches vary in length: grow the arena by what is asked, not to the next power of 2.
+	// This is the call that loads the provider and, with it, CUDA's own libraries.
 	if err := cuda.Update(map[string]string{"arena_extend_strategy": "kSameAsRequested"}); err != nil {
-		return fmt.Errorf("CUDA options: %w", err)
+		return fmt.Errorf("load CUDA (is LD_LIBRARY_PATH set over the libraries of CUDA 12 and cuDNN 9?): %w", err)
 	}
 	if err := o.AppendExecutionProviderCUDA(cuda); err != nil {
 		return fmt.Errorf("add CUDA to the session: %w", err)

@@ -38,7 +38,9 @@ func TestResolveOnABuildForTheCPU(t *testing.T) {
 
 // A library that has CUDA and cannot use it: Auto says so once and runs on the CPU, and
 // CUDA demanded refuses with the same reason. Here the provider beside the library is an
-// empty file; bench/ and the notes tell of real ones.
+// empty file. The real provider fails in two more places, which took the same way when
+// tried by hand: without CUDA's libraries when it is loaded, without a driver when the
+// probe's session is made.
 func TestResolveFallsBackWithOneWarning(t *testing.T) {
 	real := openRuntime(t)
 	dir := t.TempDir()
