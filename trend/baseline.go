@@ -16,6 +16,8 @@ const (
 	levelUsual     = 10.0 / 86400             // items a second of a series not known yet
 	sharePrior     = 40.0                     // items' worth of prior knowledge of the share
 	shareUsual     = 0.2                      // share of negatives where nothing is known at all
+	copiesUsual    = 0.5                      // copies an item where nothing is known at all
+	copiesPrior    = 20.0                     // items' worth of that
 	profilePrior   = 10.0                     // items' worth of prior knowledge of an hour's factor
 	profileKeep    = 0.97                     // of an hour's memory, each half hour of it
 	capDeviations  = 4.0                      // a chunk is learnt at most this far above the expected
@@ -50,6 +52,7 @@ type baseline struct {
 	exposure float64 // level: seconds they came in, decayed, weighted by the profile
 	seen     float64 // share: items, decayed
 	negative float64 // share: negative among them
+	copies   float64 // further copies of them, decayed
 	hour     [hoursOfWeek]struct {
 		items    float64 // of this hour of the week, decayed
 		expected float64 // what the level alone would give
@@ -59,6 +62,9 @@ type baseline struct {
 
 	peak         float64 // highest surprise of the latest episode
 	episodeUntil int64   // when that is over, if nothing comes near a spike any more; Unix seconds
+
+	fired     int64 // bucket of the clock in which the series was last over the threshold; 0 = never
+	openUntil int64 // when that spike is over, if nothing is over the threshold any more; Unix seconds
 }
 
 // newBaseline knows nothing and begins to learn at a bucket.
@@ -66,16 +72,17 @@ func newBaseline(bucket int64, now time.Time) baseline {
 	return baseline{next: floorDiv(bucket, bucketsPerChunk), since: now.Unix()}
 }
 
-// prior is what a series not known well borrows: the share and the weekly profile of
-// everything together.
+// prior is what a series not known well borrows: the share, the copies an item and the
+// weekly profile of everything together.
 type prior struct {
 	share   float64
+	copies  float64
 	profile [hoursOfWeek]float64
 }
 
 // noPrior knows of no weekly profile and a usual share; "everything" starts from it.
 func noPrior() prior {
-	p := prior{share: shareUsual}
+	p := prior{share: shareUsual, copies: copiesUsual}
 	for h := range p.profile {
 		p.profile[h] = 1
 	}
@@ -85,7 +92,7 @@ func noPrior() prior {
 // prior is what others may borrow of this baseline.
 func (b *baseline) prior() prior {
 	none := noPrior()
-	p := prior{share: b.share(none).mean()}
+	p := prior{share: b.share(none).mean(), copies: (b.copies + copiesPrior*copiesUsual) / (b.seen + copiesPrior)}
 	for h := range p.profile {
 		p.profile[h] = b.factor(h, none)
 	}
@@ -144,6 +151,7 @@ func (b *baseline) learn(r ring, now float64, p prior, down func(chunk int64) bo
 		}
 		if !down(chunk) {
 			got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum()
+			b.copies = b.copies*shareDecay + float64(got.copies)
 			b.learnChunk(chunk, float64(got.items), float64(got.negative), p)
 		}
 	}

@@ -15,7 +15,7 @@ const (
 	episodeTo      = 2.4
 	episodeBins    = 12               // of peaks in [episodeFrom, episodeTo)
 	episodeDays    = 14               // remembered
-	usualDecay     = 0.7              // decades of chance a unit of surprise, before any is seen
+	usualDecay     = 0.9              // decades of chance a unit of surprise, before any is seen
 	usualEpisodes  = 100.0            // that this is worth
 	usualRate      = 14.0 / 200       // episodes a series and day, before any is seen
 	usualRateDays  = 2.0              // that this is worth

@@ -12,7 +12,7 @@ import (
 
 // A ring is stored as text, which a script can change without unpacking it:
 //
-//	LEARNT;BUCKET:ITEMS,NEGATIVE,COPIES;BUCKET:...;
+//	LEARNT;BUCKET:ITEMS,NEGATIVE,COPIES,ECHOES;BUCKET:...;
 //
 // LEARNT is the first bucket that the baseline has not learnt yet. Buckets stand in the
 // order in which they were first counted, so late ones are out of order.
@@ -46,32 +46,34 @@ func parseRing(text string) (r ring, learnt int64, err error) {
 func parseCount(part string) (c count, ok bool) {
 	bucket, counts, ok := strings.Cut(part, ":")
 	items, counts, ok2 := strings.Cut(counts, ",")
-	negative, copies, ok3 := strings.Cut(counts, ",")
-	if !ok || !ok2 || !ok3 {
+	negative, counts, ok3 := strings.Cut(counts, ",")
+	copies, echoes, ok4 := strings.Cut(counts, ",")
+	if !ok || !ok2 || !ok3 || !ok4 {
 		return c, false
 	}
-	var errs [4]error
+	var errs [5]error
 	c.bucket, errs[0] = strconv.ParseInt(bucket, 10, 64)
 	c.items, errs[1] = strconv.Atoi(items)
 	c.negative, errs[2] = strconv.Atoi(negative)
 	c.copies, errs[3] = strconv.Atoi(copies)
-	return c, errs == [4]error{}
+	c.echoes, errs[4] = strconv.Atoi(echoes)
+	return c, errs == [5]error{}
 }
 
 // baseVersion is the first byte of a stored baseline.
-const baseVersion = 1
+const baseVersion = 2
 
 // baseSize is the size of a stored baseline, in bytes.
-const baseSize = 1 + 3*8 + 5*8 + 8 + 1 + hoursOfWeek*2*4
+const baseSize = 1 + 5*8 + 6*8 + 8 + 1 + hoursOfWeek*2*4
 
 // encode packs a baseline; the profile is rounded to float32.
 func (b *baseline) encode() string {
 	out := make([]byte, 0, baseSize)
 	out = append(out, baseVersion)
-	out = binary.LittleEndian.AppendUint64(out, uint64(b.next))
-	out = binary.LittleEndian.AppendUint64(out, uint64(b.since))
-	out = binary.LittleEndian.AppendUint64(out, uint64(b.episodeUntil))
-	for _, x := range [...]float64{b.items, b.exposure, b.seen, b.negative, b.peak} {
+	for _, x := range [...]int64{b.next, b.since, b.episodeUntil, b.fired, b.openUntil} {
+		out = binary.LittleEndian.AppendUint64(out, uint64(x))
+	}
+	for _, x := range [...]float64{b.items, b.exposure, b.seen, b.negative, b.copies, b.peak} {
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
 	}
 	out = binary.LittleEndian.AppendUint64(out, b.frozen)
@@ -99,8 +101,10 @@ func decodeBase(text string) (b baseline, err error) {
 		in = in[4:]
 		return float64(math.Float32frombits(x))
 	}
-	b.next, b.since, b.episodeUntil = int64(word()), int64(word()), int64(word())
-	for _, x := range [...]*float64{&b.items, &b.exposure, &b.seen, &b.negative, &b.peak} {
+	for _, x := range [...]*int64{&b.next, &b.since, &b.episodeUntil, &b.fired, &b.openUntil} {
+		*x = int64(word())
+	}
+	for _, x := range [...]*float64{&b.items, &b.exposure, &b.seen, &b.negative, &b.copies, &b.peak} {
 		*x = math.Float64frombits(word())
 	}
 	b.frozen = word()

@@ -18,13 +18,9 @@ import (
 // shown is how many texts a spike carries as evidence.
 const shown = 3
 
-// explain turns the verdicts over the rule's threshold into spikes with their evidence,
+// explain turns the verdicts over the threshold into spikes with their evidence,
 // the rarest first.
-func (s *Store) explain(ctx context.Context, found map[news.Series]*stored, now time.Time) ([]news.Spike, error) {
-	limit, err := s.threshold(ctx, &found[news.Series{}].base, now)
-	if err != nil {
-		return nil, err
-	}
+func (s *Store) explain(ctx context.Context, found map[news.Series]*stored, limit float64, now time.Time) ([]news.Spike, error) {
 	var spikes []news.Spike
 	for of, state := range found {
 		if state.verdict.surprise >= limit {
@@ -37,7 +33,7 @@ func (s *Store) explain(ctx context.Context, found map[news.Series]*stored, now 
 	slices.SortFunc(spikes, func(a, b news.Spike) int {
 		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(a.Series.Key(), b.Series.Key()))
 	})
-	err = s.retry(ctx, func(ctx context.Context) error { return s.addEvidence(ctx, spikes) })
+	err := s.retry(ctx, func(ctx context.Context) error { return s.addEvidence(ctx, spikes) })
 	return spikes, err
 }
 

@@ -1,6 +1,7 @@
 package trend
 
 import (
+	"math"
 	"time"
 
 	"github.com/barograph/barograph/news"
@@ -69,13 +70,14 @@ func (r *Replay) Add(e Event) (news.Spike, bool) {
 
 func (r *Replay) judge(s *replayed, e Event) (news.Spike, bool) {
 	// Everything is judged for its own sake: what stands out in it stays out of the prior.
-	r.everything.assess(noPrior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
-	v, move, changed := s.assess(r.everything.base.prior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
+	limit := r.threshold(e.Arrival)
+	r.everything.assess(noPrior(), r.everything.outage, e.Arrival, r.rule.MinNegative, limit)
+	v, move, changed := s.assess(r.everything.base.prior(), r.everything.outage, e.Arrival, r.rule.MinNegative, limit)
 	if changed {
 		s.forget(e.Arrival)
 	}
 	r.countPeak(move, e.Arrival)
-	if v.surprise < r.threshold(e.Arrival) || !r.rule.warm(&r.everything.base, e.Arrival) {
+	if v.surprise < limit {
 		return news.Spike{}, false
 	}
 	open := !e.Arrival.After(s.quietAt)
@@ -100,8 +102,12 @@ func (r *Replay) countPeak(move peakMove, now time.Time) {
 	r.peaks[day][move.to]++
 }
 
-// threshold is worked out every so often, from what was known then.
+// threshold is worked out every so often, from what was known then; nothing reaches it
+// during the warm-up.
 func (r *Replay) threshold(now time.Time) float64 {
+	if !r.rule.warm(&r.everything.base, now) {
+		return math.Inf(1)
+	}
 	if r.rule.Surprise > 0 {
 		return r.rule.Surprise
 	}
@@ -141,7 +147,7 @@ func (r *Replay) count(s *replayed, e Event) {
 		c.negative = 1
 	}
 	if e.Text != "" && !firstOf(r.texts, day, textIn{e.Series.Key(), e.Text}) {
-		c = count{bucket: c.bucket, copies: 1}
+		c = count{bucket: c.bucket, copies: 1, echoes: c.negative}
 	}
 	s.ring = s.ring.add(c)
 	r.everything.ring = r.everything.ring.add(c)

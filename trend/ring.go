@@ -31,6 +31,7 @@ type Bucket struct {
 type count struct {
 	bucket                  int64
 	items, negative, copies int
+	echoes                  int // copies of negative texts; they are in copies too
 }
 
 // ring is a series' recent counts, by rising bucket, without empty buckets.
@@ -69,6 +70,7 @@ func (r ring) sum() (total count) {
 		total.items += c.items
 		total.negative += c.negative
 		total.copies += c.copies
+		total.echoes += c.echoes
 	}
 	return total
 }
@@ -82,5 +84,6 @@ func (r ring) add(c count) ring {
 	r[i].items += c.items
 	r[i].negative += c.negative
 	r[i].copies += c.copies
+	r[i].echoes += c.echoes
 	return r
 }

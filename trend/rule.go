@@ -63,6 +63,9 @@ const (
 	minVariance = 2.0     // squared distance from the expected, in variances, worth a look
 	freezeFrom  = 2.5     // surprise from which a window is kept out of the baseline
 	smallestP   = 1e-300
+
+	echoNear  = 0.25 // items that pass for new ones, for each copy of a negative text
+	echoUsual = 1.2  // times the usual copies an item are of no account
 )
 
 // verdict is a judgement with its numbers; the zero value is "nothing to say".
@@ -95,11 +98,13 @@ func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 		started int64
 		at      = r.from(current+1) - 1
 	)
+	told := b.told(now)
 	for _, w := range windows {
-		for first := current - w.seconds/bucketSeconds + 1; bucket >= first; bucket-- {
+		for first := current - w.seconds/bucketSeconds + 1; bucket >= first && bucket > told; bucket-- {
 			if at >= 0 && r[at].bucket == bucket {
 				c := r[at]
-				got.items, got.negative, got.copies = got.items+c.items, got.negative+c.negative, got.copies+c.copies
+				got.items, got.negative = got.items+c.items, got.negative+c.negative
+				got.copies, got.echoes = got.copies+c.copies, got.echoes+c.echoes
 				if c.negative > 0 {
 					started = bucket
 				}
@@ -109,10 +114,11 @@ func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 			usual += level * b.factor(slot(bucket), p) * (upto - start)
 			upto = start
 		}
-		if got.negative < minNegative {
+		negative := stories(got, p)
+		if negative < float64(minNegative) {
 			continue
 		}
-		expected, volume, chance := windowChance(got, usual, share, shape, w.cluster)
+		expected, volume, chance := windowChance(got, negative, usual, share, shape, w.cluster)
 		if chance >= 1 {
 			continue
 		}
@@ -124,11 +130,20 @@ func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 	return best
 }
 
-// windowChance is the chance of as many negatives or more as got, in a window that
+// stories is the negative items of a window, less those that are likely rewritten copies of
+// a text that many have copied. Where one text is copied forty times, some of the copies
+// have changed words, pass for items of their own and look like a burst; many exact copies
+// are the sign of it. A burst of separate stories has as many copies an item as is usual.
+func stories(got count, p prior) float64 {
+	negative := float64(got.negative)
+	return negative - echoNear*math.Max(0, float64(got.echoes)-echoUsual*p.copies*negative)
+}
+
+// windowChance is the chance of so many negatives or more in a window of got, that
 // usually sees so many items: a negative binomial whose variance has the clusters, and
 // what is not known of volume, share and mood. It is 1 where the count is not worth a look.
-func windowChance(got count, usual float64, share beta, shape, cluster float64) (expected, volume, chance float64) {
-	q, negative := share.mean(), float64(got.negative)
+func windowChance(got count, negative, usual float64, share beta, shape, cluster float64) (expected, volume, chance float64) {
+	q := share.mean()
 	seen := shape + float64(got.items-got.negative)/cluster
 	volume = math.Max(1, seen/(shape+usual*(1-q)/cluster))
 	expected = usual * q * volume
@@ -146,15 +161,38 @@ type series struct {
 	base baseline
 }
 
-// assess brings a series' baseline up to now, judges it and freezes what stands out. The
+// assess brings a series' baseline up to now, judges it and freezes what stands out; over the
+// limit it is a spike. The
 // prior and the outages are those of everything. changed says that the baseline did.
-func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, minNegative int) (v verdict, move peakMove, changed bool) {
+func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, minNegative int, limit float64) (v verdict, move peakMove, changed bool) {
 	seconds := unixSeconds(now)
 	learnt := s.base.learn(s.ring, seconds, p, down)
 	v = judge(s.ring, &s.base, p, seconds, minNegative)
 	frozen := v.surprise >= freezeFrom && s.base.freeze(seconds-v.window.Seconds(), seconds)
 	move, moved := s.base.episode(v, now)
-	return v, move, learnt || frozen || moved
+	fired := v.surprise >= limit && s.base.fire(v.window, now)
+	return v, move, learnt || frozen || moved || fired
+}
+
+// told is the last bucket of what is not evidence any more at now (Unix seconds): a spike
+// that is over has been told, and what is left of it in the longer windows is not another.
+func (b *baseline) told(now float64) int64 {
+	if b.fired == 0 || now <= float64(b.openUntil) {
+		return math.MinInt64
+	}
+	return b.fired
+}
+
+// fire remembers that the series is over the threshold at now. It reports whether there is
+// something to store.
+func (b *baseline) fire(window time.Duration, now time.Time) bool {
+	bucket, until := bucketOf(now), now.Add(Quiet(window)).Unix()
+	changed := bucket > b.fired
+	b.fired = max(b.fired, bucket)
+	if until > b.openUntil+int64(untilStep.Seconds()) {
+		b.openUntil, changed = until, true
+	}
+	return changed
 }
 
 // outage is the series' word, as everything's, on whether feeds failed in a chunk.

@@ -196,11 +196,11 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	if got.encode() != b.encode() || got.next != b.next || got.items != b.items || got.frozen != b.frozen || got.streak != 7 {
 		t.Errorf("%+v\nwant %+v", got, b)
 	}
-	r, learnt, err := parseRing("60;7:3,2,1;5:1,0,0;")
-	if err != nil || learnt != 60 || len(r) != 2 || r[0] != (count{5, 1, 0, 0}) || r[1] != (count{7, 3, 2, 1}) {
+	r, learnt, err := parseRing("60;7:3,2,1,1;5:1,0,0,0;")
+	if err != nil || learnt != 60 || len(r) != 2 || r[0] != (count{5, 1, 0, 0, 0}) || r[1] != (count{7, 3, 2, 1, 1}) {
 		t.Errorf("%+v, %d, %v", r, learnt, err)
 	}
-	for _, bad := range []string{"", "5", "x;", "5;1:2;", "5;1:2,3;", "5;1:2,3,x;", "5;;"} {
+	for _, bad := range []string{"", "5", "x;", "5;1:2;", "5;1:2,3;", "5;1:2,3,4;", "5;1:2,3,4,x;", "5;;"} {
 		if _, _, err := parseRing(bad); err == nil {
 			t.Errorf("counts %q are taken", bad)
 		}
@@ -216,8 +216,8 @@ func TestEncodedFormsComeBack(t *testing.T) {
 }
 
 func FuzzParseRing(f *testing.F) {
-	f.Add("60;7:3,2,1;5:1,0,0;")
-	f.Add("-1;9223372036854775807:1,1,1;-9223372036854775808:1,1,1;")
+	f.Add("60;7:3,2,1,1;5:1,0,0,0;")
+	f.Add("-1;9223372036854775807:1,1,1,0;-9223372036854775808:1,1,1,0;")
 	f.Fuzz(func(t *testing.T, text string) {
 		r, _, err := parseRing(text)
 		if err != nil {

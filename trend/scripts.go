@@ -74,11 +74,15 @@ local function add(ring, bucket, c)
 	local mark = ';' .. bucket .. ':'
 	local from, to = string.find(ring, mark, 1, true)
 	if not from then
-		return ring .. bucket .. ':' .. c[1] .. ',' .. c[2] .. ',' .. c[3] .. ';'
+		return ring .. bucket .. ':' .. table.concat(c, ',') .. ';'
 	end
 	local stop = string.find(ring, ';', to + 1, true)
-	local items, negative, copies = string.match(string.sub(ring, to + 1, stop - 1), '(%d+),(%d+),(%d+)')
-	return string.sub(ring, 1, to) .. (items + c[1]) .. ',' .. (negative + c[2]) .. ',' .. (copies + c[3]) .. string.sub(ring, stop)
+	local i = 0
+	local sums = string.gsub(string.sub(ring, to + 1, stop - 1), '%d+', function(n)
+		i = i + 1
+		return string.format('%.0f', n + c[i])
+	end)
+	return string.sub(ring, 1, to) .. sums .. string.sub(ring, stop)
 end
 
 local function prune(ring)
@@ -100,12 +104,12 @@ local function count(s)
 		if r.state ~= 'r' then
 			local c = sums[r.bucket]
 			if not c then
-				c = {0, 0, 0}
+				c = {0, 0, 0, 0}
 				sums[r.bucket] = c
 				order[#order + 1] = r.bucket
 			end
 			if r.state == 'c' then
-				c[3] = c[3] + 1
+				c[3], c[4] = c[3] + 1, c[4] + r.negative
 			else
 				c[1], c[2] = c[1] + 1, c[2] + r.negative
 			end

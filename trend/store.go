@@ -135,21 +135,26 @@ func (s *Store) decode(of news.Series, counts, base string, now time.Time) (*sto
 
 // judge brings the baselines up to now, judges the series that ask for it, and stores
 // what was learnt or frozen. Where another replica was faster, its baseline is taken and
-// judged by; after a few such races the baseline is left for the series' next item.
-func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now time.Time) error {
+// judged by; after a few such races the baseline is left for the series' next item. It gives
+// the threshold that it judged by.
+func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now time.Time) (limit float64, err error) {
 	everything := found[news.Series{}]
 	everything.base.learn(everything.ring, unixSeconds(now), noPrior(), everything.outage)
 	lent := everything.base.prior()
+	limit, err = s.threshold(ctx, &everything.base, now)
+	if err != nil {
+		return 0, err
+	}
 	changed := map[news.Series]*stored{}
 	for of, state := range found {
-		if s.assess(of, state, everything, lent, now) {
+		if s.assess(of, state, everything, lent, now, limit) {
 			changed[of] = state
 		}
 	}
 	for attempt := 0; len(changed) > 0; attempt++ {
 		if attempt == learnAttempts {
 			s.metrics.lost.Add(float64(len(changed)))
-			return nil
+			return limit, nil
 		}
 		beaten := map[news.Series]*stored{}
 		calls := make([]call, 0, len(changed))
@@ -157,25 +162,25 @@ func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now ti
 			calls = append(calls, s.learnCall(of, state, now, beaten))
 		}
 		if err := s.run(ctx, learn, calls); err != nil {
-			return err
+			return 0, err
 		}
 		for of := range beaten {
 			delete(changed, of)
 		}
 		s.countPeaks(ctx, changed, &everything.base, now)
 		for of, state := range beaten {
-			if !s.assess(of, state, everything, lent, now) {
+			if !s.assess(of, state, everything, lent, now, limit) {
 				delete(beaten, of)
 			}
 			found[of] = state
 		}
 		changed = beaten
 	}
-	return nil
+	return limit, nil
 }
 
 // assess reports whether the series' baseline is other than the stored one.
-func (s *Store) assess(of news.Series, state, everything *stored, lent prior, now time.Time) bool {
+func (s *Store) assess(of news.Series, state, everything *stored, lent prior, now time.Time, limit float64) bool {
 	if of == (news.Series{}) {
 		lent = noPrior()
 	}
@@ -183,7 +188,7 @@ func (s *Store) assess(of news.Series, state, everything *stored, lent prior, no
 		state.base.learn(state.ring, unixSeconds(now), lent, everything.outage)
 	} else {
 		s.metrics.judged.Inc()
-		state.verdict, state.move, _ = state.series.assess(lent, everything.outage, now, s.rule.MinNegative)
+		state.verdict, state.move, _ = state.series.assess(lent, everything.outage, now, s.rule.MinNegative, limit)
 	}
 	return state.packed != state.base.encode()
 }

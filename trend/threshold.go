@@ -2,6 +2,7 @@ package trend
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -22,8 +23,12 @@ type limit struct {
 	until    time.Time
 }
 
-// threshold is the surprise from which something is a spike now.
+// threshold is the surprise from which something is a spike now; nothing reaches it during
+// the warm-up.
 func (s *Store) threshold(ctx context.Context, everything *baseline, now time.Time) (float64, error) {
+	if !s.rule.warm(everything, now) {
+		return math.Inf(1), nil
+	}
 	if s.rule.Surprise > 0 {
 		return s.rule.Surprise, nil
 	}

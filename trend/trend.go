@@ -135,15 +135,13 @@ func (s *Store) Observe(ctx context.Context, readings []news.Reading) ([]news.Sp
 			return nil, fmt.Errorf("counting %d readings in Redis: %w", len(readings), err)
 		}
 	}
-	if err := s.judge(ctx, found, now); err != nil {
-		return nil, fmt.Errorf("keeping baselines in Redis: %w", err)
-	}
-	if !s.rule.warm(&found[news.Series{}].base, now) {
-		return nil, nil
-	}
-	spikes, err := s.explain(ctx, found, now)
+	limit, err := s.judge(ctx, found, now)
 	if err != nil {
-		return nil, fmt.Errorf("reading threshold and evidence from Redis: %w", err)
+		return nil, fmt.Errorf("keeping baselines and threshold in Redis: %w", err)
+	}
+	spikes, err := s.explain(ctx, found, limit, now)
+	if err != nil {
+		return nil, fmt.Errorf("reading evidence from Redis: %w", err)
 	}
 	s.metrics.spikes.Add(float64(len(spikes)))
 	return spikes, nil
