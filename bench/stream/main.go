@@ -126,7 +126,11 @@ type bench struct {
 }
 
 func (b *bench) start() (err error) {
-	if b.kafka, err = kafkaserver.Start(kafkaserver.Config{Libs: ".deps/kafka/libs", Dir: filepath.Join(b.dir, "kafka")}); err != nil {
+	libs, err := filepath.Abs(".deps/kafka/libs")
+	if err != nil {
+		return err
+	}
+	if b.kafka, err = kafkaserver.Start(kafkaserver.Config{Libs: libs, Dir: filepath.Join(b.dir, "kafka")}); err != nil {
 		return err
 	}
 	if b.redis, err = redisserver.Start(redisserver.Config{Dir: b.dir}); err != nil {
