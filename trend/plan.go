@@ -94,13 +94,14 @@ func (s *Store) plans(readings []news.Reading, now time.Time) []*plan {
 }
 
 // addReading makes the reading known to the shard, once for each entity: an id counts
-// once in an entity's series, also when a new model would file it under another topic.
+// once in an entity's series, also when a new model would file it under another topic. An
+// id is that of its source: two feeds may number their items alike.
 func (p *plan) addReading(s *Store, r *news.Reading, entity, evidence string, now time.Time) int {
 	bucket := bucketOf(r.PublishedAt)
 	hour := floorDiv(bucket, bucketsPerHour)
 	// An id is remembered for as long as an item of its hour may come again.
 	left := startOf((hour + 1) * bucketsPerHour).Add(s.history).Sub(now)
-	id := memberOf(entity, r.ID)
+	id := memberOf(entity, r.Source+"\x1f"+r.ID)
 	e := planned{reading: r, evidence: evidence, everything: entity == "", id: int64(id),
 		idSet: p.ids.add(s.keys.ids(p.shard, hour, id), left)}
 	if r.TextDigest != "" {

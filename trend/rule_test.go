@@ -57,6 +57,37 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// One story on many sites brings rewritten copies that pass for items of their own; as many
+// separate stories with the usual copies are a burst.
+func TestManyCopiesOfOneTextAreNoBurst(t *testing.T) {
+	b := usual(24, .2)
+	surprise := func(echoes int) float64 {
+		r := ago(map[int]count{5: {items: 6, negative: 6, copies: echoes, echoes: echoes}})
+		return judge(r, &b, noPrior(), unixSeconds(noon), 3).surprise
+	}
+	if none, usual, many := surprise(0), surprise(3), surprise(24); none < 2.8 || usual != none || many > 2 {
+		t.Errorf("surprise %.2f without copies, %.2f with 3, %.2f with 24: want a burst only with few", none, usual, many)
+	}
+}
+
+// What is left of a told spike in the longer windows does not make another; new negatives do.
+func TestATailIsNoSpike(t *testing.T) {
+	b := usual(24, .2)
+	b.fire(time.Hour, noon.Add(-3*time.Hour))
+	left := map[int]count{185: {items: 9, negative: 9}, 10: {items: 1, negative: 1}}
+	if v := judge(ago(left), &b, noPrior(), unixSeconds(noon), 3); v.surprise != 0 {
+		t.Errorf("the tail is judged: %+v", v)
+	}
+	left[5] = count{items: 8, negative: 8}
+	if v := judge(ago(left), &b, noPrior(), unixSeconds(noon), 3); v.surprise < 2.8 || v.got.negative != 9 {
+		t.Errorf("new negatives are not found: %+v", v)
+	}
+	b.fire(12*time.Hour, noon.Add(-2*time.Hour)) // still open: all of it counts
+	if v := judge(ago(left), &b, noPrior(), unixSeconds(noon), 3); v.got.negative < 9 {
+		t.Errorf("an open spike has lost its evidence: %+v", v)
+	}
+}
+
 // The numbers that people are shown.
 func TestVerdictExplainsItself(t *testing.T) {
 	b := usual(24, .2)

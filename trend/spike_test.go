@@ -169,3 +169,42 @@ func TestSeriesStaysSmall(t *testing.T) {
 		}
 	}
 }
+
+// Decisions use nothing that was not there yet: what follows changes no spike before it.
+func TestReplayIsPointInTime(t *testing.T) {
+	rng := rand.New(rand.NewPCG(19, 1))
+	var events []trend.Event
+	for at := monday; at.Before(monday.Add(10 * 24 * time.Hour)); at = at.Add(time.Duration(rng.ExpFloat64() * float64(8*time.Minute))) {
+		i := len(events)
+		day := at.Sub(monday).Hours() / 24
+		company := fmt.Sprint("E", rng.IntN(3))
+		burst := company == "E0" && (day > 4 && day < 4.3 || day > 7 && day < 7.2)
+		events = append(events, trend.Event{ID: fmt.Sprint(i), Series: news.Series{Entity: company}, Arrival: at,
+			At: at.Add(-time.Duration(rng.ExpFloat64() * float64(10*time.Minute))), Negative: burst || rng.Float64() < .2, Text: fmt.Sprint(i - i%4/3)})
+	}
+	spikes := func(events []trend.Event) (out []news.Spike) {
+		r := trend.NewReplay(trend.Rule{})
+		for _, e := range events {
+			if spike, opened := r.Add(e); opened {
+				out = append(out, spike)
+			}
+		}
+		return out
+	}
+	whole := spikes(events)
+	if len(whole) < 2 {
+		t.Fatalf("%d spikes, want the two planted ones at least", len(whole))
+	}
+	for range 8 {
+		n := rng.IntN(len(events))
+		var want []news.Spike
+		for _, spike := range whole {
+			if n > 0 && !spike.At.After(events[n-1].Arrival) {
+				want = append(want, spike)
+			}
+		}
+		if got := spikes(events[:n]); !reflect.DeepEqual(got, want) {
+			t.Errorf("first %d events: %v, want %v", n, got, want)
+		}
+	}
+}

@@ -150,6 +150,17 @@ func TestRepeatsAndCopies(t *testing.T) {
 	})
 }
 
+// Two feeds may number their items alike.
+func TestAnIDIsThatOfItsSource(t *testing.T) {
+	s := newStore(t, realRedis(t), &clock{monday}, trend.Rule{})
+	one, other := reading("1", monday, .9, "AAPL"), reading("1", monday, .9, "AAPL")
+	other.Source = "another wire"
+	observe(t, s, one, other, one, other)
+	if got := window(t, s, news.Series{Entity: "AAPL"}, monday, time.Hour); got.Items != 2 {
+		t.Errorf("%d items, want that of each source once", got.Items)
+	}
+}
+
 func TestWhatCannotBeCountedIsNot(t *testing.T) {
 	s := troubledStore(t, realRedis(t), &clock{monday}, trend.Rule{})
 	observe(t, s, reading("old", monday.Add(-25*time.Hour), .9), reading("ahead", monday.Add(2*time.Hour), .9),

@@ -113,7 +113,7 @@ func New(cfg Config) (*Store, error) {
 // series that got a negative one published in the last 12 hours. It returns at most one
 // spike a series.
 //
-// A reading counts once by its ID, whichever Store brings it and how often: the ID must
+// A reading counts once by its Source and ID, whichever Store brings it and how often: the ID must
 // keep its event time. Repeats are judged again, so when Observe returns an error, or its
 // caller dies before it has passed the spikes on, the same readings are to be observed
 // again: nothing is counted twice and no spike is lost. A text already counted in a
