@@ -27,6 +27,7 @@ import (
 	"github.com/barograph/barograph/internal/retry"
 	"github.com/barograph/barograph/internal/secret"
 	"github.com/barograph/barograph/news"
+	"github.com/barograph/barograph/trend"
 )
 
 // The sample feed; demo/NOTICE.md says where the texts come from.
@@ -311,7 +312,7 @@ func (d *demo) report(ctx context.Context) {
 
 func (d *demo) status(ctx context.Context) string {
 	now := d.clock.now()
-	window, err := d.monitor.trend.Window(ctx, news.Series{}, now, now.Sub(d.clock.start))
+	window, err := d.monitor.trend.Window(ctx, news.Series{}, now, now.Sub(d.clock.start)+trend.BucketLength)
 	if err != nil {
 		return fmt.Sprintf("%s  %v", now.Format("Mon 15:04"), err)
 	}
