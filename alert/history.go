@@ -1,0 +1,67 @@
+package alert
+
+import (
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// History decides about spikes as a Desk does, in memory and by the clock of the spikes,
+// without silences: what people would have been told. It is for one goroutine.
+type History struct {
+	rules rules
+	state state
+}
+
+// Said is a decision of History and its alert at that moment.
+type Said struct {
+	Decision
+	Alert news.Alert
+	Told  bool // people would have been told
+}
+
+// NewHistory takes Critical, Escalate, Quiet and Remember of a configuration.
+func NewHistory(cfg Config) *History {
+	cfg = withDefaults(cfg)
+	return &History{
+		rules: rules{critical: cfg.Critical, escalate: cfg.Escalate, quiet: cfg.Quiet, remember: cfg.Remember,
+			routes: []Route{{Sink: "history"}}}, // one that takes every alert, so that a delivery means told
+		state: state{open: map[string]record{}, closed: map[string]closed{}, changed: map[string]bool{}, reclosed: map[string]bool{}},
+	}
+}
+
+// Consider lets the time pass until now, and judges spikes of that moment together.
+// Decisions that repeat the series' last one are left out.
+func (h *History) Consider(spikes []news.Spike, now time.Time) []Said {
+	var said []Said
+	for due, open := h.due(); open && !due.After(now); due, open = h.due() {
+		said = append(said, saidOf(h.rules.resolve(&h.state, due))...)
+	}
+	if len(spikes) > 0 {
+		said = append(said, saidOf(h.rules.consider(&h.state, spikes, now))...)
+	}
+	clear(h.state.changed)
+	clear(h.state.reclosed)
+	return said
+}
+
+// due is when the next alert has been quiet for long enough.
+func (h *History) due() (at time.Time, open bool) {
+	for _, r := range h.state.open {
+		end := r.LastAt.Add(max(h.rules.quiet, time.Duration(r.Alert.Window)))
+		if !open || end.Before(at) {
+			at, open = end, true
+		}
+	}
+	return at, open
+}
+
+func saidOf(outcomes []outcome) []Said {
+	var said []Said
+	for _, o := range outcomes {
+		if !o.repeats {
+			said = append(said, Said{Decision: o.Decision, Alert: o.alert, Told: len(o.deliveries) > 0})
+		}
+	}
+	return said
+}

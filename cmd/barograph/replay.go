@@ -1,0 +1,257 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/ingest"
+	"github.com/barograph/barograph/news"
+	"github.com/barograph/barograph/trend"
+)
+
+type replayOptions struct {
+	config, format, out, from, to string
+	explain                       bool
+	budgets                       []float64
+}
+
+func newReplay() *cobra.Command {
+	var o replayOptions
+	cmd := &cobra.Command{
+		Use:   "replay [FILE]",
+		Short: "Run history through trend and alert: what would have fired",
+		Long: "Reads readings, or items (which it classifies first), as JSON lines in order of arrival, or with --from and\n" +
+			"--to the readings topic, and writes the alerts that would have been sent as JSON lines. Its clock is\n" +
+			"arrived_at, else classified_at (of readings), else published_at. Needs no Redis. Lines that cannot be read\n" +
+			"are named with file and line; exit code 1 then. FILE may be - for standard input.",
+		Example: `  barograph replay readings.jsonl | jq -r .reason
+  barograph replay -c barograph.yaml --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z --explain
+  barograph replay --budget 0.5,1,2 readings.jsonl
+  barograph replay --format bench events.jsonl -o alerts.jsonl`,
+		Args: arguments(0, 1, "one file"),
+		RunE: func(cmd *cobra.Command, args []string) error { return replay(cmd, o, args) },
+	}
+	configFlags(cmd, &o.config)
+	cmd.Flags().StringVar(&o.from, "from", "", "with --to, read the readings topic from this time (RFC 3339) instead of a file")
+	cmd.Flags().StringVar(&o.to, "to", "", "read the readings topic up to this time")
+	cmd.Flags().StringVar(&o.format, "format", "", "bench: the events of the spike benchmark in, lines for its scorer out")
+	cmd.Flags().StringVarP(&o.out, "out", "o", "", "file to write; without it, standard output")
+	cmd.Flags().BoolVar(&o.explain, "explain", false, "write the numbers of each decision to standard error")
+	cmd.Flags().Float64SliceVar(&o.budgets, "budget", nil, "false alerts a day; several compare settings in a table instead of writing alerts")
+	return cmd
+}
+
+func replay(cmd *cobra.Command, o replayOptions, args []string) error {
+	if err := o.check(args); err != nil {
+		return usageError{fmt.Errorf("%w; see %s -h", err, cmd.CommandPath())}
+	}
+	cfg, err := readConfig(o.config)
+	if err != nil {
+		return err
+	}
+	output, commit, err := createOutput(cmd.OutOrStdout(), o.out)
+	if err != nil {
+		return err
+	}
+	runs := runsOf(cfg, o, output, cmd.ErrOrStderr())
+	moments, closeSource, err := openHistory(cmd, cfg, o, args)
+	if err != nil {
+		return err
+	}
+	defer closeSource()
+	bad, start := 0, time.Now()
+	for m := range moments {
+		if m.err != nil {
+			bad++
+			fmt.Fprintln(cmd.ErrOrStderr(), m.err)
+			continue
+		}
+		for _, r := range runs {
+			if err := r.add(m); err != nil {
+				return fmt.Errorf("writing alerts: %w", err)
+			}
+		}
+	}
+	if err := cmd.Context().Err(); err != nil {
+		return err
+	}
+	if len(runs) > 1 {
+		writeBudgets(output, runs)
+	}
+	if err := commit(); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s; %.1f s\n", runs[0].summary(), time.Since(start).Seconds())
+	if bad > 0 {
+		return fmt.Errorf("%d lines or messages could not be read; each is named above", bad)
+	}
+	return nil
+}
+
+func (o replayOptions) check(args []string) error {
+	switch {
+	case o.format != "" && o.format != "bench":
+		return fmt.Errorf("--format is %q; there is bench", o.format)
+	case (o.from == "") != (o.to == ""):
+		return errors.New("--from and --to go together")
+	case (o.from == "") == (len(args) == 0):
+		return errors.New("give a file, or --from and --to")
+	case o.from != "" && o.format != "":
+		return errors.New("--format bench reads a file")
+	}
+	for _, at := range []string{o.from, o.to} {
+		if at == "" {
+			continue
+		}
+		if _, err := ingest.ParseTime(at); err != nil {
+			return err
+		}
+	}
+	for _, budget := range o.budgets {
+		if budget <= 0 || math.IsInf(budget, 0) || math.IsNaN(budget) {
+			return fmt.Errorf("--budget %g: it is a number of alerts a day, above 0", budget)
+		}
+	}
+	return nil
+}
+
+// replayRun is history under one setting.
+type replayRun struct {
+	rule    trend.Rule
+	counted *trend.History // of readings
+	bench   *trend.Replay  // of benchmark events, instead
+	desk    *alert.History
+	out     *json.Encoder // nil: alerts are only counted
+	explain io.Writer     // nil: not wanted
+
+	now, first time.Time
+	readings   int
+	series     map[news.Series]bool // that fired
+	surprises  []float64            // of alerts, when they fired
+}
+
+func runsOf(cfg config, o replayOptions, out, explain io.Writer) []*replayRun {
+	rule := trend.Rule{FalseAlertsPerDay: cfg.Trend.FalseAlertsPerDay, Surprise: cfg.Trend.Surprise,
+		MinNegative: cfg.Trend.MinNegative, WarmUp: cfg.Trend.WarmUp}
+	rules := []trend.Rule{rule}
+	for i, budget := range o.budgets {
+		rule.FalseAlertsPerDay, rule.Surprise = budget, 0
+		rules = append(rules[:i], rule)
+	}
+	var runs []*replayRun
+	for _, rule := range rules {
+		r := &replayRun{rule: rule, series: map[news.Series]bool{}}
+		if o.format == "bench" {
+			r.bench = trend.NewReplay(rule)
+		} else {
+			r.counted = trend.NewHistory(rule, cfg.Trend.History)
+			r.desk = alert.NewHistory(alert.Config{Quiet: cfg.Alert.Quiet, Critical: cfg.Alert.Critical})
+		}
+		if len(rules) == 1 {
+			r.out = json.NewEncoder(out)
+			r.out.SetEscapeHTML(o.format == "bench") // as the benchmark's own program writes
+			if o.explain {
+				r.explain = explain
+			}
+		}
+		runs = append(runs, r)
+	}
+	return runs
+}
+
+// add lets a moment of history pass. Clocks of several machines differ a little: time does
+// not go back.
+func (r *replayRun) add(m moment) error {
+	r.readings++
+	if r.first.IsZero() {
+		r.first = m.at
+	}
+	if m.at.After(r.now) {
+		r.now = m.at
+	}
+	if r.bench != nil {
+		return r.addEvent(m)
+	}
+	spikes := r.counted.Observe(m.reading, r.now)
+	for _, said := range r.desk.Consider(spikes, r.now) {
+		if r.explain != nil {
+			fmt.Fprintln(r.explain, explained(said, r.counted.Threshold(r.now)))
+		}
+		if !said.Told {
+			continue
+		}
+		if said.Action == alert.Fire {
+			r.fired(said.Alert.Series, said.Alert.Surprise)
+		}
+		if r.out == nil {
+			continue
+		}
+		if err := r.out.Encode(said.Alert); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *replayRun) fired(of news.Series, surprise float64) {
+	r.series[of] = true
+	r.surprises = append(r.surprises, surprise)
+}
+
+// explained is a decision with its numbers on one line.
+func explained(said alert.Said, threshold float64) string {
+	a, at := said.Alert, said.Alert.FiredAt
+	if a.ResolvedAt != nil {
+		at = *a.ResolvedAt
+	}
+	return fmt.Sprintf("%s  %-8s %-18s %q: negatives %d, items %d, expected %.3g, volume factor %.2f, window %s, share %.2f before %.2f, surprise %.2f threshold %.2f, sources %d, copies %d",
+		at.UTC().Format("2006-01-02 15:04:05"), said.Action, said.Reason, a.Series.String(), a.Negative, a.Items, a.Expected,
+		a.VolumeFactor, a.Window, a.Share, a.ShareBefore, a.Surprise, threshold, a.Sources, a.Copies)
+}
+
+func (r *replayRun) days() float64 { return r.now.Sub(r.first).Hours() / 24 }
+
+func (r *replayRun) summary() string {
+	text := fmt.Sprintf("%d readings over %.1f days, %d alerts in %d series", r.readings, r.days(), len(r.surprises), len(r.series))
+	if r.counted == nil {
+		return text
+	}
+	c := r.counted.Counts
+	text += fmt.Sprintf("; %d series counted, %d copies, %d repeats, %d judgements, of which %d abstained for thin data",
+		r.counted.Series(), c.Copies, c.Repeats, c.Judged, c.Thin)
+	if c.Refused > 0 {
+		text += fmt.Sprintf("; %d not counted: older than trend.history, ahead of the clock or without an id", c.Refused)
+	}
+	if !r.now.IsZero() && math.IsInf(r.counted.Threshold(r.now), 1) {
+		text += "; all of it lies within trend.warm_up, in which nothing fires"
+	}
+	return text
+}
+
+// writeBudgets compares settings.
+func writeBudgets(out io.Writer, runs []*replayRun) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "budget\talerts\talerts a day\tseries\tmedian surprise\t")
+	for _, r := range runs {
+		slices.SortFunc(r.surprises, cmp.Compare[float64])
+		median, perDay := "-", "-"
+		if n := len(r.surprises); n > 0 {
+			median = fmt.Sprintf("%.2f", (r.surprises[(n-1)/2]+r.surprises[n/2])/2)
+		}
+		if r.days() > 0 {
+			perDay = fmt.Sprintf("%.2f", float64(len(r.surprises))/r.days())
+		}
+		fmt.Fprintf(w, "%g\t%d\t%s\t%d\t%s\t\n", r.rule.FalseAlertsPerDay, len(r.surprises), perDay, len(r.series), median)
+	}
+	w.Flush()
+}

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/ingest"
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/news"
+)
+
+// moment is what arrived at one time, or what was wrong with it.
+type moment struct {
+	at      time.Time
+	reading *news.Reading
+	event   *benchEvent // instead, in the benchmark's format
+	err     error       // names the place
+}
+
+// arrival is a reading as it lies in a file, with the time it came if that is known.
+type arrival struct {
+	news.Reading
+	ArrivedAt time.Time `json:"arrived_at"`
+}
+
+func readingMoment(line []byte) (moment, error) {
+	var a arrival
+	if err := json.Unmarshal(line, &a); err != nil {
+		return moment{}, fmt.Errorf("not a reading: %w", err)
+	}
+	if a.ID == "" || a.PublishedAt.IsZero() {
+		return moment{}, errors.New("not a reading: id or published_at is missing")
+	}
+	at := a.ArrivedAt
+	if at.IsZero() {
+		at = a.ClassifiedAt
+	}
+	if at.IsZero() {
+		at = a.PublishedAt
+	}
+	return moment{at: at, reading: &a.Reading}, nil
+}
+
+// openHistory opens what is to be replayed.
+func openHistory(cmd *cobra.Command, cfg config, o replayOptions, args []string) (iter.Seq[moment], func(), error) {
+	ctx := cmd.Context()
+	if len(args) == 0 {
+		return topicHistory(ctx, cfg, o)
+	}
+	input, size, err := openInput(args[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	bar := newProgress(cmd.ErrOrStderr(), size, "replay")
+	closeAll := func() { _ = bar.Close(); _ = input.Close() }
+	lines := bufio.NewReaderSize(io.TeeReader(input, bar), 1<<20)
+	if o.format == "bench" {
+		return decoded(ctx, linesOf(lines, args[0]), benchMoment), closeAll, nil
+	}
+	if holdsReadings(lines) {
+		return decoded(ctx, linesOf(lines, args[0]), readingMoment), closeAll, nil
+	}
+	moments, closeModels, err := classifiedHistory(ctx, cfg, linesOf(lines, args[0]), args[0])
+	if err != nil {
+		closeAll()
+		return nil, nil, err
+	}
+	return moments, func() { closeModels(); closeAll() }, nil
+}
+
+// holdsReadings tells by the first line; one that is broken may be longer than what is looked at.
+func holdsReadings(r *bufio.Reader) bool {
+	head, _ := r.Peek(64 << 10)
+	head = bytes.TrimLeft(head, " \t\r\n")
+	first, _, _ := bytes.Cut(head, []byte("\n"))
+	return bytes.Contains(first, []byte(`"sentiment"`))
+}
+
+// textLine is a line of a file; its text is its own.
+type textLine struct {
+	place string
+	text  []byte
+	err   error
+}
+
+func linesOf(r io.Reader, name string) iter.Seq[textLine] {
+	return func(yield func(textLine) bool) {
+		scanner := bufio.NewScanner(r)
+		scanner.Buffer(make([]byte, 64<<10), maxLine)
+		n := 0
+		for scanner.Scan() {
+			n++
+			if len(bytes.TrimSpace(scanner.Bytes())) == 0 {
+				continue
+			}
+			if !yield(textLine{place: fmt.Sprintf("%s:%d", name, n), text: bytes.Clone(scanner.Bytes())}) {
+				return
+			}
+		}
+		if err := scanner.Err(); err != nil {
+			yield(textLine{place: fmt.Sprintf("%s:%d", name, n+1), err: err})
+		}
+	}
+}
+
+// decodeAhead is how many lines are decoded at once, in another goroutine than the one
+// that judges: both take about as long.
+const decodeAhead = 512
+
+func decoded(ctx context.Context, lines iter.Seq[textLine], decode func([]byte) (moment, error)) iter.Seq[moment] {
+	return func(yield func(moment) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		batches := make(chan []moment, 4)
+		go func() {
+			defer close(batches)
+			batch := make([]moment, 0, decodeAhead)
+			send := func() bool {
+				select {
+				case batches <- batch:
+					batch = make([]moment, 0, decodeAhead)
+					return true
+				case <-ctx.Done():
+					return false
+				}
+			}
+			for line := range lines {
+				m, err := moment{}, line.err
+				if err == nil {
+					m, err = decode(line.text)
+				}
+				if err != nil {
+					m = moment{err: fmt.Errorf("%s: %w", line.place, err)}
+				}
+				if batch = append(batch, m); len(batch) == decodeAhead && !send() {
+					return
+				}
+			}
+			send()
+		}()
+		for batch := range batches {
+			for _, m := range batch {
+				if !yield(m) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// classifiedHistory reads items and lets the models read them, as the monitor does. They
+// arrive at arrived_at, else when they were published.
+func classifiedHistory(ctx context.Context, cfg config, lines iter.Seq[textLine], name string) (iter.Seq[moment], func(), error) {
+	decoder, err := ingest.NewDecoder(ingest.DecoderConfig{MaxTextBytes: cfg.Kafka.MaxTextBytes, MaxAhead: -1, History: -1})
+	if err != nil {
+		return nil, nil, err
+	}
+	companies, err := readWatchList(cfg.WatchList)
+	if err != nil {
+		return nil, nil, err
+	}
+	stageConfig, err := classifyStage(cfg.Classify, nil, newLogger(logConfig{Level: slog.LevelWarn}), nil)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	stage, err := classify.New(stageConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	var (
+		mu     sync.Mutex // items are drawn in another goroutine than readings come back
+		queued []moment   // of the items drawn, in their order
+	)
+	items := func(yield func(news.Item) bool) {
+		for line := range lines {
+			item, at, err := itemAt(decoder, line)
+			item.Source = or(item.Source, filepath.Base(name))
+			item.Entities = companies.Tag(item)
+			m := moment{at: at}
+			if err != nil {
+				m.err = fmt.Errorf("%s: %w", line.place, err)
+			}
+			mu.Lock()
+			queued = append(queued, m)
+			mu.Unlock()
+			if !yield(item) {
+				return
+			}
+		}
+	}
+	return func(yield func(moment) bool) {
+		for reading, err := range stage.Classify(ctx, items) {
+			if ctx.Err() != nil {
+				return
+			}
+			mu.Lock()
+			m := queued[0]
+			queued = queued[1:]
+			mu.Unlock()
+			if m.err == nil && err != nil {
+				m.err = fmt.Errorf("%s: item %s: %w", name, reading.ID, err)
+			}
+			m.reading = &reading
+			if !yield(m) {
+				return
+			}
+		}
+	}, func() { _ = stage.Close() }, nil
+}
+
+func itemAt(decoder *ingest.Decoder, line textLine) (item news.Item, at time.Time, err error) {
+	if line.err != nil {
+		return item, at, line.err
+	}
+	if item, err = decoder.Decode(line.text); err != nil {
+		return item, at, err
+	}
+	var arrived struct {
+		At time.Time `json:"arrived_at"`
+	}
+	if err := json.Unmarshal(line.text, &arrived); err != nil {
+		return item, at, fmt.Errorf("arrived_at: %w", err)
+	}
+	if arrived.At.IsZero() {
+		arrived.At = item.PublishedAt
+	}
+	return item, arrived.At, nil
+}
+
+// topicHistory reads the readings topic between two times of its messages. Partitions are
+// put together by arrival.
+func topicHistory(ctx context.Context, cfg config, o replayOptions) (iter.Seq[moment], func(), error) {
+	from, _ := ingest.ParseTime(o.from) // checked before
+	to, _ := ingest.ParseTime(o.to)
+	client, err := broker.New(cfg.Kafka.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	cluster, err := client.Ping(ctx)
+	if err == nil && cluster.Topics[cfg.Kafka.Readings] == 0 {
+		err = fmt.Errorf("there is no topic %s: see kafka.readings", cfg.Kafka.Readings)
+	}
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return func(yield func(moment) bool) {
+		var heads []*partition
+		for number := range cluster.Topics[cfg.Kafka.Readings] {
+			p := &partition{client: client, topic: cfg.Kafka.Readings, number: number}
+			if err := p.seek(ctx, from, to); err != nil {
+				yield(moment{err: err})
+				return
+			}
+			heads = append(heads, p)
+		}
+		for {
+			var first *partition
+			for _, p := range heads {
+				m, ok := p.head(ctx)
+				if ok && m.err != nil { // said first: it has no place in time
+					first = p
+					break
+				}
+				if ok && (first == nil || m.at.Before(first.ready[0].at)) {
+					first = p
+				}
+			}
+			if first == nil || !yield(first.ready[0]) {
+				return
+			}
+			first.ready = first.ready[1:]
+		}
+	}, client.Close, nil
+}
+
+// partition is a stretch of a partition, read as it is needed.
+type partition struct {
+	client    *broker.Client
+	topic     string
+	number    int
+	next, end int64 // offsets
+	ready     []moment
+}
+
+// fetchBytes is how much of a partition is in memory at once.
+const fetchBytes = 4 << 20
+
+func (p *partition) seek(ctx context.Context, from, to time.Time) (err error) {
+	return retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
+		if p.next, err = p.client.OffsetAt(ctx, p.topic, p.number, from); err != nil {
+			return err
+		}
+		p.end, err = p.client.OffsetAt(ctx, p.topic, p.number, to)
+		return err
+	})
+}
+
+func (p *partition) head(ctx context.Context) (moment, bool) {
+	for len(p.ready) == 0 && p.next < p.end && ctx.Err() == nil {
+		var chunk broker.Chunk
+		err := retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
+			chunk, err = p.client.Fetch(ctx, p.topic, p.number, p.next, fetchBytes)
+			return err
+		})
+		if err != nil {
+			p.ready, p.next = []moment{{err: err}}, p.end
+			break
+		}
+		for _, message := range chunk.Messages {
+			if message.Offset >= p.end {
+				break
+			}
+			m, err := readingMoment(message.Value)
+			if err != nil {
+				m = moment{err: fmt.Errorf("%s/%d at %d: %w", p.topic, p.number, message.Offset, err)}
+			}
+			p.ready = append(p.ready, m)
+		}
+		p.next = chunk.Next
+	}
+	if len(p.ready) == 0 {
+		return moment{}, false
+	}
+	return p.ready[0], true
+}

@@ -1,0 +1,279 @@
+package trend
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// History is what Store does, in memory and by the clock it is told: it counts readings in
+// all their series, each once, and judges them by Replay's rule. It is for one goroutine.
+//
+// It departs from Store in two points. "Everything" borrows the weekly profile of its own
+// past where Store gives it a flat one; it has counted thousands by then. And the number of
+// series, of which the threshold depends a little, is exact where Redis estimates it.
+//
+// Its memory depends on the number of series, and on the ids and texts of the last days:
+// some 50 bytes for each entity of a reading.
+type History struct {
+	replay  *Replay
+	history time.Duration
+	ids     map[int64]map[uint64]struct{} // by day of event time
+	texts   map[int64]map[uint64]struct{}
+	shown   map[news.Series]*shownTexts
+	Counts  HistoryCounts
+}
+
+// HistoryCounts says what became of the readings.
+type HistoryCounts struct {
+	Readings int // all
+	Copies   int // of a text already counted
+	Repeats  int // of an id already counted
+	Refused  int // too old or ahead of the clock: Store would not count them either
+	Judged   int // decisions about a series
+	Thin     int // of these, in series with fewer negatives than the rule asks for
+}
+
+// shownTexts are the negative readings and sources of a series that a spike may show.
+type shownTexts struct {
+	latest  []*news.Reading // at most 12, the oldest first
+	sources map[string]int64
+}
+
+const (
+	keptTexts   = 12
+	keptSources = 64
+)
+
+// NewHistory starts an empty history. Readings older than history at their arrival are not
+// counted; 0 = DefaultHistory.
+func NewHistory(rule Rule, history time.Duration) *History {
+	if history == 0 {
+		history = DefaultHistory
+	}
+	return &History{replay: NewReplay(rule), history: history, ids: map[int64]map[uint64]struct{}{},
+		texts: map[int64]map[uint64]struct{}{}, shown: map[news.Series]*shownTexts{}}
+}
+
+// Series is how many series have been counted.
+func (h *History) Series() int { return len(h.replay.series) }
+
+// Threshold is the surprise from which something is a spike at now; infinite in the warm-up.
+func (h *History) Threshold(now time.Time) float64 {
+	if !h.replay.rule.warm(&h.replay.everything.base, now) {
+		return math.Inf(1)
+	}
+	return h.replay.threshold(now)
+}
+
+// Observe counts a reading and judges its series, at the clock's time now, which must not
+// go back. Like Store.Observe it returns each series that is above the threshold, also when
+// it was before: the most surprising first.
+func (h *History) Observe(r *news.Reading, now time.Time) []news.Spike {
+	h.Counts.Readings++
+	if r.ID == "" || r.PublishedAt.Before(now.Add(-h.history)) || r.PublishedAt.After(now.Add(future)) {
+		h.Counts.Refused++
+		return nil
+	}
+	all := &h.replay.everything
+	if all.base == (baseline{}) {
+		all.base = newBaseline(bucketOf(r.PublishedAt), now)
+	}
+	of := news.SeriesOf(*r)
+	h.count(r, of, now)
+	if all.base.learn(all.ring, unixSeconds(now), noPrior(), all.outage) {
+		all.forget(now)
+	}
+	var spikes []news.Spike
+	for i, series := range of {
+		if slices.Contains(of[:i], series) {
+			continue // an entity named twice
+		}
+		if spike, found := h.judge(series, r, now); found {
+			spikes = append(spikes, spike)
+		}
+	}
+	slices.SortFunc(spikes, func(a, b news.Spike) int {
+		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(a.Series.Key(), b.Series.Key()))
+	})
+	return spikes
+}
+
+func (h *History) judge(of news.Series, r *news.Reading, now time.Time) (news.Spike, bool) {
+	all, s := &h.replay.everything, h.series(of, r, now)
+	if !judged(r, now) {
+		if s.base.next*bucketsPerChunk < bucketOf(now.Add(-learnWithin)) {
+			s.base.learn(s.ring, unixSeconds(now), all.base.prior(), all.outage)
+			s.forget(now)
+		}
+		return news.Spike{}, false
+	}
+	h.Counts.Judged++
+	current := bucketOf(now)
+	if s.ring.between(current-int64(longestWindow/BucketLength)+1, current+1).sum().negative < h.replay.rule.MinNegative {
+		h.Counts.Thin++
+	}
+	// Replay's word on whether the spike is new is not asked for: the alert stage knows.
+	spike, _ := h.replay.judge(s, Event{Series: of, Arrival: now, At: r.PublishedAt, Negative: true})
+	if spike.Window.Length == 0 {
+		return spike, false
+	}
+	h.explain(&spike)
+	return spike, true
+}
+
+func (h *History) series(of news.Series, r *news.Reading, now time.Time) *replayed {
+	return h.replay.of(Event{Series: of, Arrival: now, At: r.PublishedAt})
+}
+
+// count counts the reading in its series: an id once for each entity, a text once for each
+// entity and day of event time.
+func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
+	bucket := bucketOf(r.PublishedAt)
+	day := floorDiv(bucket, bucketsPerDay)
+	oldest := floorDiv(bucketOf(now.Add(-h.history)), bucketsPerDay)
+	for i := 0; i < len(of); {
+		entity, first := of[i].Entity, i
+		for i < len(of) && of[i].Entity == entity {
+			i++
+		}
+		if !h.firstOf(h.ids, day, oldest, memberOf(entity, r.ID)) {
+			if first == 0 {
+				h.Counts.Repeats++
+			}
+			continue
+		}
+		c := count{bucket: bucket, items: 1}
+		if r.Negative() {
+			c.negative = 1
+		}
+		fresh := r.TextDigest == "" || h.firstOf(h.texts, day, oldest, memberOf(entity, r.TextDigest))
+		if !fresh {
+			c = count{bucket: bucket, copies: 1}
+		}
+		if first == 0 {
+			h.replay.everything.ring = h.replay.everything.ring.add(c)
+			if !fresh {
+				h.Counts.Copies++
+			}
+		}
+		for _, series := range of[first:i] {
+			s := h.series(series, r, now)
+			s.ring = s.ring.add(c)
+			if r.Negative() {
+				h.remember(series, r, fresh, now)
+			}
+		}
+	}
+}
+
+// firstOf remembers a member of a day's set. Days before oldest go.
+func (h *History) firstOf(days map[int64]map[uint64]struct{}, day, oldest int64, member uint64) bool {
+	seen := days[day]
+	if seen == nil {
+		seen = map[uint64]struct{}{}
+		days[day] = seen
+		for d := range days {
+			if d < oldest {
+				delete(days, d)
+			}
+		}
+	}
+	if _, known := seen[member]; known {
+		return false
+	}
+	seen[member] = struct{}{}
+	return true
+}
+
+// remember keeps a negative reading as evidence unless it is a copy, and its source.
+func (h *History) remember(of news.Series, r *news.Reading, fresh bool, now time.Time) {
+	s := h.shown[of]
+	if s == nil {
+		s = &shownTexts{sources: map[string]int64{}}
+		h.shown[of] = s
+	}
+	stale := now.Add(-keepEvidence)
+	for len(s.latest) > 0 && s.latest[0].PublishedAt.Before(stale) {
+		s.latest = s.latest[1:]
+	}
+	if fresh {
+		if len(s.latest) == keptTexts {
+			s.latest = s.latest[1:]
+		}
+		s.latest = append(s.latest, r)
+	}
+	for source, at := range s.sources {
+		if at < stale.Unix() {
+			delete(s.sources, source)
+		}
+	}
+	if _, known := s.sources[r.Source]; known || len(s.sources) < keptSources {
+		s.sources[r.Source] = max(s.sources[r.Source], r.PublishedAt.Unix())
+	}
+}
+
+// explain adds evidence and sources to a spike, as Store does.
+func (h *History) explain(spike *news.Spike) {
+	s := h.shown[spike.Series]
+	if s == nil {
+		return
+	}
+	for _, at := range s.sources {
+		if at >= spike.StartedAt.Unix() {
+			spike.Sources++
+		}
+	}
+	var texts []*news.Reading
+	for _, r := range slices.Backward(s.latest) {
+		if !r.PublishedAt.Before(spike.StartedAt) {
+			texts = append(texts, r)
+		}
+	}
+	slices.SortStableFunc(texts, func(a, b *news.Reading) int { return cmp.Compare(b.Sentiment.Negative, a.Sentiment.Negative) })
+	for i, r := range texts[:min(shown, len(texts))] {
+		if i == 0 {
+			spike.Model = r.Model
+		}
+		spike.Evidence = append(spike.Evidence, news.Evidence{ID: r.ID, Title: news.Item{Title: r.Title}.Headline(longestTitle),
+			URL: r.URL, Negative: r.Sentiment.Negative})
+	}
+}
+
+// Sample is a series at a moment, for a picture: what came in the hour before it, and what
+// the past led one to expect at the usual volume.
+type Sample struct {
+	At       time.Time
+	Negative int
+	Items    int
+	Expected float64 // negatives
+	Limit    float64 // the fewest negatives in an hour that would be a spike; infinite in the warm-up
+}
+
+// Sample shows a series as it is at now; ok is false where it has not been counted.
+func (h *History) Sample(of news.Series, now time.Time) (sample Sample, ok bool) {
+	s := h.replay.series[of.Key()]
+	if s == nil {
+		return Sample{At: now}, false
+	}
+	lent, bucket := h.replay.everything.base.prior(), bucketOf(now)
+	got := s.ring.between(bucket-bucketsPerHour+1, bucket+1).sum()
+	expected := s.base.level() * s.base.factor(slot(bucket), lent) * 3600 * s.base.share(lent).mean()
+	sample = Sample{At: now, Negative: got.negative, Items: got.items, Expected: expected, Limit: math.Inf(1)}
+	threshold := h.Threshold(now)
+	if math.IsInf(threshold, 1) {
+		return sample, true
+	}
+	// The variance of an hour's count in windowChance, with a share that is known.
+	size := expected * expected / (.4*expected + (1/volumeShape+moodVar)*expected*expected)
+	for y := math.Max(float64(h.replay.rule.MinNegative), math.Ceil(expected)); y < 1e6; y++ {
+		if -math.Log10(negBinTail(y, expected, size)*halfDay/3600) >= threshold {
+			sample.Limit = y
+			break
+		}
+	}
+	return sample, true
+}
