@@ -71,8 +71,10 @@ func (r *Replay) Add(e Event) (news.Spike, bool) {
 func (r *Replay) judge(s *replayed, e Event) (news.Spike, bool) {
 	// Everything is judged for its own sake: what stands out in it stays out of the prior.
 	limit := r.threshold(e.Arrival)
-	r.everything.assess(noPrior(), r.everything.outage, e.Arrival, r.rule.MinNegative, limit)
-	v, move, changed := s.assess(r.everything.base.prior(), r.everything.outage, e.Arrival, r.rule.MinNegative, limit)
+	if v, _, _ := r.everything.assess(noPrior(), r.everything.outage, e.Arrival, r.rule.MinNegative); v.surprise >= limit {
+		r.everything.base.fire(v.window, e.Arrival)
+	}
+	v, move, changed := s.assess(r.everything.base.prior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
 	if changed {
 		s.forget(e.Arrival)
 	}
@@ -80,6 +82,7 @@ func (r *Replay) judge(s *replayed, e Event) (news.Spike, bool) {
 	if v.surprise < limit {
 		return news.Spike{}, false
 	}
+	s.base.fire(v.window, e.Arrival)
 	open := !e.Arrival.After(s.quietAt)
 	if until := e.Arrival.Add(Quiet(v.window)); until.After(s.quietAt) {
 		s.quietAt = until

@@ -161,17 +161,15 @@ type series struct {
 	base baseline
 }
 
-// assess brings a series' baseline up to now, judges it and freezes what stands out; over the
-// limit it is a spike. The
+// assess brings a series' baseline up to now, judges it and freezes what stands out. The
 // prior and the outages are those of everything. changed says that the baseline did.
-func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, minNegative int, limit float64) (v verdict, move peakMove, changed bool) {
+func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, minNegative int) (v verdict, move peakMove, changed bool) {
 	seconds := unixSeconds(now)
 	learnt := s.base.learn(s.ring, seconds, p, down)
 	v = judge(s.ring, &s.base, p, seconds, minNegative)
 	frozen := v.surprise >= freezeFrom && s.base.freeze(seconds-v.window.Seconds(), seconds)
 	move, moved := s.base.episode(v, now)
-	fired := v.surprise >= limit && s.base.fire(v.window, now)
-	return v, move, learnt || frozen || moved || fired
+	return v, move, learnt || frozen || moved
 }
 
 // told is the last bucket of what is not evidence any more at now (Unix seconds): a spike
@@ -183,8 +181,8 @@ func (b *baseline) told(now float64) int64 {
 	return b.fired
 }
 
-// fire remembers that the series is over the threshold at now. It reports whether there is
-// something to store.
+// fire remembers that a spike of the series at now was passed on. It reports whether there
+// is something to store.
 func (b *baseline) fire(window time.Duration, now time.Time) bool {
 	bucket, until := bucketOf(now), now.Add(Quiet(window)).Unix()
 	changed := bucket > b.fired

@@ -79,6 +79,34 @@ func TestRepeatsAreJudgedAgain(t *testing.T) {
 	}
 }
 
+// A spike whose finder died before it was passed on is found again hours later; one that was
+// told is over by then.
+func TestASpikeIsFoundUntilItIsTold(t *testing.T) {
+	for name, told := range map[string]bool{"never told": false, "told": true} {
+		t.Run(name, func(t *testing.T) {
+			c := &clock{monday}
+			s := newStore(t, realRedis(t), c, trend.Rule{WarmUp: -1})
+			found, err := s.Observe(t.Context(), burst(30, monday))
+			if err != nil || len(found) == 0 {
+				t.Fatalf("%d spikes, %v", len(found), err)
+			}
+			if told {
+				if err := s.Told(t.Context(), found); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.at = monday.Add(5 * time.Hour)
+			again, err := s.Observe(t.Context(), burst(30, monday))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (len(again) == 0) != told {
+				t.Errorf("%d spikes five hours later", len(again))
+			}
+		})
+	}
+}
+
 func TestWarmUp(t *testing.T) {
 	c := &clock{monday.Add(-23 * time.Hour)}
 	s := newStore(t, realRedis(t), c, trend.Rule{})

@@ -147,7 +147,7 @@ func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now ti
 	}
 	changed := map[news.Series]*stored{}
 	for of, state := range found {
-		if s.assess(of, state, everything, lent, now, limit) {
+		if s.assess(of, state, everything, lent, now) {
 			changed[of] = state
 		}
 	}
@@ -169,7 +169,7 @@ func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now ti
 		}
 		s.countPeaks(ctx, changed, &everything.base, now)
 		for of, state := range beaten {
-			if !s.assess(of, state, everything, lent, now, limit) {
+			if !s.assess(of, state, everything, lent, now) {
 				delete(beaten, of)
 			}
 			found[of] = state
@@ -180,7 +180,7 @@ func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now ti
 }
 
 // assess reports whether the series' baseline is other than the stored one.
-func (s *Store) assess(of news.Series, state, everything *stored, lent prior, now time.Time, limit float64) bool {
+func (s *Store) assess(of news.Series, state, everything *stored, lent prior, now time.Time) bool {
 	if of == (news.Series{}) {
 		lent = noPrior()
 	}
@@ -188,9 +188,41 @@ func (s *Store) assess(of news.Series, state, everything *stored, lent prior, no
 		state.base.learn(state.ring, unixSeconds(now), lent, everything.outage)
 	} else {
 		s.metrics.judged.Inc()
-		state.verdict, state.move, _ = state.series.assess(lent, everything.outage, now, s.rule.MinNegative, limit)
+		state.verdict, state.move, _ = state.series.assess(lent, everything.outage, now, s.rule.MinNegative)
 	}
 	return state.packed != state.base.encode()
+}
+
+// unread is a baseline that no series has: storing over it fails and reads the real one.
+const unread = "?"
+
+// Told remembers that spikes were passed on: once they are over, what is left of them in the
+// longer windows is no evidence for another. Until it is called, Observe goes on finding them,
+// so that a spike whose finder dies is found again, however much later.
+func (s *Store) Told(ctx context.Context, spikes []news.Spike) error {
+	now := s.clock()
+	told, left := map[news.Series]news.Spike{}, map[news.Series]*stored{}
+	for _, spike := range spikes {
+		told[spike.Series], left[spike.Series] = spike, &stored{packed: unread}
+	}
+	for attempt := 0; len(left) > 0 && attempt <= learnAttempts; attempt++ { // the first only reads
+		current := map[news.Series]*stored{}
+		calls := make([]call, 0, len(left))
+		for of, state := range left {
+			calls = append(calls, s.learnCall(of, state, now, current))
+		}
+		if err := s.run(ctx, learn, calls); err != nil {
+			return fmt.Errorf("remembering in Redis that %d spikes were told: %w", len(spikes), err)
+		}
+		for of, state := range current {
+			if !state.base.fire(told[of].Window.Length, told[of].At) {
+				delete(current, of)
+			}
+		}
+		left = current
+	}
+	s.metrics.lost.Add(float64(len(left)))
+	return nil
 }
 
 // learnCall stores a baseline. If it was changed meanwhile, the series as it is now goes

@@ -76,10 +76,14 @@ func storeThatLogs(t testing.TB, client redis.UniversalClient, c *clock, rule tr
 	return s
 }
 
+// observe passes what it finds on at once, as far as the store can tell.
 func observe(t testing.TB, s *trend.Store, readings ...news.Reading) []news.Spike {
 	t.Helper()
 	spikes, err := s.Observe(context.Background(), readings)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Told(context.Background(), spikes); err != nil {
 		t.Fatal(err)
 	}
 	return spikes

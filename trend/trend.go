@@ -116,7 +116,7 @@ func New(cfg Config) (*Store, error) {
 // A reading counts once by its Source and ID, whichever Store brings it and how often: the ID must
 // keep its event time. Repeats are judged again, so when Observe returns an error, or its
 // caller dies before it has passed the spikes on, the same readings are to be observed
-// again: nothing is counted twice and no spike is lost. A text already counted in a
+// again: nothing is counted twice and no spike is lost. Told says that they were passed on. A text already counted in a
 // series that event day is only counted as a copy. A reading older than History, more
 // than an hour ahead of the clock, or without an ID is not counted; metrics say how many.
 //

@@ -36,7 +36,7 @@ type settler struct {
 
 	topic   *kafka.Writer // of readings; nil where they came from there
 	trend   observer      // nil where another process counts
-	desk    decider       // nil without trend
+	desk    decider       // as trend
 	log     *slog.Logger
 	metrics settleMetrics
 }
@@ -45,6 +45,7 @@ type settler struct {
 type (
 	observer interface {
 		Observe(context.Context, []news.Reading) ([]news.Spike, error)
+		Told(context.Context, []news.Spike) error
 	}
 	decider interface {
 		Consider(context.Context, []news.Spike) error
@@ -220,10 +221,13 @@ func (s *settler) judge(ctx context.Context, batch []unsettled) (poison map[int]
 	} else if panicked {
 		return map[int]error{0: err}, nil
 	}
-	if err != nil || s.desk == nil {
+	if err != nil || len(spikes) == 0 {
 		return poison, err
 	}
-	return poison, s.desk.Consider(ctx, spikes)
+	if err := s.desk.Consider(ctx, spikes); err != nil {
+		return poison, err
+	}
+	return poison, s.trend.Told(ctx, spikes)
 }
 
 func (s *settler) observe(ctx context.Context, readings []news.Reading) (spikes []news.Spike, panicked bool, err error) {

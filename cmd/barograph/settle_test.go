@@ -41,6 +41,8 @@ func (f *trendFake) Observe(_ context.Context, readings []news.Reading) (spikes 
 	return spikes, nil
 }
 
+func (f *trendFake) Told(context.Context, []news.Spike) error { return nil }
+
 type deskFake struct{ told []string }
 
 func (d *deskFake) Consider(_ context.Context, spikes []news.Spike) error {
