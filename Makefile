@@ -1,7 +1,7 @@
-# make build   bin/barograph, with what it needs at run time
+# make build   bin/barograph, and in .deps/ what it needs at run time
 # make demo    the whole stream on this machine; ARGS="--for 60s" and the like are passed on
 # make test    everything, on a real Kafka and a real Redis, as CI runs it
-# make deps    what the two fetch, and nothing else
+# make deps    what tests and benchmarks need beyond that
 # make bench   the figures in bench/RESULTS.md
 # make clean   what building left (make distclean: what was fetched, too)
 
@@ -13,7 +13,7 @@ MINILM  := .deps/bases/all-minilm-l6-v2
 .PHONY: build deps demo test bench clean distclean tools
 .DELETE_ON_ERROR:
 
-build: tools bin/barograph
+build: tools bin/barograph $(BASES)
 	@deps/fetch runtime
 
 # What is missing is named in one line each.
@@ -28,18 +28,14 @@ bin/barograph:
 	@CGO_ENABLED=1 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/barograph
 
 # The bases come as ONNX exports; they are imported once to Hugging Face's layout.
-$(BASES): | build
-	@deps/fetch bases
+$(BASES) $(MINILM): | bin/barograph
+	@deps/fetch $(if $(filter $(MINILM),$@),minilm,bases)
 	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
 
-$(MINILM): | build
-	@deps/fetch minilm
-	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
-
-deps: build $(BASES) $(MINILM)
+deps: build $(MINILM)
 	@deps/fetch kafka redis
 
-demo: build $(BASES)
+demo: build
 	@bin/barograph demo $(ARGS)
 
 test: deps

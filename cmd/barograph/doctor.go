@@ -85,7 +85,7 @@ func examinations(cfg config) []examination {
 	}
 	for _, dir := range cfg.Classify.Bundles {
 		list = append(list, examination{"model", func(context.Context) (string, error) { return lookAtModel(cfg.Classify, dir) },
-			"see that classify.bundles names the bundle's folder and classify.bases the folder of base models (`make deps` makes .deps/bases)"})
+			"see that classify.bundles names the bundle's folder and classify.bases the folder of base models (`make build` makes .deps/bases)"})
 	}
 	if cfg.Alert.Slack != nil {
 		list = append(list, examination{"slack", func(ctx context.Context) (string, error) { return lookAtSlack(ctx, cfg.Alert.Slack) },
