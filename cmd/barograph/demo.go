@@ -318,7 +318,7 @@ func (d *demo) status(ctx context.Context) string {
 	}
 	d.alerts.mu.Lock()
 	defer d.alerts.mu.Unlock()
-	return fmt.Sprintf("%s  %d texts in, %d read, %d negative, %d alerts", now.Format("Mon 15:04"),
+	return fmt.Sprintf("%s  texts in: %d, read: %d, negative: %d, alerts: %d", now.Format("Mon 15:04"),
 		d.fed.Load(), window.Items+window.Copies, window.Negative, len(d.alerts.fired))
 }
 

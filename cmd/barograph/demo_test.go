@@ -27,7 +27,7 @@ func TestDemo(t *testing.T) {
 		return false
 	})
 	p.stop(t)
-	for _, want := range []string{"Up after", "Boeing", "alerts\n", "warning   BA"} {
+	for _, want := range []string{"Up after", "Boeing", "alerts: 1\n", "warning   BA"} {
 		if !strings.Contains(p.log.String(), want) {
 			t.Errorf("the demo did not print %q:\n%s", want, p.log)
 		}
