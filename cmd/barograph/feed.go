@@ -122,7 +122,7 @@ func newFeedJSONL() *cobra.Command {
 			_ = bar.Close()
 			fmt.Fprintf(cmd.OutOrStdout(), "%d items put into %s\n", result.Written, target.Name)
 			if result.Refused > 0 {
-				return fmt.Errorf("%d lines were refused, see above", result.Refused)
+				return fmt.Errorf("%d of %d lines were refused, see above", result.Refused, result.Refused+result.Written)
 			}
 			return nil
 		},

@@ -189,6 +189,7 @@ func (m *monitor) run(ctx context.Context) error {
 		all.Go(func() error { return ended(running, m.desk.Run(running)) })
 	}
 	err := all.Wait()
+	m.log.Info("drained and stopped")
 	stopServing()
 	return errors.Join(err, beside.Wait())
 }
