@@ -1,12 +1,12 @@
 package classify
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/internal/digest"
 	"github.com/barograph/barograph/news"
 )
 
@@ -52,7 +53,7 @@ func OpenBundle(dir string, bases []string) (*Bundle, error) {
 	}
 	b.Name = filepath.Base(filepath.Clean(dir))
 	if own := config.Barograph; own != nil {
-		b.Name, b.Version, b.Languages = either(own.Name, b.Name), own.Version, own.Languages
+		b.Name, b.Version, b.Languages = cmp.Or(own.Name, b.Name), own.Version, own.Languages
 	}
 	b.MaxTokens = min(config.MaxPositions, maxTokens)
 	if b.Heads, err = namedHeads(config.Heads()); err != nil {
@@ -80,7 +81,7 @@ func (b *Bundle) readConfig(bases []string) (bert.Config, error) {
 	}
 	config, err := bert.ReadConfig(b.Dir)
 	if err != nil || len(weights) == 0 {
-		return config, either(err, fmt.Errorf("%w: %s has no .safetensors and no model.onnx", ErrBundle, b.Dir))
+		return config, cmp.Or(err, fmt.Errorf("%w: %s has no .safetensors and no model.onnx", ErrBundle, b.Dir))
 	}
 	name, err := adapterBase(b.Dir, config)
 	if err != nil || name == "" {
@@ -191,7 +192,7 @@ func Digest(dir string) (string, error) {
 		if entry.IsDir() || !counts(name) {
 			continue
 		}
-		sum, err := fileDigest(filepath.Join(dir, name))
+		sum, err := digest.File(filepath.Join(dir, name))
 		if err != nil {
 			return "", err
 		}
@@ -208,29 +209,7 @@ func counts(name string) bool {
 	return strings.HasPrefix(name, "adapter") || strings.HasSuffix(name, ".safetensors")
 }
 
-func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("reading %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 func isNumber(s string) bool {
 	_, err := strconv.Atoi(s)
 	return err == nil
-}
-
-// either is a, or b where a is nothing.
-func either[T comparable](a, b T) T {
-	var nothing T
-	if a == nothing {
-		return b
-	}
-	return a
 }

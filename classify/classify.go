@@ -9,6 +9,7 @@
 package classify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,9 +40,9 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Model = c.Model.withDefaults()
-	c.MaxWait = either(c.MaxWait, 20*time.Millisecond)
-	c.Queue = either(c.Queue, 2048)
-	c.Copies = either(c.Copies, 32768)
+	c.MaxWait = cmp.Or(c.MaxWait, 20*time.Millisecond)
+	c.Queue = cmp.Or(c.Queue, 2048)
+	c.Copies = cmp.Or(c.Copies, 32768)
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}

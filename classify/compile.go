@@ -14,6 +14,7 @@ import (
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/internal/digest"
 )
 
 // graphVersion is part of a compiled file's name. Raise it when classify/bert builds
@@ -78,7 +79,7 @@ func (c *compiler) session(s onnx.SessionConfig) (*onnx.Session, error) {
 func (c *compiler) fileName(b *Bundle) (string, error) {
 	id := b.Digest[:16]
 	if b.base != "" {
-		base, err := fileDigest(filepath.Join(b.base, "model.safetensors"))
+		base, err := digest.File(filepath.Join(b.base, "model.safetensors"))
 		if err != nil {
 			return "", err
 		}

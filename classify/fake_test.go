@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -103,11 +104,11 @@ func wordStage(t *testing.T, w *wordModel, c Config) *Stage {
 		{Task: taskTopic, Labels: []string{"short", "long"}, Temperature: 1},
 	}}
 	m := &Model{Bundle: b, tokenizer: tok, session: w, config: c.Model.withDefaults()}
-	m.config.TokenBudget = either(c.Model.TokenBudget, 256)
+	m.config.TokenBudget = cmp.Or(c.Model.TokenBudget, 256)
 	if err := m.matchHeads(); err != nil {
 		t.Fatal(err)
 	}
-	c.Queue = either(c.Queue, 64)
+	c.Queue = cmp.Or(c.Queue, 64)
 	if c.Clock == nil {
 		c.Clock = func() time.Time { return t0 }
 	}

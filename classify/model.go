@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,8 +32,8 @@ type ModelConfig struct {
 }
 
 func (c ModelConfig) withDefaults() ModelConfig {
-	c.MaxTextTokens = either(c.MaxTextTokens, 32768)
-	c.Log = either(c.Log, slog.Default())
+	c.MaxTextTokens = cmp.Or(c.MaxTextTokens, 32768)
+	c.Log = cmp.Or(c.Log, slog.Default())
 	return c
 }
 
@@ -94,7 +95,7 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 	if m.Device, err = m.runtime.Resolve(c.Device, c.Log); err != nil {
 		return nil, err
 	}
-	m.config.TokenBudget = either(c.TokenBudget, tokenBudgets[m.Device])
+	m.config.TokenBudget = cmp.Or(c.TokenBudget, tokenBudgets[m.Device])
 	if b.export == "" {
 		m.Precision = c.Precision
 		if m.Precision == "" {

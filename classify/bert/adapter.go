@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/barograph/barograph/internal/digest"
 )
 
 // ErrAdapter is wrapped by every error about a PEFT adapter or its base.
@@ -56,7 +58,7 @@ func checkDigest(path, want string) error {
 	if want == "" {
 		return nil
 	}
-	got, err := fileSHA256(path)
+	got, err := digest.File(path)
 	if err != nil {
 		return err
 	}

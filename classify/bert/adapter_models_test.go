@@ -1,9 +1,6 @@
 package bert
 
 import (
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -15,9 +12,6 @@ import (
 func openModel(t testing.TB, lang string) *Checkpoint {
 	t.Helper()
 	dir := filepath.Join(testenv.Root(t), "models", lang)
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("no bundle at %s", dir)
-	}
 	c, err := Open(dir, []string{filepath.Join(testenv.Deps(t), "bases")})
 	if err != nil {
 		t.Fatal(err)

@@ -6,11 +6,8 @@
 package bert
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -196,17 +193,4 @@ func FindBase(name string, bases []string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: base %s: %w in %s: import or pull it first", ErrAdapter, name, fs.ErrNotExist, strings.Join(bases, ", "))
-}
-
-func fileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
+	"github.com/barograph/barograph/internal/digest"
 	"github.com/barograph/barograph/internal/testenv"
 )
 
@@ -30,7 +31,7 @@ func TestImportGivesTheBasesDigests(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := fileSHA256(filepath.Join(out, "model.safetensors"))
+			got, err := digest.File(filepath.Join(out, "model.safetensors"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/barograph/barograph/internal/digest"
 )
 
 // edited copies a tiny checkpoint so that a test can break it.
@@ -158,7 +160,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 // The base's digest is honoured where it is right, in either case.
 func TestOpenAcceptsTheBaseItWasTrainedOn(t *testing.T) {
 	bases := filepath.Join("testdata", "tiny", "bases")
-	digest, err := fileSHA256(filepath.Join(bases, "base", "model.safetensors"))
+	digest, err := digest.File(filepath.Join(bases, "base", "model.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
