@@ -242,38 +242,3 @@ func (h *History) explain(spike *news.Spike) {
 			URL: r.URL, Negative: r.Sentiment.Negative})
 	}
 }
-
-// Sample is a series at a moment, for a picture: what came in the hour before it, and what
-// the past led one to expect at the usual volume.
-type Sample struct {
-	At       time.Time
-	Negative int
-	Items    int
-	Expected float64 // negatives
-	Limit    float64 // the fewest negatives in an hour that would be a spike; infinite in the warm-up
-}
-
-// Sample shows a series as it is at now; ok is false where it has not been counted.
-func (h *History) Sample(of news.Series, now time.Time) (sample Sample, ok bool) {
-	s := h.replay.series[of.Key()]
-	if s == nil {
-		return Sample{At: now}, false
-	}
-	lent, bucket := h.replay.everything.base.prior(), bucketOf(now)
-	got := s.ring.between(bucket-bucketsPerHour+1, bucket+1).sum()
-	expected := s.base.level() * s.base.factor(slot(bucket), lent) * 3600 * s.base.share(lent).mean()
-	sample = Sample{At: now, Negative: got.negative, Items: got.items, Expected: expected, Limit: math.Inf(1)}
-	threshold := h.Threshold(now)
-	if math.IsInf(threshold, 1) {
-		return sample, true
-	}
-	// The variance of an hour's count in windowChance, with a share that is known.
-	size := expected * expected / (.4*expected + (1/volumeShape+moodVar)*expected*expected)
-	for y := math.Max(float64(h.replay.rule.MinNegative), math.Ceil(expected)); y < 1e6; y++ {
-		if -math.Log10(negBinTail(y, expected, size)*halfDay/3600) >= threshold {
-			sample.Limit = y
-			break
-		}
-	}
-	return sample, true
-}

@@ -75,10 +75,11 @@ func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) erro
 		return err
 	}
 	defer stage.Close()
-	output, commit, err := createOutput(cmd.OutOrStdout(), out)
+	output, err := createOutput(cmd.OutOrStdout(), out)
 	if err != nil {
 		return err
 	}
+	defer output.discard()
 	bar := newProgress(cmd.ErrOrStderr(), size, "classify")
 	defer bar.Close()
 	encoder := json.NewEncoder(output)
@@ -105,7 +106,7 @@ func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) erro
 			return fmt.Errorf("writing readings: %w", err)
 		}
 	}
-	if err := commit(); err != nil {
+	if err := output.commit(); err != nil {
 		return err
 	}
 	_ = bar.Close()
@@ -182,23 +183,40 @@ func itemOf(r row) (news.Item, error) {
 	return item, nil
 }
 
-// createOutput is standard output, or a file that appears under its name at commit.
-func createOutput(standard io.Writer, path string) (w io.Writer, commit func() error, err error) {
+// output is standard output, or a file that appears under its name at commit.
+type output struct {
+	*bufio.Writer
+	file *os.File // nil: standard output
+	path string
+}
+
+func createOutput(standard io.Writer, path string) (*output, error) {
 	if path == "" || path == "-" {
-		buffered := bufio.NewWriter(standard)
-		return buffered, buffered.Flush, nil
+		return &output{Writer: bufio.NewWriter(standard)}, nil
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	buffered := bufio.NewWriter(file)
-	return buffered, func() error {
-		if err := errors.Join(buffered.Flush(), file.Chmod(0o644), file.Close()); err != nil {
-			return err
-		}
-		return os.Rename(file.Name(), path)
-	}, nil
+	return &output{bufio.NewWriter(file), file, path}, nil
+}
+
+func (o *output) commit() error {
+	if err := o.Flush(); err != nil || o.file == nil {
+		return err
+	}
+	if err := errors.Join(o.file.Chmod(0o644), o.file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(o.file.Name(), o.path)
+}
+
+// discard leaves no file behind that was not committed.
+func (o *output) discard() {
+	if o.file != nil {
+		_ = o.file.Close()
+		_ = os.Remove(o.file.Name()) // after commit there is none of that name
+	}
 }
 
 // newProgress shows how much of the input is read, in place on a terminal. Elsewhere it

@@ -59,10 +59,11 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	output, commit, err := createOutput(cmd.OutOrStdout(), o.out)
+	output, err := createOutput(cmd.OutOrStdout(), o.out)
 	if err != nil {
 		return err
 	}
+	defer output.discard()
 	runs := runsOf(cfg, o, output, cmd.ErrOrStderr())
 	moments, closeSource, err := openHistory(cmd, cfg, o, args)
 	if err != nil {
@@ -88,7 +89,7 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 	if len(runs) > 1 {
 		writeBudgets(output, runs)
 	}
-	if err := commit(); err != nil {
+	if err := output.commit(); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s; %.1f s\n", runs[0].summary(), time.Since(start).Seconds())
@@ -108,6 +109,10 @@ func (o replayOptions) check(args []string) error {
 		return errors.New("give a file, or --from and --to")
 	case o.from != "" && o.format != "":
 		return errors.New("--format bench reads a file")
+	case o.explain && o.format != "":
+		return errors.New("--explain is of alerts; --format bench writes a reason in each of its lines")
+	case o.explain && len(o.budgets) > 1:
+		return errors.New("--explain takes one --budget")
 	}
 	for _, at := range []string{o.from, o.to} {
 		if at == "" {

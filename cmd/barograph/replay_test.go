@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,8 +95,8 @@ func TestReplayNamesBadLinesAndGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, log, err := replayed(t, append([]string{lines[0], `{"id":`}, lines[1:]...))
-	if err == nil || got != want || !strings.Contains(log, "in.jsonl:2: ") {
+	got, log, err := replayed(t, append([]string{`{"id":`, "", lines[0], `{"id":"no time"}`}, lines[1:]...))
+	if err == nil || got != want || !strings.Contains(log, "in.jsonl:1: ") || !strings.Contains(log, "in.jsonl:4: ") {
 		t.Errorf("error %v, log %s", err, log)
 	}
 }
@@ -111,11 +112,33 @@ func TestReplayComparesBudgets(t *testing.T) {
 }
 
 func TestReplayRefusesWrongUsage(t *testing.T) {
-	var usage usageError
-	if _, _, err := replayed(t, nil, "--from", "2026-11-01T00:00:00Z"); !errors.As(err, &usage) {
-		t.Errorf("--from without --to: %v", err)
+	for _, args := range []string{"--from 2026-11-01T00:00:00Z", "--budget 0", "--format csv",
+		"--format bench --explain", "--budget 1,2 --explain"} {
+		var usage usageError
+		if _, _, err := replayed(t, nil, strings.Fields(args)...); !errors.As(err, &usage) {
+			t.Errorf("%s: %v, want that of wrong usage", args, err)
+		}
 	}
-	if _, _, err := replayed(t, nil, "--budget", "0"); !errors.As(err, &usage) {
-		t.Errorf("--budget 0: %v", err)
+}
+
+// What fails before its end leaves neither the output nor a part of it.
+func TestAFailedCommandLeavesNoOutput(t *testing.T) {
+	dir := t.TempDir()
+	readings := filepath.Join(dir, "readings.jsonl")
+	if err := os.WriteFile(readings, []byte(strings.Join(quietThenBurst(t), "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out.jsonl")
+	for _, args := range [][]string{{"replay", readings, "-o", out}, append([]string{"classify", readings, "-o", out}, modelArguments(t)...)} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		root := newRoot()
+		root.SetArgs(args)
+		if err := root.ExecuteContext(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v, want that it was interrupted", args[0], err)
+		}
+		if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+			t.Errorf("%s left %v, %v", args[0], files, err)
+		}
 	}
 }

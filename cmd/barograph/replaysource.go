@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,11 +68,12 @@ func openHistory(cmd *cobra.Command, cfg config, o replayOptions, args []string)
 	}
 	bar := newProgress(cmd.ErrOrStderr(), size, "replay")
 	closeAll := func() { _ = bar.Close(); _ = input.Close() }
-	lines := bufio.NewReaderSize(io.TeeReader(input, bar), 1<<20)
+	lines := io.TeeReader(input, bar)
 	if o.format == "bench" {
 		return decoded(ctx, linesOf(lines, args[0]), benchMoment), closeAll, nil
 	}
-	if holdsReadings(lines) {
+	readings, lines := holdsReadings(lines)
+	if readings {
 		return decoded(ctx, linesOf(lines, args[0]), readingMoment), closeAll, nil
 	}
 	moments, closeModels, err := classifiedHistory(ctx, cfg, linesOf(lines, args[0]), args[0])
@@ -82,12 +84,20 @@ func openHistory(cmd *cobra.Command, cfg config, o replayOptions, args []string)
 	return moments, func() { closeModels(); closeAll() }, nil
 }
 
-// holdsReadings tells by the first line; one that is broken may be longer than what is looked at.
-func holdsReadings(r *bufio.Reader) bool {
-	head, _ := r.Peek(64 << 10)
-	head = bytes.TrimLeft(head, " \t\r\n")
-	first, _, _ := bytes.Cut(head, []byte("\n"))
-	return bytes.Contains(first, []byte(`"sentiment"`))
+// holdsReadings tells by the first line that is JSON. It gives back all that it read.
+func holdsReadings(r io.Reader) (bool, io.Reader) {
+	var head bytes.Buffer
+	scanner := bufio.NewScanner(io.TeeReader(io.LimitReader(r, maxLine), &head))
+	scanner.Buffer(nil, maxLine)
+	readings := false
+	for scanner.Scan() {
+		var line struct{ Sentiment json.RawMessage }
+		if json.Unmarshal(scanner.Bytes(), &line) == nil {
+			readings = line.Sentiment != nil
+			break
+		}
+	}
+	return readings, io.MultiReader(&head, r)
 }
 
 // textLine is a line of a file; its text is its own.
@@ -183,19 +193,15 @@ func classifiedHistory(ctx context.Context, cfg config, lines iter.Seq[textLine]
 	}
 	var (
 		mu     sync.Mutex // items are drawn in another goroutine than readings come back
-		queued []moment   // of the items drawn, in their order
+		queued []drawn    // in their order
 	)
 	items := func(yield func(news.Item) bool) {
 		for line := range lines {
 			item, at, err := itemAt(decoder, line)
 			item.Source = or(item.Source, filepath.Base(name))
 			item.Entities = companies.Tag(item)
-			m := moment{at: at}
-			if err != nil {
-				m.err = fmt.Errorf("%s: %w", line.place, err)
-			}
 			mu.Lock()
-			queued = append(queued, m)
+			queued = append(queued, drawn{line.place, at, err})
 			mu.Unlock()
 			if !yield(item) {
 				return
@@ -208,18 +214,26 @@ func classifiedHistory(ctx context.Context, cfg config, lines iter.Seq[textLine]
 				return
 			}
 			mu.Lock()
-			m := queued[0]
+			from := queued[0]
 			queued = queued[1:]
 			mu.Unlock()
-			if m.err == nil && err != nil {
-				m.err = fmt.Errorf("%s: item %s: %w", name, reading.ID, err)
+			m := moment{at: from.at, reading: &reading}
+			if err := cmp.Or(from.err, err); err != nil {
+				m = moment{err: fmt.Errorf("%s: %w", from.place, err)}
 			}
-			m.reading = &reading
 			if !yield(m) {
 				return
 			}
 		}
 	}, func() { _ = stage.Close() }, nil
+}
+
+// drawn is what is known of an item while the models read it. One that could not be decoded
+// has no text, which they refuse: so readings keep the order of lines.
+type drawn struct {
+	place string
+	at    time.Time
+	err   error
 }
 
 func itemAt(decoder *ingest.Decoder, line textLine) (item news.Item, at time.Time, err error) {
