@@ -37,10 +37,10 @@ type HistoryCounts struct {
 	Thin     int // of these, in series with fewer negatives than the rule asks for
 }
 
-// shownTexts are the negative readings and sources of a series that a spike may show.
+// shownTexts is what a spike may show of a series' negative readings, as Redis keeps it.
 type shownTexts struct {
-	latest  []*news.Reading // at most 12, the oldest first
-	sources map[string]int64
+	latest  []string         // evidence, the latest first
+	sources map[string]int64 // event time of each's last, Unix seconds
 }
 
 const (
@@ -82,16 +82,13 @@ func (h *History) Observe(r *news.Reading, now time.Time) []news.Spike {
 	if all.base == (baseline{}) {
 		all.base = newBaseline(bucketOf(r.PublishedAt), now)
 	}
-	of := news.SeriesOf(*r)
+	of := seriesOf(r)
 	h.count(r, of, now)
 	if all.base.learn(all.ring, unixSeconds(now), noPrior(), all.outage) {
 		all.forget(now)
 	}
 	var spikes []news.Spike
-	for i, series := range of {
-		if slices.Contains(of[:i], series) {
-			continue // an entity named twice
-		}
+	for _, series := range of {
 		if spike, found := h.judge(series, r, now); found {
 			spikes = append(spikes, spike)
 		}
@@ -100,6 +97,18 @@ func (h *History) Observe(r *news.Reading, now time.Time) []news.Spike {
 		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(a.Series.Key(), b.Series.Key()))
 	})
 	return spikes
+}
+
+// seriesOf is news.SeriesOf, also where an entity is named twice.
+func seriesOf(r *news.Reading) []news.Series {
+	of := news.SeriesOf(*r)
+	out := of[:0]
+	for _, series := range of {
+		if !slices.Contains(out, series) {
+			out = append(out, series)
+		}
+	}
+	return out
 }
 
 func (h *History) judge(of news.Series, r *news.Reading, now time.Time) (news.Spike, bool) {
@@ -129,7 +138,7 @@ func (h *History) series(of news.Series, r *news.Reading, now time.Time) *replay
 	return h.replay.of(Event{Series: of, Arrival: now, At: r.PublishedAt})
 }
 
-// count counts the reading in its series: an id once for each entity, a text once for each
+// count counts the reading in its series: an id of a source once for each entity, a text once for each
 // entity and day of event time.
 func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 	bucket := bucketOf(r.PublishedAt)
@@ -140,7 +149,7 @@ func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 		for i < len(of) && of[i].Entity == entity {
 			i++
 		}
-		if !h.firstOf(h.ids, day, oldest, memberOf(entity, r.ID)) {
+		if !h.firstOf(h.ids, day, oldest, memberOf(entity, r.Source+"\x1f"+r.ID)) {
 			if first == 0 {
 				h.Counts.Repeats++
 			}
@@ -152,7 +161,7 @@ func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 		}
 		fresh := r.TextDigest == "" || h.firstOf(h.texts, day, oldest, memberOf(entity, r.TextDigest))
 		if !fresh {
-			c = count{bucket: bucket, copies: 1}
+			c = count{bucket: bucket, copies: 1, echoes: c.negative}
 		}
 		if first == 0 {
 			h.replay.everything.ring = h.replay.everything.ring.add(c)
@@ -191,28 +200,30 @@ func (h *History) firstOf(days map[int64]map[uint64]struct{}, day, oldest int64,
 
 // remember keeps a negative reading as evidence unless it is a copy, and its source.
 func (h *History) remember(of news.Series, r *news.Reading, fresh bool, now time.Time) {
+	stale, at := now.Add(-keepEvidence).Unix(), r.PublishedAt.Unix()
+	if at < stale {
+		return
+	}
 	s := h.shown[of]
 	if s == nil {
 		s = &shownTexts{sources: map[string]int64{}}
 		h.shown[of] = s
 	}
-	stale := now.Add(-keepEvidence)
-	for len(s.latest) > 0 && s.latest[0].PublishedAt.Before(stale) {
-		s.latest = s.latest[1:]
-	}
 	if fresh {
-		if len(s.latest) == keptTexts {
-			s.latest = s.latest[1:]
-		}
-		s.latest = append(s.latest, r)
+		s.latest = slices.Insert(s.latest, 0, evidenceOf(r))
+		s.latest = s.latest[:min(keptTexts, len(s.latest))]
 	}
-	for source, at := range s.sources {
-		if at < stale.Unix() {
+	oldest := r.Source[:min(len(r.Source), longestSource)]
+	s.sources[oldest] = at
+	for source, last := range s.sources {
+		if last < stale {
 			delete(s.sources, source)
+		} else if last < s.sources[oldest] {
+			oldest = source
 		}
 	}
-	if _, known := s.sources[r.Source]; known || len(s.sources) < keptSources {
-		s.sources[r.Source] = max(s.sources[r.Source], r.PublishedAt.Unix())
+	if len(s.sources) > keptSources {
+		delete(s.sources, oldest)
 	}
 }
 
@@ -227,18 +238,10 @@ func (h *History) explain(spike *news.Spike) {
 			spike.Sources++
 		}
 	}
-	var texts []*news.Reading
-	for _, r := range slices.Backward(s.latest) {
-		if !r.PublishedAt.Before(spike.StartedAt) {
-			texts = append(texts, r)
-		}
-	}
-	slices.SortStableFunc(texts, func(a, b *news.Reading) int { return cmp.Compare(b.Sentiment.Negative, a.Sentiment.Negative) })
-	for i, r := range texts[:min(shown, len(texts))] {
+	for i, e := range strongestOf(s.latest, spike.StartedAt) {
 		if i == 0 {
-			spike.Model = r.Model
+			spike.Model = e.Model
 		}
-		spike.Evidence = append(spike.Evidence, news.Evidence{ID: r.ID, Title: news.Item{Title: r.Title}.Headline(longestTitle),
-			URL: r.URL, Negative: r.Sentiment.Negative})
+		spike.Evidence = append(spike.Evidence, news.Evidence{ID: e.ID, Title: e.Title, URL: e.URL, Negative: e.Negative})
 	}
 }
