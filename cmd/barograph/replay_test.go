@@ -48,11 +48,17 @@ func replayed(t *testing.T, lines []string, args ...string) (out, log string, er
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return run(t, append([]string{"replay", path}, args...)...)
+}
+
+// run runs a command in this process.
+func run(t *testing.T, args ...string) (out, log string, err error) {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	root := newRoot()
 	root.SetOut(&stdout)
 	root.SetErr(&stderr)
-	root.SetArgs(append([]string{"replay", path}, args...))
+	root.SetArgs(args)
 	err = root.ExecuteContext(t.Context())
 	return stdout.String(), stderr.String(), err
 }

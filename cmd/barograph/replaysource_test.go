@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/internal/testenv"
+	"github.com/barograph/barograph/news"
+)
+
+// The readings topic gives the alerts that the same readings give from a file, whatever
+// partitions they lie in; and only those of the time asked for.
+func TestReplayOfATopicIsThatOfAFile(t *testing.T) {
+	server := testenv.StartKafka(t, testenv.WithProperties(map[string]string{ // the readings are of another year
+		"log.retention.ms": "-1", "log.message.timestamp.after.max.ms": strconv.Itoa(math.MaxInt64)}))
+	server.CreateTopic("barograph.readings", 4)
+	config := writeConfig(t, fmt.Sprintf("kafka: {brokers: ['%s']}", server.Addr))
+
+	lines := quietThenBurst(t)
+	var messages []kafka.Message
+	var times []time.Time
+	for i, line := range lines {
+		m, err := readingMoment([]byte(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		times = append(times, m.at)
+		messages = append(messages, kafka.Message{Topic: "barograph.readings", Key: fmt.Append(nil, i), Value: []byte(line), Time: m.at})
+	}
+	bad := kafka.Message{Topic: "barograph.readings", Value: []byte("not JSON"), Time: times[len(times)-1].Add(time.Minute)}
+	writer := openBroker(t, server.Addr).Writer("")
+	defer writer.Close()
+	if err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 10}, append(messages, bad)...); err != nil {
+		t.Fatal(err)
+	}
+
+	end := len(times)
+	for _, span := range [][2]int{{0, end}, {0, 55}, {30, end}, {60, 61}} {
+		from, to := times[span[0]], bad.Time
+		if span[1] < end {
+			to = times[span[1]]
+		}
+		want, _, err := replayed(t, lines[span[0]:span[1]], "-c", config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, log, err := run(t, "replay", "-c", config, "--from", from.Format(time.RFC3339), "--to", to.Format(time.RFC3339))
+		if err != nil || got != want || !strings.Contains(log, fmt.Sprintf("%d readings", span[1]-span[0])) {
+			t.Errorf("readings %d to %d: error %v, log %s\ntopic %s\nfile  %s", span[0], span[1], err, log, got, want)
+		}
+		if whole := span[0] == 0 && span[1] == end; whole && !strings.Contains(want, `"resolved"`) {
+			t.Errorf("the burst gave %q", want)
+		}
+	}
+	_, log, err := run(t, "replay", "-c", config, "--from", times[0].Format(time.RFC3339), "--to", bad.Time.Add(time.Minute).Format(time.RFC3339))
+	if err == nil || !strings.Contains(log, "barograph.readings/") || !strings.Contains(log, " at ") {
+		t.Errorf("a message that is no reading: error %v, log %s", err, log)
+	}
+}
+
+// Items are read by the models first. Lines that are no items are named by their number, also
+// the first, and change nothing.
+func TestReplayOfItems(t *testing.T) {
+	config := writeConfig(t, "trend: {warm_up: -1s}")
+	items := burst(t)
+	slices.Reverse(items) // the oldest first
+	var lines []string
+	for _, item := range encodeItems(t, items...) {
+		lines = append(lines, string(item))
+	}
+	want, _, err := replayed(t, lines, "-c", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fired news.Alert
+	if err := json.NewDecoder(strings.NewReader(want)).Decode(&fired); err != nil || fired.Status != news.Firing || fired.Model.Name == "" || len(fired.Evidence) == 0 {
+		t.Errorf("%v: alert %+v", err, fired)
+	}
+	if !strings.Contains(want, "ACME") {
+		t.Errorf("nothing about the burst's company: %s", want)
+	}
+	link := `{"text":"https://example.com/only-a-link","published_at":"` + items[0].PublishedAt.Format(time.RFC3339) + `"}`
+	got, log, err := replayed(t, slices.Concat([]string{`{"text":`}, lines[:2], []string{`{"text":"no time"}`, "", link}, lines[2:]), "-c", config)
+	if err == nil || got != want {
+		t.Errorf("error %v\n%s\nwithout the bad lines\n%s", err, got, want)
+	}
+	for _, place := range []string{"in.jsonl:1: ", "in.jsonl:4: ", "in.jsonl:6: "} {
+		if !strings.Contains(log, place) {
+			t.Errorf("log lacks %s: %s", place, log)
+		}
+	}
+}
+
+// --format bench writes the lines that the benchmark's own program writes.
+func TestReplayOfBenchmarkEvents(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 1))
+	const start = 1772409600 // Unix seconds
+	var events strings.Builder
+	encoder := json.NewEncoder(&events)
+	at := 0.0
+	for i := 0; at < 6*86400; i++ {
+		at += random.ExpFloat64() * 400
+		e := benchEvent{ID: fmt.Sprint(i - random.IntN(10)/9), TS: start + at, Arrival: start + at + random.ExpFloat64()*.01, Pos: .3,
+			Entity: fmt.Sprint("E", random.IntN(3)), Topic: []string{"legal", "M&A"}[random.IntN(2)], Neg: random.Float64() * .4, Text: fmt.Sprint(i - random.IntN(8)/7)}
+		if day := at / 86400; day > 3 && day < 3.2 || day > 5 && day < 5.2 {
+			e.Entity, e.Topic, e.Neg = "E1", "M&A", .9
+		}
+		if err := encoder.Encode(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := filepath.Join(t.TempDir(), "events.jsonl")
+	if err := os.WriteFile(in, []byte(events.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "alerts.jsonl")
+	program := exec.CommandContext(t.Context(), "go", "run", "./bench/spikes", in, out)
+	program.Dir = testenv.Root(t)
+	if said, err := program.CombinedOutput(); err != nil {
+		t.Fatalf("bench/spikes: %v: %s", err, said)
+	}
+	want, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := run(t, "replay", in, "--format", "bench")
+	if err != nil || got != string(want) || strings.Count(got, "\n") < 2 {
+		t.Errorf("error %v\nreplay wrote\n%s\nbench/spikes wrote\n%s", err, got, want)
+	}
+}
