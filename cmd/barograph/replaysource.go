@@ -228,8 +228,8 @@ func classifiedHistory(ctx context.Context, cfg config, lines iter.Seq[textLine]
 	}, func() { _ = stage.Close() }, nil
 }
 
-// drawn is what is known of an item while the models read it. One that could not be decoded
-// has no text, which they refuse: so readings keep the order of lines.
+// drawn is what is known of an item while the models read it. One with a fault goes to them
+// all the same, so that readings keep the order of lines.
 type drawn struct {
 	place string
 	at    time.Time

