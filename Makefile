@@ -12,6 +12,8 @@ MINILM  := .deps/bases/all-minilm-l6-v2
 
 .PHONY: build deps demo test bench clean distclean tools
 .DELETE_ON_ERROR:
+# Fetching and importing share folders.
+.NOTPARALLEL:
 
 build: tools bin/barograph $(BASES)
 	@deps/fetch runtime

@@ -7,6 +7,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"github.com/barograph/barograph/internal/plain"
 	"github.com/barograph/barograph/news"
 )
 
@@ -81,7 +82,7 @@ func slackDate(t time.Time) string {
 }
 
 func words(s string) slack.RichTextSectionElement {
-	return slack.NewRichTextSectionTextElement(clean(s, 1000), nil)
+	return slack.NewRichTextSectionTextElement(plain.Line(s, 1000), nil)
 }
 
 // headlines are the strongest texts, linked where their address is one to click on.
@@ -115,5 +116,5 @@ func footer(d Delivery) string {
 var slackEscape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 func fallback(a news.Alert) string {
-	return slackEscape.Replace(fmt.Sprintf("%s. %s.", headerOf(a), clean(a.Reason, 1000)))
+	return slackEscape.Replace(fmt.Sprintf("%s. %s.", headerOf(a), plain.Line(a.Reason, 1000)))
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/slack-go/slack"
 
@@ -139,22 +138,4 @@ func TestLinks(t *testing.T) {
 			t.Errorf("link(%q) = %q, want %q", tt.in, got, tt.want)
 		}
 	}
-}
-
-func FuzzClean(f *testing.F) {
-	for _, seed := range []string{"", "plain", "a\nb\tc", "\x1b[31mred", "\u202eabc", "\xff\xfe", "👩\u200d👧", strings.Repeat("é", 300)} {
-		f.Add(seed, 20)
-	}
-	f.Fuzz(func(t *testing.T, s string, limit int) {
-		if limit < 1 || limit > 1000 {
-			t.Skip()
-		}
-		got := clean(s, limit)
-		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > limit || got != strings.TrimSpace(got) {
-			t.Errorf("clean(%q, %d) = %q", s, limit, got)
-		}
-		if again := clean(got, limit+1); again != got {
-			t.Errorf("clean is not stable: %q, then %q", got, again)
-		}
-	})
 }

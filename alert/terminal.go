@@ -12,6 +12,7 @@ import (
 	"github.com/rivo/uniseg"
 	"golang.org/x/term"
 
+	"github.com/barograph/barograph/internal/plain"
 	"github.com/barograph/barograph/news"
 )
 
@@ -75,7 +76,7 @@ func (t *Terminal) card(d Delivery) string {
 
 	title := fit(fmt.Sprintf("┏━ %s ━ %s", word, name(a.Series)), t.width-2) + " "
 	b.WriteString("\n" + t.paint(code, title+strings.Repeat("━", max(0, t.width-uniseg.StringWidth(title)))) + "\n")
-	for _, s := range wrap(clean(a.Reason, 500)+".", t.width-2) {
+	for _, s := range wrap(plain.Line(a.Reason, 500)+".", t.width-2) {
 		line(t.paint(bold, s))
 	}
 	line("")

@@ -5,55 +5,17 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/barograph/barograph/internal/plain"
 	"github.com/barograph/barograph/news"
 )
-
-// Text from the stream is hostile until it has been through clean.
-
-// clean makes s one harmless line of at most limit runes: valid UTF-8, runs of white
-// space as one space, without control characters (terminal escapes), without invisible and
-// direction-changing ones (which make text read as what it is not).
-func clean(s string, limit int) string {
-	var out []rune
-	gap := false
-	for _, r := range s {
-		if unicode.IsSpace(r) {
-			gap = len(out) > 0
-			continue
-		}
-		if r == unicode.ReplacementChar || unicode.IsControl(r) || unseen(r) {
-			continue
-		}
-		if gap {
-			out = append(out, ' ')
-			gap = false
-		}
-		out = append(out, r)
-		if len(out) > limit {
-			return strings.TrimSpace(string(out[:limit-1])) + "…"
-		}
-	}
-	return string(out)
-}
-
-// unseen reports format characters (Unicode category Cf: bidirectional controls, zero-width
-// spaces, byte order marks, tags, the soft hyphen), private use and unassigned surrogates.
-// The joiners U+200C and U+200D are kept: Persian, Indic scripts and emoji need them.
-func unseen(r rune) bool {
-	if r == '\u200c' || r == '\u200d' {
-		return false
-	}
-	return unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs) || r == '\u034f' || r == '\u115f' || r == '\u1160' || r == '\u3164' || r == '\uffa0'
-}
 
 // link is the URL, escaped, when it is one to offer a click on: http or https, with a host,
 // without a user name or invisible characters to deceive with. Else "".
 func link(raw string) string {
 	raw = strings.TrimSpace(raw)
 	u, err := url.Parse(raw)
-	if err != nil || len(raw) > 2000 || raw != clean(raw, 2001) || u.Host == "" || u.User != nil ||
+	if err != nil || len(raw) > 2000 || raw != plain.Line(raw, 2001) || u.Host == "" || u.User != nil ||
 		(u.Scheme != "http" && u.Scheme != "https") {
 		return ""
 	}
@@ -62,12 +24,12 @@ func link(raw string) string {
 
 // name is the series for people, harmless.
 func name(s news.Series) string {
-	return clean(news.Series{Entity: clean(s.Entity, 60), Topic: clean(s.Topic, 60)}.String(), 130)
+	return plain.Line(news.Series{Entity: plain.Line(s.Entity, 60), Topic: plain.Line(s.Topic, 60)}.String(), 130)
 }
 
 // model names the bundle that read the texts: "finbert 1.2".
 func model(m news.Model) string {
-	return strings.TrimSpace(clean(m.Name, 60) + " " + clean(m.Version, 30))
+	return strings.TrimSpace(plain.Line(m.Name, 60) + " " + plain.Line(m.Version, 30))
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
@@ -96,7 +58,7 @@ func plural(n int, one string) string {
 
 // headline is what is shown of a text, never empty.
 func headline(e news.Evidence) string {
-	if t := clean(e.Title, 200); t != "" {
+	if t := plain.Line(e.Title, 200); t != "" {
 		return t
 	}
 	return "(no title)"

@@ -50,6 +50,9 @@ func (j *job) fail(err error) {
 	}
 }
 
+// maxHeadline bounds what a reading shows of its item, in runes.
+const maxHeadline = 300
+
 // reading is the item's own half of a reading: all but what a model says.
 func (j *job) reading() news.Reading {
 	return news.Reading{
@@ -59,7 +62,7 @@ func (j *job) reading() news.Reading {
 		PublishedAt: j.item.PublishedAt,
 		Lang:        j.lang,
 		Entities:    j.item.Entities,
-		Title:       j.item.Title,
+		Title:       j.item.Headline(maxHeadline),
 		URL:         j.item.URL,
 		TextDigest:  j.digest,
 	}

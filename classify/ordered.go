@@ -10,7 +10,7 @@ import (
 // Classify reads items in their order, at the speed of full batches: each turn of the loop
 // gets the next item's reading, or its error and what is known without a model. When the
 // context ends or the stage closes, the last turn gets that error. Breaking off the loop is
-// fine and waits for the items in flight no longer than to hand them over.
+// fine; items in flight are read for nobody then.
 //
 // The items are drawn in another goroutine than the loop's, at most Queue ahead of it.
 func (s *Stage) Classify(ctx context.Context, items iter.Seq[news.Item]) iter.Seq2[news.Reading, error] {
@@ -21,16 +21,16 @@ func (s *Stage) Classify(ctx context.Context, items iter.Seq[news.Item]) iter.Se
 	return func(yield func(news.Reading, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		pending := make(chan chan result, s.config.Queue)
-		defer func() {
-			cancel()
-			for range pending { // until the other goroutine has ended
-			}
-		}()
+		defer cancel()
 		go func() {
 			defer close(pending)
 			for it := range items {
 				one := make(chan result, 1)
-				pending <- one
+				select {
+				case pending <- one:
+				case <-ctx.Done():
+					return
+				}
 				err := s.Submit(ctx, it, func(r news.Reading, err error) { one <- result{r, err} })
 				if err != nil {
 					one <- result{(&job{item: it}).reading(), err}
@@ -38,9 +38,18 @@ func (s *Stage) Classify(ctx context.Context, items iter.Seq[news.Item]) iter.Se
 				}
 			}
 		}()
-		for one := range pending {
-			if r := <-one; !yield(r.reading, r.err) {
+		for {
+			select {
+			case <-ctx.Done(): // also while items wait for more input
+				yield(news.Reading{}, ctx.Err())
 				return
+			case one, more := <-pending:
+				if !more {
+					return
+				}
+				if r := <-one; !yield(r.reading, r.err) {
+					return
+				}
 			}
 		}
 	}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
 	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/plain"
 	"github.com/barograph/barograph/internal/retry"
 )
 
@@ -78,7 +78,7 @@ func (d *deadLetters) write(ctx context.Context, m kafka.Message, reason *Reject
 		level = slog.LevelWarn
 	}
 	d.log.Log(ctx, level, "dead letter", "class", reason.Class, "of_this_class", n,
-		"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "reason", printable(reason.Error(), 256))
+		"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "reason", plain.Line(reason.Error(), 256))
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (d *deadLetters) try(ctx context.Context, w *kafka.Writer, letter kafka.Mes
 func deadLetter(m kafka.Message, reason *Rejection, now time.Time) kafka.Message {
 	headers := append(make([]kafka.Header, 0, len(m.Headers)+5), m.Headers...)
 	for _, h := range [][2]string{
-		{HeaderReason, printable(reason.Error(), 1024)},
+		{HeaderReason, plain.Line(reason.Error(), 1024)},
 		{HeaderTopic, m.Topic},
 		{HeaderPartition, strconv.Itoa(m.Partition)},
 		{HeaderOffset, strconv.FormatInt(m.Offset, 10)},
@@ -145,18 +145,4 @@ func truncated(letter kafka.Message, before int64, keep int) kafka.Message {
 	}
 	ours := letter.Headers[len(letter.Headers)-5:]
 	return kafka.Message{Headers: append(ours[:5:5], size)}
-}
-
-// printable is the text in valid UTF-8, on one line, cut to max bytes.
-func printable(s string, max int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) > max {
-		s = strings.ToValidUTF8(s[:max], "")
-	}
-	return s
 }

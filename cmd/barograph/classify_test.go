@@ -85,7 +85,8 @@ func TestRows(t *testing.T) {
 		{"JSON lines", "a.jsonl", "{\"text\":\"one\"}\n\n{\"text\":\"three\",\"n\":3}\nnot JSON\n[1]\n{\"text\":\"six\"}", "1:one 3:three 4! 5! 6:six"},
 		{"CSV", "a.csv", "\ufefftext,label\n\"one, \"\"quoted\"\"\",x\ntwo\nthree,y\n", "2:one, \"quoted\" 3! 4:three"},
 		{"TSV", "a.tsv", "text\tlabel\nsays \"this\"\tx\n", "2:says \"this\""},
-		{"bad UTF-8", "a.jsonl", "{\"text\":\"ok\"}\n", "1:ok"},
+		{"a quote within a field", "a.csv", "text\na\"b\nfine\n", "2! 3:fine"},
+		{"JSON with bad UTF-8", "a.jsonl", "{\"text\":\"\xff\"}\n{\"text\":\"ok\"}\n", "1! 2:ok"},
 		{"CSV with bad UTF-8", "a.csv", "text\nbad \xff byte\n", "2!"},
 		{"empty", "a.csv", "", ""},
 	}

@@ -61,7 +61,8 @@ type topicConfig struct {
 }
 
 type redisConfig struct {
-	Addresses []string      `yaml:"addresses"` // several = Redis Cluster
+	Addresses []string      `yaml:"addresses"`
+	Cluster   bool          `yaml:"cluster"` // also when there are several addresses
 	Username  string        `yaml:"username"`
 	Password  secret.Secret `yaml:"password"`
 	DB        int           `yaml:"db"`
@@ -115,6 +116,9 @@ type logConfig struct {
 	Format string     `yaml:"format"` // text or json
 }
 
+// maxFuture is how far ahead of the clock the trend stage counts.
+const maxFuture = time.Hour
+
 const environmentPrefix = "BAROGRAPH"
 
 // Variables that begin with the prefix and are no settings of the monitor.
@@ -133,7 +137,7 @@ func defaults() config {
 		Alert:        alertConfig{Quiet: time.Hour, Critical: 6},
 		Console:      consoleConfig{Listen: "127.0.0.1:8095"},
 		Log:          logConfig{Format: "text"},
-		DrainTimeout: 30 * time.Second,
+		DrainTimeout: 20 * time.Second,
 	}
 }
 
@@ -194,10 +198,33 @@ func (c *config) check() error {
 			fault("kafka.topics: %s: kind is %q; it is news or comment", topic.Name, topic.Kind)
 		}
 	}
+	k := c.Kafka
+	if k.Readings == "" || k.DeadLetters == "" {
+		fault("kafka.readings and kafka.dead_letters need a topic")
+	}
+	names := append([]string{k.Readings, k.DeadLetters}, topicNames(k.Topics)...)
+	if k.Alerts != "" {
+		names = append(names, k.Alerts)
+	}
+	slices.Sort(names)
+	for i := range names[1:] {
+		if names[i] == names[i+1] {
+			fault("kafka: the topic %s is named twice: each has one use", names[i])
+		}
+	}
+	if k.MaxItems <= 0 || k.MaxBytes <= 0 || k.MaxTextBytes <= 0 {
+		fault("kafka.max_items, max_bytes and max_text_bytes are above 0")
+	}
+	if k.MaxFuture < 0 || k.MaxFuture > maxFuture {
+		fault("kafka.max_future is %s; it is between 0 and %s", k.MaxFuture, maxFuture)
+	}
+	if c.Trend.History < 12*time.Hour {
+		fault("trend.history is %s; the longest window needs 12h", c.Trend.History)
+	}
 	if len(c.Redis.Addresses) == 0 {
 		fault("redis.addresses is empty")
 	}
-	if c.Redis.DB != 0 && len(c.Redis.Addresses) > 1 {
+	if c.Redis.DB != 0 && (c.Redis.Cluster || len(c.Redis.Addresses) > 1) {
 		fault("redis.db: a Redis Cluster has only database 0")
 	}
 	if !slices.Contains([]string{"text", "json"}, c.Log.Format) {

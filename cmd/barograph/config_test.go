@@ -70,6 +70,12 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		{"a log format", "log: {format: xml}", "xml"},
 		{"a start", "kafka: {start: yesterday}", "yesterday"},
 		{"a Slack without token", "alert: {slack: {channel: '#x'}}", "token"},
+		{"no room", "kafka: {max_items: -1}", "max_items"},
+		{"no readings topic", "kafka: {readings: ''}", "readings"},
+		{"a topic twice", "kafka: {topics: [{name: n, kind: news}, {name: n, kind: comment}]}", "twice"},
+		{"a loop", "kafka: {topics: [{name: barograph.readings, kind: news}]}", "twice"},
+		{"a far future", "kafka: {max_future: 48h}", "max_future"},
+		{"a short history", "trend: {history: 1h}", "history"},
 		{"a database of a cluster", "redis: {addresses: ['a:1', 'b:1'], db: 3}", "Cluster"},
 	}
 	for _, tt := range tests {

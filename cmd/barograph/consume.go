@@ -19,7 +19,7 @@ import (
 func (m *monitor) newSettler(topic *kafka.Writer) *settler {
 	s := &settler{
 		in: make(chan unsettled, m.cfg.Kafka.MaxItems), stopped: make(chan struct{}), finished: make(chan struct{}),
-		topic: topic, log: m.log, metrics: m.settle,
+		topic: topic, timely: m.timely, log: m.log, metrics: m.settle,
 	}
 	if m.trend != nil { // not an interface that holds nil
 		s.trend, s.desk = m.trend, m.desk
@@ -34,7 +34,7 @@ func (m *monitor) classifyItems(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	consumer, err := newConsumer(m, m.cfg.Kafka.Group, topicNames(m.cfg.Kafka.Topics), decode)
+	consumer, err := newConsumer(m, m.cfg.Kafka.Group, topicNames(m.cfg.Kafka.Topics), m.cfg.Kafka.Start, decode)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,10 @@ func newDecoder(cfg config, topic topicConfig, clock func() time.Time) (*ingest.
 
 // countReadings is trend alone: it counts what other processes have classified.
 func (m *monitor) countReadings(ctx context.Context) error {
-	consumer, err := newConsumer(m, m.cfg.Kafka.Group+"-trend", []string{m.cfg.Kafka.Readings}, m.decodeReading)
+	// Readings whose items are committed must be counted, also those from before this group's
+	// first start: a replay changes no count.
+	start := ingest.StartAt(m.clock().Add(-m.cfg.Trend.History))
+	consumer, err := newConsumer(m, m.cfg.Kafka.Group+"-trend", []string{m.cfg.Kafka.Readings}, start, decodeReading)
 	if err != nil {
 		return err
 	}
@@ -116,28 +119,34 @@ func (m *monitor) countReadings(ctx context.Context) error {
 	})
 }
 
-// decodeReading refuses what the trend stage would not count: nothing is dropped silently.
-func (m *monitor) decodeReading(message kafka.Message) (news.Reading, error) {
+func decodeReading(message kafka.Message) (news.Reading, error) {
 	var r news.Reading
 	if err := json.Unmarshal(message.Value, &r); err != nil {
-		return r, fmt.Errorf("not a reading: %w", err)
+		return r, &ingest.Rejection{Class: ingest.NotJSON, Err: err}
 	}
 	if r.ID == "" || r.PublishedAt.IsZero() {
-		return r, errors.New("not a reading: id or published_at is missing")
-	}
-	now := m.clock()
-	if age := now.Sub(r.PublishedAt); age > m.cfg.Trend.History {
-		return r, fmt.Errorf("published at %s, before the history of %s that is kept", r.PublishedAt.Format(time.RFC3339), m.cfg.Trend.History)
-	}
-	if ahead := r.PublishedAt.Sub(now); ahead > m.cfg.Kafka.MaxFuture {
-		return r, fmt.Errorf("published at %s, in the future", r.PublishedAt.Format(time.RFC3339))
+		return r, &ingest.Rejection{Class: ingest.BadValue, Detail: "a reading needs id and published_at"}
 	}
 	return r, nil
 }
 
-func newConsumer[T any](m *monitor, group string, topics []string, decode func(kafka.Message) (T, error)) (*ingest.Consumer[T], error) {
+// timely refuses what the trend stage would leave out, a minute early for the time in
+// between: nothing is dropped silently.
+func (m *monitor) timely(r news.Reading) error {
+	now := m.clock()
+	switch {
+	case r.PublishedAt.Before(now.Add(time.Minute - m.cfg.Trend.History)):
+		return &ingest.Rejection{Class: ingest.TooOld, Field: "published_at",
+			Detail: fmt.Sprintf("%s is before the history kept, %s", r.PublishedAt.Format(time.RFC3339), news.Duration(m.cfg.Trend.History))}
+	case r.PublishedAt.After(now.Add(maxFuture)):
+		return &ingest.Rejection{Class: ingest.Future, Field: "published_at", Detail: r.PublishedAt.Format(time.RFC3339) + " is in the future"}
+	}
+	return nil
+}
+
+func newConsumer[T any](m *monitor, group string, topics []string, start ingest.Start, decode func(kafka.Message) (T, error)) (*ingest.Consumer[T], error) {
 	return ingest.NewConsumer(ingest.ConsumerConfig[T]{
-		Broker: m.broker, Group: group, Topics: topics, Start: m.cfg.Kafka.Start, Decode: decode, DeadLetters: m.cfg.Kafka.DeadLetters,
+		Broker: m.broker, Group: group, Topics: topics, Start: start, Decode: decode, DeadLetters: m.cfg.Kafka.DeadLetters,
 		MaxItems: m.cfg.Kafka.MaxItems, MaxBytes: m.cfg.Kafka.MaxBytes, DrainTimeout: m.cfg.DrainTimeout,
 		Log: m.log, Registerer: m.registry,
 	})

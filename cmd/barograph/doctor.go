@@ -16,6 +16,7 @@ import (
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/plain"
 )
 
 func newDoctor() *cobra.Command {
@@ -71,22 +72,38 @@ func diagnose(ctx context.Context, out io.Writer, path string) error {
 func indent(s string) string { return strings.ReplaceAll(s, "\n", "\n"+strings.Repeat(" ", 21)) }
 
 func examinations(cfg config) []examination {
+	parts, _ := parseStages(cfg.Stages) // readConfig has checked them
 	list := []examination{
 		{"kafka", func(ctx context.Context) (string, error) { return lookAtKafka(ctx, cfg.Kafka) },
 			"see that kafka.brokers are reachable from here, and kafka.tls and kafka.sasl are what they expect"},
 		{"redis", func(ctx context.Context) (string, error) { return lookAtRedis(ctx, cfg.Redis) },
 			"see that redis.addresses are reachable from here, and its username, password and tls are right"},
+	}
+	if !parts.classify {
+		return append(list, alertExaminations(cfg)...)
+	}
+	list = append(list, []examination{
 		{"watch list", func(context.Context) (string, error) {
 			_, err := readWatchList(cfg.WatchList)
 			return or(cfg.WatchList, "none: companies come from items and cashtags only"), err
 		}, "mend the file, or leave watch_list out"},
 		{"onnx runtime", func(context.Context) (string, error) { return lookAtRuntime(cfg.Classify) },
 			"run `make build`, or point BAROGRAPH_ONNXRUNTIME at libonnxruntime.so, version 1.24 or later; for CUDA see docs/operation.md"},
-	}
+		{"bundles", func(context.Context) (string, error) {
+			if len(cfg.Classify.Bundles) == 0 {
+				return "", errors.New("none: classify.bundles is empty")
+			}
+			return strings.Join(cfg.Classify.Bundles, ", "), nil
+		}, "name the folders of bundles in classify.bundles"},
+	}...)
 	for _, dir := range cfg.Classify.Bundles {
 		list = append(list, examination{"model", func(context.Context) (string, error) { return lookAtModel(cfg.Classify, dir) },
 			"see that classify.bundles names the bundle's folder and classify.bases the folder of base models (`make build` makes .deps/bases)"})
 	}
+	return append(list, alertExaminations(cfg)...)
+}
+
+func alertExaminations(cfg config) (list []examination) {
 	if cfg.Alert.Slack != nil {
 		list = append(list, examination{"slack", func(ctx context.Context) (string, error) { return lookAtSlack(ctx, cfg.Alert.Slack) },
 			"the token begins with xoxb- and its app has the scope chat:write; see docs/operation.md"})
@@ -105,8 +122,11 @@ func lookAtKafka(ctx context.Context, c kafkaConfig) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if len(c.Topics) == 0 {
+		return "", errors.New("kafka.topics is empty: name at least one topic with news or comments")
+	}
 	var found, missing []string
-	for _, topic := range topicNames(c.Topics) {
+	for _, topic := range append(topicNames(c.Topics), c.Readings, c.DeadLetters) {
 		if n := cluster.Topics[topic]; n > 0 {
 			found = append(found, fmt.Sprintf("%s (%d partitions)", topic, n))
 		} else {
@@ -141,6 +161,9 @@ func lookAtRedis(ctx context.Context, c redisConfig) (string, error) {
 	finding := fmt.Sprintf("version %s, %s in use", value("redis_version"), value("used_memory_human"))
 	if policy := value("maxmemory_policy"); policy != "noeviction" && policy != "" {
 		finding += fmt.Sprintf("\nmaxmemory-policy is %s: under pressure it drops counts and alerts; use noeviction", policy)
+	}
+	if mode := value("redis_mode"); mode == "cluster" && !c.Cluster && len(c.Addresses) == 1 {
+		return "", errors.New("it is a Redis Cluster: set redis.cluster: true")
 	}
 	if cluster, ok := client.(*redis.ClusterClient); ok {
 		if err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return master.Ping(ctx).Err() }); err != nil {
@@ -196,7 +219,7 @@ func lookAtSlack(ctx context.Context, c *slackConfig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s in the workspace %s", user, team), nil
+	return plain.Line(fmt.Sprintf("%s in the workspace %s", user, team), 200), nil
 }
 
 // lookAtRoutes checks sinks and routes as the monitor would.

@@ -108,7 +108,7 @@ func (e evaluation) rows(labels []string) (texts []string, truth []int, err erro
 	seen := map[string]bool{}
 	for r := range rowsOf(input, e.data) {
 		if r.err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", e.data, r.err)
+			return nil, nil, fmt.Errorf("%s: line %d: %w", e.data, r.line, r.err)
 		}
 		text, ok := r.fields[e.text]
 		label, labelled := r.fields[column]

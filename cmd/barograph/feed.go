@@ -13,6 +13,7 @@ import (
 	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/ingest/feed"
 	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/plain"
 	"github.com/barograph/barograph/news"
 )
 
@@ -70,7 +71,7 @@ func newFeedRSS() *cobra.Command {
 					faults = append(faults, err)
 					continue
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%5d new  %s\n", n, url)
+				fmt.Fprintf(cmd.OutOrStdout(), "%5d new  %s\n", n, feed.Shown(url))
 			}
 			return errors.Join(faults...)
 		},
@@ -177,12 +178,12 @@ func newFeedDeadLetters() *cobra.Command {
 }
 
 func letterLine(l feed.Letter) string {
-	line := fmt.Sprintf("%d/%-8d %-20s %s", l.Partition, l.Offset, l.Topic, l.Reason)
+	line := fmt.Sprintf("%d/%-8d %-20s %s", l.Partition, l.Offset, plain.Line(l.Topic, 249), plain.Line(l.Reason, 300))
 	if l.Redelivered > 1 {
 		line += fmt.Sprintf("  (put back %d times)", l.Redelivered)
 	}
 	if l.Skipped != "" {
-		line += "  skipped: " + l.Skipped
+		line += "  skipped: " + plain.Line(l.Skipped, 300)
 	}
 	return line
 }

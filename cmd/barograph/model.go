@@ -12,6 +12,7 @@ import (
 
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/internal/plain"
 )
 
 func newModel() *cobra.Command {
@@ -88,8 +89,8 @@ func listBundle(table *tabwriter.Writer, dir string, bases []string) error {
 	for _, head := range b.Heads {
 		heads = append(heads, fmt.Sprintf("%s (%d)", head.Task, len(head.Labels)))
 	}
-	fmt.Fprintf(table, "%s\t%s\t%s\t%.12s\t%s\t%s\n", dir, b.Name, or(b.Version, "-"), b.Digest,
-		or(strings.Join(b.Languages, ","), "any"), strings.Join(heads, ", "))
+	fmt.Fprintf(table, "%s\t%s\t%s\t%.12s\t%s\t%s\n", dir, plain.Line(b.Name, 60), or(plain.Line(b.Version, 30), "-"), b.Digest,
+		or(plain.Line(strings.Join(b.Languages, ","), 60), "any"), plain.Line(strings.Join(heads, ", "), 120))
 	return nil
 }
 

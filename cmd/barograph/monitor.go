@@ -18,6 +18,7 @@ import (
 	"github.com/barograph/barograph/console"
 	"github.com/barograph/barograph/ingest/watch"
 	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
 	"github.com/barograph/barograph/trend"
 )
 
@@ -86,18 +87,17 @@ func newMonitor(cfg config, p parts, log *slog.Logger) (m *monitor, err error) {
 	if err = m.newDecisions(p.sinks); err != nil {
 		return m, err
 	}
-	if m.console, err = console.New(console.Config{Listen: cfg.Console.Listen, Gatherer: m.registry, Checks: m.checks(), Log: log}); err != nil {
-		return m, err
+	if m.stages.classify {
+		stage, err := classifyStage(cfg.Classify, m.clock, log, m.registry)
+		if err != nil {
+			return m, fmt.Errorf("configuration: classify.%w", err)
+		}
+		stage.Queue = cfg.Kafka.MaxItems
+		if m.classify, err = classify.New(stage); err != nil {
+			return m, err
+		}
 	}
-	if !m.stages.classify {
-		return m, nil
-	}
-	stage, err := classifyStage(cfg.Classify, m.clock, log, m.registry)
-	if err != nil {
-		return m, fmt.Errorf("configuration: classify.%w", err)
-	}
-	stage.Queue = cfg.Kafka.MaxItems
-	m.classify, err = classify.New(stage)
+	m.console, err = console.New(console.Config{Listen: cfg.Console.Listen, Gatherer: m.registry, Checks: m.checks(), Log: log})
 	return m, err
 }
 
@@ -151,7 +151,14 @@ func (m *monitor) ensureTopics(ctx context.Context) error {
 			topics = append(topics, broker.Topic{Name: name})
 		}
 	}
-	return m.broker.EnsureTopics(ctx, topics...)
+	return retry.Do(ctx, retry.Policy{OnRetry: func(err error) { m.log.Warn("Kafka is waited for", "error", err) }}, func(ctx context.Context) error {
+		err := m.broker.EnsureTopics(ctx, topics...)
+		var refused kafka.Error
+		if errors.As(err, &refused) && !refused.Temporary() {
+			return retry.Permanent(err)
+		}
+		return err
+	})
 }
 
 func topicNames(topics []topicConfig) []string {
@@ -163,35 +170,57 @@ func topicNames(topics []topicConfig) []string {
 }
 
 // run runs the stages until ctx ends, then drains: it stops fetching, settles what is
-// under way, commits and leaves the group.
+// under way, commits and leaves the group, and delivers the alerts of the last moments.
 func (m *monitor) run(ctx context.Context) error {
 	defer m.close()
-	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopServing()
-	var beside errgroup.Group
-	beside.Go(func() error { return m.console.Run(serving) })
+	beside, endBeside := context.WithCancel(context.WithoutCancel(ctx))
+	defer endBeside()
 	m.log.Info("serving /metrics, /healthz and /readyz", "address", "http://"+m.console.Addr())
 
 	all, running := errgroup.WithContext(ctx)
+	var besides errgroup.Group
 	all.Go(func() error {
-		if err := m.ensureTopics(running); err != nil {
-			return ended(running, err)
+		served := make(chan error, 1)
+		besides.Go(func() error { served <- m.console.Run(beside); return nil })
+		select {
+		case err := <-served: // before the end: it cannot serve any more
+			return err
+		case <-running.Done():
+			return nil
 		}
-		switch {
-		case m.stages.classify:
-			return m.classifyItems(running)
-		case m.stages.trend:
-			return m.countReadings(running)
-		}
-		return nil
 	})
 	if m.stages.alert {
-		all.Go(func() error { return ended(running, m.desk.Run(running)) })
+		besides.Go(func() error { return ended(beside, m.desk.Run(beside)) })
 	}
+	all.Go(func() error { return m.consume(running) })
 	err := all.Wait()
+	if m.stages.alert && m.stages.trend {
+		time.AfterFunc(lastAlerts, endBeside)
+	} else {
+		endBeside()
+	}
+	err = errors.Join(err, besides.Wait())
 	m.log.Info("drained and stopped")
-	stopServing()
-	return errors.Join(err, beside.Wait())
+	return err
+}
+
+// lastAlerts is how long a process that drains goes on delivering.
+const lastAlerts = 2 * time.Second
+
+// consume makes sure of the topics and runs what reads them; without such a stage it waits
+// for the end.
+func (m *monitor) consume(ctx context.Context) error {
+	if err := m.ensureTopics(ctx); err != nil {
+		return ended(ctx, err)
+	}
+	switch {
+	case m.stages.classify:
+		return m.classifyItems(ctx)
+	case m.stages.trend:
+		return m.countReadings(ctx)
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // ended takes the end of the context for success.

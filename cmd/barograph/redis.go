@@ -16,9 +16,9 @@ import (
 func openRedis(c redisConfig) (redis.UniversalClient, error) {
 	options := &redis.UniversalOptions{
 		Addrs: c.Addresses, Username: c.Username, Password: c.Password.Reveal(), DB: c.DB, ClientName: "barograph",
-		IsClusterMode: len(c.Addresses) > 1,
+		IsClusterMode: c.Cluster || len(c.Addresses) > 1,
 		DialTimeout:   5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		MaxRetries: -1,
+		MaxRetries: -1, ContextTimeoutEnabled: true,
 	}
 	if c.TLS || c.CAFile != "" {
 		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}

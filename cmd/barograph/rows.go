@@ -19,7 +19,7 @@ import (
 type row struct {
 	line   int // in the file, from 1
 	fields map[string]string
-	err    error // names the line
+	err    error
 }
 
 // openInput opens a file, or standard input for "-" or "". size is in bytes, -1 if unknown.
@@ -35,6 +35,10 @@ func openInput(path string) (file io.ReadCloser, size int64, err error) {
 	if err != nil {
 		opened.Close()
 		return nil, 0, err
+	}
+	if info.IsDir() {
+		opened.Close()
+		return nil, 0, fmt.Errorf("%s is a folder", path)
 	}
 	if !info.Mode().IsRegular() {
 		return opened, -1, nil
@@ -62,7 +66,7 @@ func csvRows(r io.Reader, comma rune) iter.Seq[row] {
 		header, err := reader.Read()
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				yield(row{line: 1, err: fmt.Errorf("line 1: the header: %w", err)})
+				yield(row{line: 1, err: fmt.Errorf("the header: %w", err)})
 			}
 			return
 		}
@@ -72,7 +76,6 @@ func csvRows(r io.Reader, comma rune) iter.Seq[row] {
 			if errors.Is(err, io.EOF) {
 				return
 			}
-			line, _ := reader.FieldPos(0)
 			var wrong *csv.ParseError
 			switch {
 			case errors.As(err, &wrong):
@@ -81,9 +84,10 @@ func csvRows(r io.Reader, comma rune) iter.Seq[row] {
 				}
 				continue
 			case err != nil:
-				yield(row{line: line, err: err})
+				yield(row{err: err})
 				return
 			}
+			line, _ := reader.FieldPos(0)
 			fields := make(map[string]string, len(header))
 			for i, name := range header {
 				fields[name] = record[i]
@@ -113,7 +117,7 @@ func jsonRows(r io.Reader) iter.Seq[row] {
 			}
 		}
 		if err := scanner.Err(); err != nil {
-			yield(row{line: line + 1, err: fmt.Errorf("line %d: %w", line+1, err)})
+			yield(row{line: line + 1, err: err})
 		}
 	}
 }
@@ -121,8 +125,11 @@ func jsonRows(r io.Reader) iter.Seq[row] {
 // jsonRow takes strings as they are and leaves other values in JSON.
 func jsonRow(text []byte, line int) row {
 	var object map[string]json.RawMessage
+	if !utf8.Valid(text) { // encoding/json would replace it
+		return row{line: line, err: errors.New("not valid UTF-8")}
+	}
 	if err := json.Unmarshal(text, &object); err != nil {
-		return row{line: line, err: fmt.Errorf("line %d: not a JSON object: %w", line, err)}
+		return row{line: line, err: fmt.Errorf("not a JSON object: %w", err)}
 	}
 	fields := make(map[string]string, len(object))
 	for name, raw := range object {
@@ -138,7 +145,7 @@ func jsonRow(text []byte, line int) row {
 func checked(r row) row {
 	for name, value := range r.fields {
 		if !utf8.ValidString(value) {
-			r.err = fmt.Errorf("line %d: %s is not valid UTF-8", r.line, name)
+			r.err = fmt.Errorf("%s is not valid UTF-8", name)
 		}
 	}
 	return r

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/internal/broker"
 	"github.com/barograph/barograph/internal/retry"
 	"github.com/barograph/barograph/news"
@@ -34,9 +36,10 @@ type settler struct {
 	stopped  chan struct{}
 	finished chan struct{}
 
-	topic   *kafka.Writer // of readings; nil where they came from there
-	trend   observer      // nil where another process counts
-	desk    decider       // as trend
+	topic   *kafka.Writer            // of readings; nil where they came from there
+	timely  func(news.Reading) error // says why the trend stage would not count it
+	trend   observer                 // nil where another process counts
+	desk    decider                  // as trend
 	log     *slog.Logger
 	metrics settleMetrics
 }
@@ -134,20 +137,18 @@ func (s *settler) gather(first unsettled) []unsettled {
 }
 
 func (s *settler) settle(ctx context.Context, batch []unsettled) {
-	batch, messages := encode(batch)
-	var poison map[int]error
+	var unwritten, uncounted map[int]error // what can never be settled, by position
 	both, settling := errgroup.WithContext(ctx)
 	if s.topic != nil {
-		both.Go(func() error {
-			return s.until(settling, "readings", func(ctx context.Context) error {
-				return broker.Write(ctx, s.topic, retry.Policy{Attempts: 3}, messages...)
-			})
+		both.Go(func() (err error) {
+			unwritten, err = s.write(settling, batch)
+			return err
 		})
 	}
 	if s.trend != nil {
 		both.Go(func() error {
 			return s.until(settling, "trend", func(ctx context.Context) (err error) {
-				poison, err = s.judge(ctx, batch)
+				uncounted, err = s.judge(ctx, batch)
 				return err
 			})
 		})
@@ -157,7 +158,7 @@ func (s *settler) settle(ctx context.Context, batch []unsettled) {
 		return
 	}
 	for i, u := range batch {
-		if err := poison[i]; err != nil {
+		if err := cmp.Or(unwritten[i], uncounted[i]); err != nil {
 			u.fail(err)
 			continue
 		}
@@ -180,63 +181,87 @@ func (s *settler) until(ctx context.Context, part string, op func(context.Contex
 	return err
 }
 
-// encode makes the messages of the readings topic. A reading that JSON cannot hold (a
-// model that answers NaN) fails, and is left out.
-func encode(batch []unsettled) ([]unsettled, []kafka.Message) {
-	kept, messages := batch[:0], make([]kafka.Message, 0, len(batch))
-	for _, u := range batch {
+// write puts the readings on their topic. Those that JSON cannot hold (a model that answers
+// NaN) or that the topic refuses for their size are returned by their position.
+func (s *settler) write(ctx context.Context, batch []unsettled) (refused map[int]error, err error) {
+	refused = map[int]error{}
+	messages, at := make([]kafka.Message, 0, len(batch)), make([]int, 0, len(batch))
+	for i, u := range batch {
 		value, err := json.Marshal(u.reading)
 		if err != nil {
-			u.fail(fmt.Errorf("encoding the reading: %w", err))
+			refused[i] = fmt.Errorf("encoding the reading: %w", err)
 			continue
 		}
-		kept = append(kept, u)
-		messages = append(messages, kafka.Message{Key: []byte(u.reading.ID), Value: value})
+		messages, at = append(messages, kafka.Message{Key: []byte(u.reading.ID), Value: value}), append(at, i)
 	}
-	return kept, messages
-}
-
-// judge counts the batch, and decides about the spikes it shows. A reading that makes the
-// trend stage panic is found by taking the batch one by one, and is returned as poison by
-// its position.
-func (s *settler) judge(ctx context.Context, batch []unsettled) (poison map[int]error, err error) {
-	readings := make([]news.Reading, len(batch))
-	for i, u := range batch {
-		readings[i] = u.reading
+	err = s.append(ctx, messages)
+	if !broker.TooLarge(err) {
+		return refused, err
 	}
-	spikes, panicked, err := s.observe(ctx, readings)
-	if panicked && len(batch) > 1 {
-		spikes, poison = nil, map[int]error{}
-		for i := range readings {
-			some, panicked, err := s.observe(ctx, readings[i:i+1])
-			if err != nil && !panicked {
-				return nil, err
-			}
-			if panicked {
-				poison[i] = err
-			}
-			spikes = append(spikes, some...)
+	for j, message := range messages {
+		switch err := s.append(ctx, []kafka.Message{message}); {
+		case broker.TooLarge(err):
+			refused[at[j]] = &ingest.Rejection{Class: ingest.TooLarge, Detail: "the reading is larger than its topic takes", Err: err}
+		case err != nil:
+			return nil, err
 		}
-		err = nil
-	} else if panicked {
-		return map[int]error{0: err}, nil
 	}
-	if err != nil || len(spikes) == 0 {
-		return poison, err
-	}
-	if err := s.desk.Consider(ctx, spikes); err != nil {
-		return poison, err
-	}
-	return poison, s.trend.Told(ctx, spikes)
+	return refused, nil
 }
 
-func (s *settler) observe(ctx context.Context, readings []news.Reading) (spikes []news.Spike, panicked bool, err error) {
+// append writes until it works; what the topic refuses for its size is not tried again.
+func (s *settler) append(ctx context.Context, messages []kafka.Message) error {
+	return s.until(ctx, "readings", func(ctx context.Context) error {
+		err := broker.Write(ctx, s.topic, retry.Policy{Attempts: 3}, messages...)
+		if broker.TooLarge(err) {
+			return retry.Permanent(err)
+		}
+		return err
+	})
+}
+
+// judge counts the batch, and decides about the spikes it shows. Readings that the trend
+// stage would not count, or that make it panic (found by taking the batch one by one), are
+// returned by their position.
+func (s *settler) judge(ctx context.Context, batch []unsettled) (refused map[int]error, err error) {
+	refused = map[int]error{}
+	readings, at := make([]news.Reading, 0, len(batch)), make([]int, 0, len(batch))
+	for i, u := range batch {
+		if err := s.timely(u.reading); err != nil {
+			refused[i] = err
+			continue
+		}
+		readings, at = append(readings, u.reading), append(at, i)
+	}
+	panicked, err := s.decide(ctx, readings)
+	if !panicked {
+		return refused, err
+	}
+	for j := range readings {
+		switch panicked, err := s.decide(ctx, readings[j:j+1]); {
+		case panicked:
+			refused[at[j]] = &ingest.Rejection{Class: ingest.Panicked, Err: err}
+		case err != nil:
+			return nil, err
+		}
+	}
+	return refused, nil
+}
+
+// decide counts readings and passes the spikes on. It may be repeated.
+func (s *settler) decide(ctx context.Context, readings []news.Reading) (panicked bool, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			s.log.Error("the trend stage panicked", "cause", cause, "stack", string(debug.Stack()))
-			spikes, panicked, err = nil, true, fmt.Errorf("trend: panic: %v", cause)
+			s.log.Error("trend or alert panicked", "cause", cause, "stack", string(debug.Stack()))
+			panicked, err = true, fmt.Errorf("trend or alert: panic: %v", cause)
 		}
 	}()
-	spikes, err = s.trend.Observe(ctx, readings)
-	return spikes, false, err
+	spikes, err := s.trend.Observe(ctx, readings)
+	if err != nil || len(spikes) == 0 {
+		return false, err
+	}
+	if err := s.desk.Consider(ctx, spikes); err != nil {
+		return false, err
+	}
+	return false, s.trend.Told(ctx, spikes)
 }

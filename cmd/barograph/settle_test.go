@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/barograph/barograph/internal/testenv"
 	"github.com/barograph/barograph/news"
 )
 
@@ -66,7 +69,13 @@ func settled(t *testing.T, s *settler, batch []unsettled) map[string]string {
 }
 
 func newFakeSettler(trend *trendFake, desk *deskFake) *settler {
-	return &settler{trend: trend, desk: desk, log: slog.New(slog.DiscardHandler), metrics: newSettleMetrics(prometheus.NewRegistry())}
+	timely := func(r news.Reading) error {
+		if r.ID == "old" {
+			return errors.New("too old")
+		}
+		return nil
+	}
+	return &settler{timely: timely, trend: trend, desk: desk, log: slog.New(slog.DiscardHandler), metrics: newSettleMetrics(prometheus.NewRegistry())}
 }
 
 func readingsOf(ids ...string) []unsettled {
@@ -79,8 +88,8 @@ func readingsOf(ids ...string) []unsettled {
 
 func TestSettleConfinesAPanicToItsReading(t *testing.T) {
 	trend, desk := &trendFake{counted: map[string]int{}}, &deskFake{}
-	outcome := settled(t, newFakeSettler(trend, desk), readingsOf("a", "poison", "b"))
-	if want := map[string]string{"a": "done", "poison": "failed", "b": "done"}; fmt.Sprint(outcome) != fmt.Sprint(want) {
+	outcome := settled(t, newFakeSettler(trend, desk), readingsOf("a", "old", "poison", "b"))
+	if want := map[string]string{"a": "done", "old": "failed", "poison": "failed", "b": "done"}; fmt.Sprint(outcome) != fmt.Sprint(want) {
 		t.Errorf("outcome %v, want %v", outcome, want)
 	}
 	if !slices.Contains(desk.told, "a") || !slices.Contains(desk.told, "b") {
@@ -107,4 +116,22 @@ func TestSettleGivesUpAtTheEnd(t *testing.T) {
 	batch[0].done = func() { t.Error("acknowledged what was not counted") }
 	batch[0].fail = func(error) { t.Error("given to the dead letters what was not counted") }
 	s.settle(ctx, batch)
+}
+
+// A reading that its topic refuses for its size fails alone: the rest of the batch goes on.
+func TestSettleFailsAReadingTooLargeForItsTopic(t *testing.T) {
+	server := testenv.StartKafka(t)
+	server.CreateTopic("readings", 1)
+	client := openBroker(t, server.Addr)
+	trend := &trendFake{counted: map[string]int{}}
+	s := newFakeSettler(trend, &deskFake{})
+	s.topic = client.Writer("readings")
+	defer s.topic.Close()
+	batch := readingsOf("a", "large", "b")
+	batch[1].reading.Title = strings.Repeat("x", 2<<20)
+	outcome := settled(t, s, batch)
+	if want := map[string]string{"a": "done", "large": "failed", "b": "done"}; fmt.Sprint(outcome) != fmt.Sprint(want) {
+		t.Errorf("outcome %v, want %v", outcome, want)
+	}
+	consume(t, client, "readings").until(t, time.Minute, "the other two", atLeast(2))
 }

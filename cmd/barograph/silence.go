@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/internal/plain"
 )
 
 func newSilence() *cobra.Command {
@@ -42,6 +44,9 @@ func newSilenceAdd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if long <= 0 {
 				return usageError{fmt.Errorf("--for %s: a silence needs an end, such as --for 4h", long)}
+			}
+			if m.Entity == "" && m.Topic == "" {
+				return usageError{errors.New("name an --entity or a --topic; --entity '*' mutes everything")}
 			}
 			silences, closeRedis, err := openSilences(path)
 			if err != nil {
@@ -86,8 +91,8 @@ func newSilenceList() *cobra.Command {
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			fmt.Fprintln(table, "ID\tENTITY\tTOPIC\tUNTIL\tAUTHOR\tCOMMENT")
 			for _, m := range list {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, or(m.Entity, "*"), or(m.Topic, "*"),
-					m.Until.Local().Format(time.DateTime), or(m.Author, "-"), or(m.Comment, "-"))
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, or(plain.Line(m.Entity, 60), "*"), or(plain.Line(m.Topic, 60), "*"),
+					m.Until.Local().Format(time.DateTime), or(plain.Line(m.Author, 40), "-"), or(plain.Line(m.Comment, 200), "-"))
 			}
 			return table.Flush()
 		},

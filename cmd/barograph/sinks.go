@@ -25,7 +25,7 @@ func sinksOf(c alertConfig, topic *kafka.Writer, more map[string]alert.Sink) (ma
 		if err != nil {
 			return nil, nil, fmt.Errorf("alert.webhooks: %s: %w", hook.Name, err)
 		}
-		if _, taken := sinks[hook.Name]; taken || hook.Name == "slack" {
+		if _, taken := sinks[hook.Name]; taken || hook.Name == "slack" || hook.Name == "kafka" {
 			return nil, nil, fmt.Errorf("alert.webhooks: the name %s is taken", hook.Name)
 		}
 		sinks[hook.Name] = sink

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -59,7 +60,7 @@ func NewPoller(cfg Config) (*Poller, error) {
 	}
 	for _, u := range cfg.URLs {
 		if !isWebURL(u) {
-			return nil, fmt.Errorf("feed %q: not an http or https URL", u)
+			return nil, fmt.Errorf("feed %q: not an http or https URL", Shown(u))
 		}
 	}
 	if cfg.Kind == "" {
@@ -130,10 +131,30 @@ func (p *Poller) turn(ctx context.Context, url string) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		p.cfg.Log.Warn("polling a feed failed; it is tried again at its next turn", "feed", url, "error", err)
+		p.cfg.Log.Warn("polling a feed failed; it is tried again at its next turn", "feed", Shown(url), "error", err)
 	case n > 0:
-		p.cfg.Log.Info("new items", "feed", url, "items", n)
+		p.cfg.Log.Info("new items", "feed", Shown(url), "items", n)
 	}
+}
+
+// Shown is a feed's address as logs and people see it: without what may be secret, the user's
+// name and password and the query.
+func Shown(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "an address that is none"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// withoutURL drops the address from an HTTP client's error: Shown says it better.
+func withoutURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 // Poll asks for one feed once, with a few attempts, and puts the items that it has not seen
@@ -164,11 +185,11 @@ func (p *Poller) Poll(ctx context.Context, url string) (n int, err error) {
 	}
 	items, err := parse(got.body, url, p.cfg.Kind, p.cfg.Clock())
 	if err != nil {
-		return 0, fmt.Errorf("feed %s: %w", url, err)
+		return 0, fmt.Errorf("feed %s: %w", Shown(url), err)
 	}
 	fresh := before.unseen(items)
 	if err := p.write(ctx, fresh); err != nil {
-		return 0, fmt.Errorf("feed %s: %w", url, err)
+		return 0, fmt.Errorf("feed %s: %w", Shown(url), err)
 	}
 	p.items.Add(float64(len(fresh)))
 	after := before.after(got, items, p.cfg.Clock())
@@ -176,7 +197,7 @@ func (p *Poller) Poll(ctx context.Context, url string) (n int, err error) {
 	defer p.mu.Unlock()
 	p.state.Feeds[url] = after
 	if err := p.state.write(p.cfg.StateFile); err != nil {
-		return len(fresh), fmt.Errorf("feed %s: %w", url, err)
+		return len(fresh), fmt.Errorf("feed %s: %w", Shown(url), err)
 	}
 	return len(fresh), nil
 }

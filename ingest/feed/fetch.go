@@ -31,7 +31,7 @@ func (p *Poller) fetch(ctx context.Context, url string, before feedState) (fetch
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return fetched{}, retry.Permanent(fmt.Errorf("feed: %w", err))
+		return fetched{}, retry.Permanent(fmt.Errorf("feed %s: %w", Shown(url), withoutURL(err)))
 	}
 	request.Header.Set("User-Agent", "barograph")
 	request.Header.Set("Accept", "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5")
@@ -43,7 +43,7 @@ func (p *Poller) fetch(ctx context.Context, url string, before feedState) (fetch
 	}
 	response, err := p.cfg.Client.Do(request)
 	if err != nil {
-		return fetched{}, fmt.Errorf("feed: %w", err)
+		return fetched{}, fmt.Errorf("feed %s: %w", Shown(url), withoutURL(err))
 	}
 	defer response.Body.Close()
 	switch {
@@ -54,17 +54,17 @@ func (p *Poller) fetch(ctx context.Context, url string, before feedState) (fetch
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, p.cfg.MaxBytes+1))
 	if err != nil {
-		return fetched{}, fmt.Errorf("feed %s: reading: %w", url, err)
+		return fetched{}, fmt.Errorf("feed %s: reading: %w", Shown(url), withoutURL(err))
 	}
 	if int64(len(body)) > p.cfg.MaxBytes {
-		return fetched{}, retry.Permanent(fmt.Errorf("feed %s: more than %d bytes: %w", url, p.cfg.MaxBytes, ErrTooLarge))
+		return fetched{}, retry.Permanent(fmt.Errorf("feed %s: more than %d bytes: %w", Shown(url), p.cfg.MaxBytes, ErrTooLarge))
 	}
 	return fetched{body: body, etag: response.Header.Get("ETag"), lastModified: response.Header.Get("Last-Modified")}, nil
 }
 
 // statusError says whether another attempt makes sense.
 func statusError(response *http.Response, url string) error {
-	err := fmt.Errorf("feed %s: %w %s", url, ErrStatus, response.Status)
+	err := fmt.Errorf("feed %s: %w %s", Shown(url), ErrStatus, response.Status)
 	switch code := response.StatusCode; {
 	case code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable:
 		if seconds, e := strconv.Atoi(response.Header.Get("Retry-After")); e == nil && seconds > 0 {

@@ -46,7 +46,7 @@ func Read(config any, path, prefix string, environ []string, known ...string) er
 	sort.Strings(environ)
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, prefix+"_") {
+		if !strings.HasPrefix(name, prefix+"_") || injected(strings.TrimPrefix(name, prefix+"_")) {
 			continue
 		}
 		found, ok := leaves[name]
@@ -62,6 +62,11 @@ func Read(config any, path, prefix string, environ []string, known ...string) er
 		found.attach()
 	}
 	return nil
+}
+
+// injected tells the variables that Kubernetes sets for a Service of the prefix's name.
+func injected(name string) bool {
+	return strings.HasPrefix(name, "SERVICE_") || name == "PORT" || strings.HasPrefix(name, "PORT_")
 }
 
 // leaf is a field that one variable can set. attach hangs the struct around it into the

@@ -35,7 +35,7 @@ func TestRead(t *testing.T) {
 	got.Kafka.Group, got.Threads = "default", 1
 	file := write(t, "kafka:\n  brokers: [a:9092]\n  group: from-file\nmax_wait: 20ms\n")
 	err := settings.Read(&got, file, "BAROGRAPH", []string{"BAROGRAPH_KAFKA_BROKERS=b:9092, c:9092",
-		"BAROGRAPH_KAFKA_PASSWORD=hunter2", "BAROGRAPH_SLACK_TOKEN=xoxb", "BAROGRAPH_SURPRISE=3.5", "BAROGRAPH_QUIET=true", "BAROGRAPH_DEPS=/x", "HOME=/y"}, "BAROGRAPH_DEPS")
+		"BAROGRAPH_KAFKA_PASSWORD=hunter2", "BAROGRAPH_SLACK_TOKEN=xoxb", "BAROGRAPH_SURPRISE=3.5", "BAROGRAPH_QUIET=true", "BAROGRAPH_SERVICE_HOST=10.0.0.1", "BAROGRAPH_PORT_8095_TCP=x", "BAROGRAPH_DEPS=/x", "HOME=/y"}, "BAROGRAPH_DEPS")
 	if err != nil {
 		t.Fatal(err)
 	}
