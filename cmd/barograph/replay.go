@@ -164,7 +164,7 @@ func runsOf(cfg config, o replayOptions, out, explain io.Writer) []*replayRun {
 		}
 		if len(rules) == 1 {
 			r.out = json.NewEncoder(out)
-			r.out.SetEscapeHTML(o.format == "bench") // as the benchmark's own program writes
+			r.out.SetEscapeHTML(false)
 			if o.explain {
 				r.explain = explain
 			}

@@ -39,7 +39,7 @@ func benchMoment(line []byte) (m moment, err error) {
 
 func unixMoment(seconds float64) time.Time { return time.UnixMicro(int64(seconds * 1e6)) }
 
-// addEvent judges one event of one series, as bench/spikes does.
+// addEvent judges one event of one series, without the series around it.
 func (r *replayRun) addEvent(m moment) error {
 	e := m.event
 	of := news.Series{Entity: e.Entity, Topic: e.Topic}
