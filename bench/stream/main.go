@@ -88,7 +88,11 @@ func sample(data string, n int) ([]news.Item, error) {
 		return nil, errors.New("name the folder of the data sets by -data or BAROGRAPH_DATA")
 	}
 	var items []news.Item
-	for set, share := range map[string]int{"tfns-sentiment": 2, "tfn-topic": 2, "finfe-zh-sentiment": 1} {
+	for _, part := range []struct {
+		set    string
+		fifths int
+	}{{"tfns-sentiment", 2}, {"tfn-topic", 2}, {"finfe-zh-sentiment", 1}} {
+		set, share := part.set, part.fifths
 		file, err := os.Open(filepath.Join(data, set, "train.csv"))
 		if err != nil {
 			return nil, err
@@ -182,7 +186,7 @@ func (b *bench) classify(items []news.Item) (perSecond float64, err error) {
 // backlog appends all texts, starts the monitor and times it from its first reading to its
 // last. It returns the metrics at the end.
 func (b *bench) backlog(items []news.Item) (perSecond float64, end families, err error) {
-	if err := b.append(items); err != nil {
+	if err := b.append(items, time.Now(), 0); err != nil {
 		return 0, nil, err
 	}
 	if err := b.launch(); err != nil {
@@ -190,7 +194,10 @@ func (b *bench) backlog(items []news.Item) (perSecond float64, end families, err
 	}
 	var first time.Time
 	var already float64
-	for {
+	for deadline := time.Now().Add(patience); ; {
+		if time.Now().After(deadline) {
+			return 0, nil, fmt.Errorf("the backlog was not read within %s", patience)
+		}
 		time.Sleep(20 * time.Millisecond)
 		end, err = b.scrape()
 		if err != nil {
@@ -206,15 +213,20 @@ func (b *bench) backlog(items []news.Item) (perSecond float64, end families, err
 	}
 }
 
-func (b *bench) append(items []news.Item) error {
+// patience bounds each wait for the monitor.
+const patience = 5 * time.Minute
+
+// append writes the items, timed when they were due: from then on the latency counts, also
+// where the writer itself was late.
+func (b *bench) append(items []news.Item, due time.Time, apart time.Duration) error {
 	messages := make([]kafka.Message, len(items))
 	for i, item := range items {
-		item.PublishedAt = time.Now()
+		item.PublishedAt = due.Add(time.Duration(i) * apart)
 		value, err := json.Marshal(item)
 		if err != nil {
 			return err
 		}
-		messages[i] = kafka.Message{Key: []byte(item.ID), Value: value, Time: time.Now()}
+		messages[i] = kafka.Message{Key: []byte(item.ID), Value: value, Time: item.PublishedAt}
 	}
 	return broker.Write(context.Background(), b.writer, retry.Policy{Attempts: 10}, messages...)
 }
@@ -324,7 +336,8 @@ func (b *bench) halfLoad(items []news.Item, rate float64, steady time.Duration) 
 	for sent := 0; sent < count; {
 		due := min(int(rate*time.Since(start).Seconds()), count)
 		if due > sent {
-			if err := b.append(items[sent:due]); err != nil {
+			apart := time.Duration(float64(time.Second) / rate)
+			if err := b.append(items[sent:due], start.Add(time.Duration(sent)*apart), apart); err != nil {
 				return err
 			}
 			sent = due
@@ -334,7 +347,10 @@ func (b *bench) halfLoad(items []news.Item, rate float64, steady time.Duration) 
 	took := time.Since(start)
 	const name = "barograph_append_to_decision_seconds"
 	var after families
-	for after.sum(name) < before.sum(name)+float64(count) {
+	for deadline := time.Now().Add(patience); after.sum(name) < before.sum(name)+float64(count); {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the half load was not read within %s", patience)
+		}
 		time.Sleep(50 * time.Millisecond)
 		if after, err = b.scrape(); err != nil {
 			return err
