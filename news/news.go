@@ -107,7 +107,7 @@ type Reading struct {
 	ID           string    `json:"id"` // the item's
 	Kind         Kind      `json:"kind"`
 	Source       string    `json:"source"`
-	PublishedAt  time.Time `json:"published_at"`
+	PublishedAt  time.Time `json:"published_at,omitzero"` // always set on the stream
 	ClassifiedAt time.Time `json:"classified_at"`
 	Lang         string    `json:"lang"`
 	Entities     []string  `json:"entities"`
