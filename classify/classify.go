@@ -119,9 +119,6 @@ func newStage(c Config, models []*Model) (*Stage, error) {
 	return s, nil
 }
 
-// Models lists the models in the order of Config.Bundles.
-func (s *Stage) Models() []*Model { return s.models }
-
 // Submit hands an item to the stage and returns when it has been taken; it waits while
 // Queue items are not done, until the context ends. Then done is called exactly once,
 // from a goroutine of the stage, in any order among items, and must not block for long:

@@ -6,7 +6,10 @@
 // meet in this package and in cmd/barograph.
 package news
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Kind says what sort of text an item is.
 type Kind string
@@ -56,15 +59,17 @@ func (it Item) Headline(max int) string {
 }
 
 func firstLine(s string, max int) string {
-	n := 0
-	for i, r := range s {
-		if r == '\n' || r == '\r' {
-			return s[:i]
+	if end := strings.IndexAny(s, "\r\n"); end >= 0 {
+		s = s[:end]
+	}
+	n, cut := 0, 0
+	for i := range s {
+		if n == max-1 {
+			cut = i
 		}
-		if n == max-1 && i+len(string(r)) < len(s) {
-			return s[:i] + "…"
+		if n++; n > max {
+			return s[:cut] + "…"
 		}
-		n++
 	}
 	return s
 }

@@ -1,7 +1,6 @@
 package news
 
 import (
-	"strings"
 	"time"
 )
 
@@ -33,14 +32,8 @@ func SeriesOf(r Reading) []Series {
 // control characters there.
 const keySeparator = "\x1f"
 
-// Key is the series' identity as one string, for maps and stores. ParseSeries undoes it.
+// Key is the series' identity as one string, for maps and stores.
 func (s Series) Key() string { return s.Entity + keySeparator + s.Topic }
-
-// ParseSeries is the inverse of Key.
-func ParseSeries(key string) Series {
-	entity, topic, _ := strings.Cut(key, keySeparator)
-	return Series{Entity: entity, Topic: topic}
-}
 
 // String names the series for people: "AAPL", "Earnings", "AAPL · Earnings" or "everything".
 func (s Series) String() string {

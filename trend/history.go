@@ -216,7 +216,7 @@ func (h *History) remember(of news.Series, r *news.Reading, fresh bool, now time
 		s.latest = s.latest[:min(keptTexts, len(s.latest))]
 	}
 	oldest := r.Source[:min(len(r.Source), longestSource)]
-	s.sources[oldest] = at
+	s.sources[oldest] = max(s.sources[oldest], at)
 	for source, last := range s.sources {
 		if last < stale {
 			delete(s.sources, source)

@@ -141,7 +141,7 @@ local function explain(s)
 		redis.call('EXPIRE', s.evidence, keepEvidence)
 	end
 	if #sources > 0 then
-		redis.call('ZADD', s.sources, unpack(sources))
+		redis.call('ZADD', s.sources, 'GT', unpack(sources)) -- a late reading does not move its source back
 		redis.call('ZREMRANGEBYSCORE', s.sources, '-inf', '(' .. stale)
 		redis.call('ZREMRANGEBYRANK', s.sources, 0, -65)
 		redis.call('EXPIRE', s.sources, keepEvidence)

@@ -79,6 +79,27 @@ func TestRepeatsAreJudgedAgain(t *testing.T) {
 	}
 }
 
+// A late reading of a source that spoke since does not hide the source from the spike.
+func TestALateReadingKeepsItsSource(t *testing.T) {
+	eachRedis(t, func(t *testing.T, client redis.UniversalClient) {
+		s := newStore(t, client, &clock{monday}, trend.Rule{WarmUp: -1})
+		first := burst(9, monday)
+		observe(t, s, first[:8]...)
+		late := reading("late", monday.Add(-10*time.Hour), .9, "AAPL")
+		late.Source = first[0].Source
+		observe(t, s, late)
+		for _, spike := range observe(t, s, first[8]) {
+			if spike.Series == (news.Series{Entity: "AAPL"}) {
+				if spike.Sources != 3 {
+					t.Errorf("%d sources, want 3", spike.Sources)
+				}
+				return
+			}
+		}
+		t.Error("no spike of AAPL")
+	})
+}
+
 // A spike whose finder died before it was passed on is found again hours later; one that was
 // told is over by then.
 func TestASpikeIsFoundUntilItIsTold(t *testing.T) {
