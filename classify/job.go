@@ -2,6 +2,7 @@ package classify
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/barograph/barograph/news"
 )
@@ -64,6 +65,18 @@ func (j *job) reading() news.Reading {
 		Entities:    j.item.Entities,
 		Title:       j.item.Headline(maxHeadline),
 		URL:         j.item.URL,
+		Text:        cut(j.item.Content(), news.MaxReadingText),
 		TextDigest:  j.digest,
 	}
+}
+
+// cut is as many whole runes of s as fit into max bytes.
+func cut(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	for max > 0 && !utf8.RuneStart(s[max]) {
+		max--
+	}
+	return s[:max]
 }

@@ -121,13 +121,22 @@ type Reading struct {
 	DuplicateOf  string    `json:"duplicate_of"`
 	Model        Model     `json:"model"`
 
-	// Title and URL travel with the reading so that the trend stage can show evidence
-	// without asking for the item again. TextDigest is 16 hex digits of the normalised
-	// text: equal texts (syndicated copies) have equal digests.
+	// Title, URL and Text travel with the reading so that later stages can show evidence
+	// and take corrections without asking for the item again. TextDigest is 16 hex digits
+	// of the normalised text: equal texts (syndicated copies) have equal digests.
 	Title      string `json:"title"`
 	URL        string `json:"url"`
+	Text       string `json:"text"` // Item.Content, at most MaxReadingText bytes of it
 	TextDigest string `json:"text_digest"`
+
+	// TextSketch is 16 hex digits of a locality-sensitive hash of the normalised text:
+	// near copies have sketches that differ in few bits. "" where the text is too short
+	// for one to mean anything.
+	TextSketch string `json:"text_sketch,omitempty"`
 }
+
+// MaxReadingText is how many bytes of a text travel with its reading at most.
+const MaxReadingText = 4000
 
 // Negative reports whether the reading counts as negative in a window: its
 // calibrated probability of negative is at least a half.
