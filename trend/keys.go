@@ -33,6 +33,9 @@ const (
 //	PREFIX:{NN}:series            HyperLogLog, the series that there are
 type keys struct{ prefix string }
 
+// kindsOfSeries are the kinds of keys that a series has.
+var kindsOfSeries = []string{"counts", "base", "evidence", "sources"}
+
 func (k keys) name(shard int, kind, of string) string {
 	return fmt.Sprintf("%s:{%02d}:%s:%s", k.prefix, shard, kind, of)
 }
