@@ -42,6 +42,13 @@ type Bundle struct {
 	Base      Base     `json:"base,omitzero"`       // what an adapter was trained on
 	Pooling   Pooling  `json:"pooling,omitempty"`
 	Heads     []Head   `json:"heads,omitempty"` // the first is the checkpoint's classifier.*
+
+	// EntitySegment says that the sentiment is that toward one entity, which the model reads
+	// after the text: [CLS] text [SEP] entity [SEP], token types 0 and 1.
+	EntitySegment bool `json:"entity_segment,omitempty"`
+	// Precision is what the bundle is to run in, where the CPU's int8 costs it too much. ""
+	// leaves it to the device.
+	Precision Precision `json:"precision,omitempty"`
 }
 
 // Base names the checkpoint that an adapter needs.
@@ -119,6 +126,9 @@ func (c Config) check() error {
 	}
 	if !slices.Contains([]Pooling{"", PoolPooler, PoolCLS, PoolMean}, c.Barograph.Pooling) {
 		return refuse("barograph.pooling", c.Barograph.Pooling, "pooler, cls and mean are")
+	}
+	if !slices.Contains([]Precision{"", FP32, FP16, INT8}, c.Barograph.Precision) {
+		return refuse("barograph.precision", c.Barograph.Precision, "fp32, fp16 and int8 are")
 	}
 	return checkHeads(c.Barograph.Heads)
 }
