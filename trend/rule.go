@@ -147,12 +147,18 @@ func windowChance(got count, negative, usual float64, share beta, shape, cluster
 	seen := shape + float64(got.items-got.negative)/cluster
 	volume = math.Max(1, seen/(shape+usual*(1-q)/cluster))
 	expected = usual * q * volume
-	variance := cluster*expected + (1/seen+share.relativeVariance()+moodVar)*expected*expected
+	variance := spread(expected, seen, share, cluster)
 	if off := negative - expected; off <= 0 || off*off < minVariance*variance {
 		return expected, volume, 1
 	}
 	size := expected * expected / (variance - expected)
 	return expected, volume, math.Max(negBinTail(negative, expected, size), smallestP)
+}
+
+// spread is the variance of a count of negatives: clusters, and what is not known of volume
+// (by what was seen of it), share and mood.
+func spread(expected, seen float64, share beta, cluster float64) float64 {
+	return cluster*expected + (1/seen+share.relativeVariance()+moodVar)*expected*expected
 }
 
 // series is all that is known of one series at a moment.

@@ -1,0 +1,189 @@
+package trend
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/barograph/barograph/news"
+)
+
+// Outlook is what the rule sees in a series now, spike or not.
+type Outlook struct {
+	Series       news.Series
+	Window       news.Window // the least likely; of length 0 where there is nothing worth a look
+	Expected     float64     // negatives expected in it
+	VolumeFactor float64     // times the usual volume in it, at least 1; 0 without a window
+	Surprise     float64     // as in news.Spike
+	ShareBefore  float64     // usual share of negatives, 0..1
+	Recent       []Bucket    // of the last 24 h
+}
+
+// Step is a stretch of a series' course: what was counted, and what its past leads one to
+// expect.
+type Step struct {
+	Start    time.Time
+	Items    int
+	Negative int
+	Copies   int
+	Usual    float64 // items usual at that hour of the week
+	Expected float64 // negatives expected, at the volume that the step's other items show
+	Low      float64 // in nine steps of ten, chance alone leaves the negatives between Low
+	High     float64 // and High, both included
+}
+
+// reads is how many series Outlook asks Redis for at once.
+const reads = 256
+
+// Outlook judges the series at the clock's time and changes nothing: no baseline learns
+// and no spike is told. A series that is not known has only its name in the answer, which
+// is in the order of the question.
+func (s *Store) Outlook(ctx context.Context, of []news.Series) ([]Outlook, error) {
+	now := s.clock()
+	everything, err := s.peek(ctx, []news.Series{{}}, now)
+	if err != nil {
+		return nil, err
+	}
+	lent := everything[0].lend(now)
+	out := make([]Outlook, 0, len(of))
+	for first := 0; first < len(of); first += reads {
+		some := of[first:min(first+reads, len(of))]
+		states, err := s.peek(ctx, some, now)
+		if err != nil {
+			return nil, err
+		}
+		for i, state := range states {
+			out = append(out, s.outlook(some[i], state, everything[0], lent, now))
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) outlook(of news.Series, state, everything *stored, lent prior, now time.Time) Outlook {
+	o := Outlook{Series: of}
+	if len(state.ring) == 0 {
+		return o
+	}
+	if of == (news.Series{}) {
+		lent = noPrior()
+	}
+	v, _, _ := state.series.assess(lent, everything.outage, now, s.rule.MinNegative)
+	o.Window = news.Window{Length: v.window, Items: v.got.items, Negative: v.got.negative, Copies: v.got.copies}
+	o.Expected, o.VolumeFactor, o.Surprise = v.expected, v.volume, v.surprise
+	o.ShareBefore = state.base.share(lent).mean()
+	current := bucketOf(now)
+	for _, c := range state.ring.between(current-bucketsPerDay+1, current+1) {
+		o.Recent = append(o.Recent, Bucket{Start: startOf(c.bucket), Items: c.items, Negative: c.negative, Copies: c.copies})
+	}
+	return o
+}
+
+// Course lists a series' counts in steps over event time [from, to), beside what is
+// expected by what the series' past is known to be now: the half day before now is not
+// learnt yet, and what a spike froze never is. The step is a multiple of BucketLength, and
+// from is taken back to one of the steps' bounds. Steps without items are listed too; a
+// step that is not over is expected to have only the part that has passed.
+func (s *Store) Course(ctx context.Context, of news.Series, from, to time.Time, step time.Duration) ([]Step, error) {
+	if step < BucketLength || step%BucketLength != 0 {
+		return nil, errors.New("trend: a step is a multiple of " + BucketLength.String() + ", not " + step.String())
+	}
+	now := s.clock()
+	states, err := s.peek(ctx, []news.Series{{}, of}, now)
+	if err != nil {
+		return nil, err
+	}
+	lent, state := states[0].lend(now), states[1]
+	if of == (news.Series{}) {
+		lent = noPrior()
+	}
+	state.base.learn(state.ring, unixSeconds(now), lent, states[0].outage)
+	width := int64(step / BucketLength)
+	var out []Step
+	for first := floorDiv(bucketOf(from), width) * width; startOf(first).Before(to); first += width {
+		out = append(out, state.step(first, width, lent, unixSeconds(now)))
+	}
+	return out, nil
+}
+
+// step is the width buckets from first on.
+func (s *stored) step(first, width int64, lent prior, now float64) Step {
+	got := s.ring.between(first, first+width).sum()
+	out := Step{Start: startOf(first), Items: got.items, Negative: got.negative, Copies: got.copies}
+	level, share := s.base.level(), s.base.share(lent)
+	for bucket := first; bucket < first+width; bucket++ {
+		passed := math.Min(bucketSeconds, math.Max(0, now-float64(bucket*bucketSeconds)))
+		out.Usual += level * s.base.factor(slot(bucket), lent) * passed
+	}
+	shape := 1 / (1/volumeShape + 1/(levelPrior+s.base.items/storyFactor))
+	cluster := windows[0].cluster
+	seen := shape + float64(got.items-got.negative)/cluster
+	volume := math.Max(1, seen/(shape+out.Usual*(1-share.mean())/cluster))
+	out.Expected = out.Usual * share.mean() * volume
+	variance := spread(out.Expected, seen, share, cluster)
+	out.Low = quantile(0.05, out.Expected, variance)
+	out.High = quantile(0.95, out.Expected, variance)
+	return out
+}
+
+// quantile is the smallest count that a negative binomial of the mean and variance is at or
+// below with probability p.
+func quantile(p, mean, variance float64) float64 {
+	if mean <= 0 || variance <= mean {
+		return 0
+	}
+	size := mean * mean / (variance - mean)
+	above := func(count float64) float64 { return negBinTail(count+1, mean, size) }
+	low, high := -1.0, 1.0
+	for above(high) > 1-p {
+		low, high = high, 2*high
+	}
+	for high-low > 1 {
+		if middle := math.Floor((low + high) / 2); above(middle) > 1-p {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return high
+}
+
+// lend brings everything's baseline up to now and gives what others borrow of it.
+func (s *stored) lend(now time.Time) prior {
+	s.base.learn(s.ring, unixSeconds(now), noPrior(), s.outage)
+	return s.base.prior()
+}
+
+// peek reads series as Redis has them, in one round trip a server.
+func (s *Store) peek(ctx context.Context, of []news.Series, now time.Time) ([]*stored, error) {
+	out := make([]*stored, len(of))
+	err := s.retry(ctx, func(ctx context.Context) error {
+		pipe := s.redis.Pipeline()
+		counts, bases := make([]*redis.StringCmd, len(of)), make([]*redis.StringCmd, len(of))
+		for i, series := range of {
+			counts[i] = pipe.Get(ctx, s.keys.ofSeries(series, "counts"))
+			bases[i] = pipe.Get(ctx, s.keys.ofSeries(series, "base"))
+		}
+		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		for i, series := range of {
+			if counts[i].Val() == "" {
+				out[i] = &stored{series: unknown(now)}
+				continue
+			}
+			state, err := s.decode(series, counts[i].Val(), bases[i].Val(), now)
+			if err != nil {
+				return err
+			}
+			out[i] = state
+		}
+		return nil
+	})
+	return out, err
+}
+
+// unknown is a series of which nothing is known.
+func unknown(now time.Time) series { return series{base: newBaseline(bucketOf(now), now)} }
