@@ -46,6 +46,7 @@ type kafkaConfig struct {
 	Readings      string        `yaml:"readings"`
 	Alerts        string        `yaml:"alerts"`
 	DeadLetters   string        `yaml:"dead_letters"`
+	Labels        string        `yaml:"labels"`
 	CreateTopics  bool          `yaml:"create_topics"`
 	MaxItems      int           `yaml:"max_items"`
 	MaxBytes      int64         `yaml:"max_bytes"`
@@ -128,7 +129,7 @@ func defaults() config {
 	return config{
 		Kafka: kafkaConfig{
 			Group: "barograph", Start: ingest.Latest(), Readings: "barograph.readings", Alerts: "barograph.alerts",
-			DeadLetters: "barograph.dead-letters", CreateTopics: true, MaxItems: 1024, MaxBytes: 64 << 20,
+			DeadLetters: "barograph.dead-letters", Labels: "barograph.labels", CreateTopics: true, MaxItems: 1024, MaxBytes: 64 << 20,
 			MaxTextBytes: 1 << 20, MaxFuture: 10 * time.Minute,
 		},
 		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
@@ -199,10 +200,10 @@ func (c *config) check() error {
 		}
 	}
 	k := c.Kafka
-	if k.Readings == "" || k.DeadLetters == "" {
-		fault("kafka.readings and kafka.dead_letters need a topic")
+	if k.Readings == "" || k.DeadLetters == "" || k.Labels == "" {
+		fault("kafka.readings, kafka.dead_letters and kafka.labels need a topic")
 	}
-	names := append([]string{k.Readings, k.DeadLetters}, topicNames(k.Topics)...)
+	names := append([]string{k.Readings, k.DeadLetters, k.Labels}, topicNames(k.Topics)...)
 	if k.Alerts != "" {
 		names = append(names, k.Alerts)
 	}

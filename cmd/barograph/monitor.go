@@ -44,7 +44,10 @@ type monitor struct {
 	desk     *alert.Desk
 	console  *console.Server
 	alerts   *kafka.Writer
+	labels   *kafka.Writer
 	settle   settleMetrics
+
+	corrections *alert.Corrections
 }
 
 // parts are what `barograph demo` replaces. The zero value is the real thing.
@@ -83,6 +86,9 @@ func newMonitor(cfg config, p parts, log *slog.Logger) (m *monitor, err error) {
 		if m.watch, err = readWatchList(cfg.WatchList); err != nil {
 			return m, err
 		}
+	}
+	if err = m.newCorrections(); err != nil {
+		return m, err
 	}
 	if err = m.newDecisions(p.sinks); err != nil {
 		return m, err
@@ -145,7 +151,7 @@ func (m *monitor) ensureTopics(ctx context.Context) error {
 	if !k.CreateTopics {
 		return nil
 	}
-	var topics []broker.Topic
+	topics := []broker.Topic{labelsTopic(k.Labels)}
 	for _, name := range append([]string{k.Readings, k.Alerts, k.DeadLetters}, topicNames(k.Topics)...) {
 		if name != "" {
 			topics = append(topics, broker.Topic{Name: name})
@@ -238,6 +244,9 @@ func (m *monitor) close() {
 	}
 	if m.alerts != nil {
 		_ = m.alerts.Close()
+	}
+	if m.labels != nil {
+		_ = m.labels.Close()
 	}
 	if m.redis != nil {
 		_ = m.redis.Close()

@@ -22,7 +22,7 @@ func (c *Client) Writer(topic string) *kafka.Writer {
 	return &kafka.Writer{
 		Addr:         c.addr,
 		Topic:        topic,
-		Balancer:     kafka.Murmur2Balancer{},
+		Balancer:     balancer,
 		RequiredAcks: kafka.RequireAll,
 		BatchSize:    1000,
 		BatchTimeout: 5 * time.Millisecond,
@@ -31,6 +31,18 @@ func (c *Client) Writer(topic string) *kafka.Writer {
 		MaxAttempts:  5,
 		Transport:    c.transport,
 	}
+}
+
+// balancer is that of Kafka's own clients.
+var balancer = kafka.Murmur2Balancer{}
+
+// PartitionOf is where a Writer puts messages with the key, in a topic of so many partitions.
+func PartitionOf(key []byte, partitions int) int {
+	all := make([]int, partitions)
+	for i := range all {
+		all[i] = i
+	}
+	return balancer.Balance(kafka.Message{Key: key}, all...)
 }
 
 // LargeWriter is a Writer for messages of any size, each in a request of its own: the
