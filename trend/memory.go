@@ -193,7 +193,9 @@ func costOf(all []sizedSeries, match func(sizedSeries) bool) (c Cost) {
 var globEscape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
 
 // pattern matches the keys of a kind of all series.
-func (k keys) pattern(kind string) string { return globEscape.Replace(k.prefix) + ":{??}:" + kind + ":*" }
+func (k keys) pattern(kind string) string {
+	return globEscape.Replace(k.prefix) + ":{??}:" + kind + ":*"
+}
 
 // seriesOf is the series of a key that pattern matched.
 func (k keys) seriesOf(name, kind string) (news.Series, bool) {
