@@ -1,0 +1,165 @@
+package finetune
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/news"
+)
+
+// Findings are what reading the rows found.
+type Findings struct {
+	Rows       int      `json:"rows"`       // read
+	Duplicates int      `json:"duplicates"` // the same text (and entity) with the same label: left out
+	Conflicts  int      `json:"conflicts"`  // the same text with another label: left out, the first stays
+	Mixed      int      `json:"mixed"`      // headlines whose entities differ, left out where texts are read as a whole
+	Bad        int      `json:"bad"`        // rows left out as --skip-bad asks
+	Copies     int      `json:"copies"`     // training texts left out as copies of validation texts, links, case and spaces aside
+	Truncated  int      `json:"truncated"`  // texts longer than what is trained on; serving reads them whole
+	First      []string `json:"first,omitempty"`
+}
+
+// note keeps the first few of what was found, for the person to look at.
+func (f *Findings) note(format string, args ...any) {
+	if len(f.First) < shown {
+		f.First = append(f.First, fmt.Sprintf(format, args...))
+	}
+}
+
+// shown is how many examples of a kind are named.
+const shown = 5
+
+// reader gathers rows into examples, one for each text and entity.
+type reader struct {
+	heads    []bert.Head
+	fixed    []bool // by head: its labels are given, not found
+	skipBad  bool
+	sources  []Source
+	examples []*Example
+	byText   map[[2]string]*Example
+	found    Findings
+	faults   []error
+}
+
+func newReader(heads []bert.Head, skipBad bool) *reader {
+	r := &reader{heads: slices.Clone(heads), skipBad: skipBad, byText: map[[2]string]*Example{}}
+	for i, h := range r.heads {
+		if len(h.Labels) == 0 && h.Task == news.TaskSentiment {
+			r.heads[i].Labels = []string{"negative", "neutral", "positive"}
+		}
+		r.fixed = append(r.fixed, len(r.heads[i].Labels) > 0)
+	}
+	return r
+}
+
+// read takes all rows of a source.
+func (r *reader) read(s Source) error {
+	head := slices.IndexFunc(r.heads, func(h bert.Head) bool { return h.Task == s.Task })
+	if head < 0 {
+		return fmt.Errorf("%s: there is no head for %s", s.Name, s.Task)
+	}
+	if s.Weight == 0 {
+		s.Weight = 1
+	}
+	r.sources = append(r.sources, s)
+	for row := range s.Rows {
+		r.found.Rows++
+		all, err := s.read(row)
+		if errors.Is(err, errMixed) {
+			r.found.Mixed++
+			continue
+		}
+		for _, l := range all {
+			if err != nil {
+				break
+			}
+			err = r.add(s, head, l)
+		}
+		if err == nil {
+			continue
+		}
+		if r.skipBad {
+			r.found.Bad++
+			r.found.note("left out: %s: %s: %v", s.Name, row.At, err)
+			continue
+		}
+		r.faults = append(r.faults, fmt.Errorf("%s: %s: %w", s.Name, row.At, err))
+		if len(r.faults) == shown {
+			break
+		}
+	}
+	if len(r.faults) > 0 {
+		return fmt.Errorf("%w (mend them, or leave such rows out by --skip-bad):\n%w", ErrRows, errors.Join(r.faults...))
+	}
+	return nil
+}
+
+func (r *reader) add(s Source, head int, l labelled) error {
+	class, err := r.class(head, canonical(s.Task, l.label))
+	if err != nil {
+		return err
+	}
+	key := [2]string{l.text, l.entity}
+	e := r.byText[key]
+	if e == nil {
+		e = &Example{Text: l.text, Entity: l.entity, At: l.at, Source: len(r.sources) - 1,
+			Labels: slices.Repeat([]int{-1}, len(r.heads)), Weights: make([]float32, len(r.heads))}
+		r.byText[key] = e
+		r.examples = append(r.examples, e)
+	}
+	switch e.Labels[head] {
+	case -1:
+		e.Labels[head], e.Weights[head] = class, float32(s.Weight)
+	case class:
+		r.found.Duplicates++
+	default:
+		r.found.Conflicts++
+		r.found.note("conflict: %s: %s says %s of a text that is %s at %s: %.60q", s.Name, l.at, l.label, r.heads[head].Labels[e.Labels[head]], e.At, l.text)
+	}
+	return nil
+}
+
+// class is a label's number. A head that is new takes its labels as they come; they are
+// sorted when all is read.
+func (r *reader) class(head int, label string) (int, error) {
+	h := &r.heads[head]
+	if i := slices.Index(h.Labels, label); i >= 0 {
+		return i, nil
+	}
+	if label == "" {
+		return 0, fmt.Errorf("the label of %s is empty", h.Task)
+	}
+	if r.fixed[head] {
+		return 0, fmt.Errorf("the label of %s is %q; the head has %s", h.Task, label, strings.Join(h.Labels, ", "))
+	}
+	h.Labels = append(h.Labels, label)
+	return len(h.Labels) - 1, nil
+}
+
+// finish sorts the labels that were found, so that a head does not depend on the rows' order.
+func (r *reader) finish() error {
+	for i := range r.heads {
+		if r.fixed[i] {
+			continue
+		}
+		h := &r.heads[i]
+		sorted := slices.Sorted(slices.Values(h.Labels))
+		to := make([]int, len(sorted))
+		for old, label := range h.Labels {
+			to[old] = slices.Index(sorted, label)
+		}
+		for _, e := range r.examples {
+			if e.Labels[i] >= 0 {
+				e.Labels[i] = to[e.Labels[i]]
+			}
+		}
+		h.Labels, r.fixed[i] = sorted, true
+		if len(sorted) < 2 {
+			return fmt.Errorf("%w: head %s has the labels %q: at least two are needed", ErrRows, h.Task, sorted)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package finetune
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/news"
+)
+
+// ErrRows is wrapped by errors about labelled rows that cannot be used.
+var ErrRows = errors.New("rows cannot be used")
+
+// Row is one row of a labelled file: its fields by name, or what is wrong with it.
+type Row struct {
+	At     string // where in the source: "line 12"
+	Fields map[string]string
+	Err    error
+}
+
+// Source is where labelled rows of one task come from.
+type Source struct {
+	Task   string        // of the head that the labels are for
+	Name   string        // for errors and the model card: the file's name without its folder
+	SHA256 string        // of the file, for the model card; "" where there is none
+	Rows   iter.Seq[Row] // read once
+
+	Text   string  // column with the text; "" is text or, where there is none, title
+	Label  string  // column with the label; "" is the task's name or, where there is none, entities_json
+	Entity string  // column with the entity that the label is about; "" reads texts as a whole
+	Weight float64 // of each row in the loss; 0 is 1
+}
+
+// entitiesColumn is SEntFiN's: a JSON object of entity and label.
+const entitiesColumn = "entities_json"
+
+// Example is a labelled text.
+type Example struct {
+	Text, Entity string // as they were read, links and all
+	Labels       []int  // by head: which of its labels, or -1 for none
+	Weights      []float32
+	Source       int    // which
+	At           string // where in the source the text came first
+
+	ids   []int32 // special tokens included
+	types []int32
+}
+
+// labelled is what one row says of one text.
+type labelled struct{ text, entity, label, at string }
+
+// errMixed is a headline whose entities have several sentiments, read as a whole.
+var errMixed = errors.New("entities differ")
+
+// read takes the text, the entity and the label out of a row. An object of entities gives
+// one for each; read as a whole, their common label or errMixed.
+func (s Source) read(row Row) ([]labelled, error) {
+	if row.Err != nil {
+		return nil, row.Err
+	}
+	text, err := s.field(row, s.Text, "text", "title")
+	if err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(classify.StripURLs(text)) == "" {
+		return nil, errors.New("the text is empty, links aside")
+	}
+	if s.Entity != "" {
+		entity, err := s.field(row, s.Entity)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(strings.TrimSpace(entity), "{") {
+			return perEntity(text, entity, row.At)
+		}
+		if strings.TrimSpace(entity) == "" {
+			return nil, fmt.Errorf("column %s is empty", s.Entity)
+		}
+		label, err := s.field(row, s.Label, s.Task)
+		return []labelled{{text, entity, label, row.At}}, err
+	}
+	label, err := s.field(row, s.Label, s.Task, entitiesColumn)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(strings.TrimSpace(label), "{") {
+		return []labelled{{text, "", label, row.At}}, nil
+	}
+	all, err := perEntity(text, label, row.At)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range all {
+		if l.label != all[0].label {
+			return nil, errMixed
+		}
+	}
+	all[0].entity = ""
+	return all[:1], nil
+}
+
+// field is the column of that name or, where none is named, the first of those that there is.
+func (s Source) field(row Row, named string, otherwise ...string) (string, error) {
+	if named != "" {
+		otherwise = []string{named}
+	}
+	for _, name := range otherwise {
+		if value, ok := row.Fields[name]; ok {
+			return value, nil
+		}
+	}
+	return "", fmt.Errorf("there is no column %s (it has %s); name the columns by --text-column, --label-column and --entity-column",
+		strings.Join(otherwise, " or "), strings.Join(slices.Sorted(maps.Keys(row.Fields)), ", "))
+}
+
+func perEntity(text, object, at string) ([]labelled, error) {
+	var labels map[string]string
+	if err := json.Unmarshal([]byte(object), &labels); err != nil {
+		return nil, fmt.Errorf("the entities are no JSON object of entity and label: %w", err)
+	}
+	if len(labels) == 0 {
+		return nil, errors.New("there is no entity")
+	}
+	var out []labelled
+	for _, entity := range slices.Sorted(maps.Keys(labels)) {
+		if strings.TrimSpace(entity) == "" {
+			return nil, errors.New("an entity has no name")
+		}
+		out = append(out, labelled{text, entity, labels[entity], at})
+	}
+	return out, nil
+}
+
+// canonical is a label as heads spell it: those of sentiment are small.
+func canonical(task, label string) string {
+	label = strings.TrimSpace(label)
+	if task == news.TaskSentiment {
+		return strings.ToLower(label)
+	}
+	return label
+}

@@ -1,0 +1,133 @@
+package finetune
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/barograph/barograph/finetune/step"
+)
+
+// ErrSettings is wrapped by errors about settings that cannot be trained with.
+var ErrSettings = errors.New("cannot train like this")
+
+// Settings are what decides the outcome, with the data and the base. Zero values are
+// replaced by what Defaults gives the mode.
+type Settings struct {
+	Mode    step.Mode `json:"mode"`
+	Rank    int       `json:"rank,omitempty"`    // of LoRA
+	Alpha   float64   `json:"alpha,omitempty"`   // of LoRA: its products are scaled by Alpha/Rank
+	Targets []string  `json:"targets,omitempty"` // of LoRA: linear layers; nil is all of each encoder layer
+	Dropout float64   `json:"dropout"`
+
+	Rate       float64 `json:"lr"`     // highest learning rate
+	Warmup     float64 `json:"warmup"` // share of the updates over which the rate rises
+	Decay      Decay   `json:"decay"`
+	Epochs     int     `json:"epochs"`
+	Updates    int     `json:"updates,omitempty"` // instead of Epochs, where it is not 0
+	Patience   int     `json:"patience"`          // epochs without a better macro-F1 before it ends; 0 goes on
+	Batch      int     `json:"batch"`             // texts in a batch
+	Accumulate int     `json:"accumulate"`        // batches in an update
+	MaxTokens  int     `json:"max_tokens"`        // texts are cut off there in training
+
+	ClipNorm     float64 `json:"clip_norm"`
+	WeightDecay  float64 `json:"weight_decay"`
+	ClassWeights float64 `json:"class_weights"` // labels count by their frequency to the power of minus this
+	Smoothing    float64 `json:"smoothing"`     // of labels (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)
+
+	Split Split  `json:"split"` // where no validation rows are given
+	Seed  uint64 `json:"seed"`  // of new weights, dropout, the order of rows and Stratified
+}
+
+// Decay is how the learning rate falls after the warm-up.
+type Decay string
+
+// The decays.
+const (
+	Linear Decay = "linear" // to 0 at the last update
+	Cosine Decay = "cosine" // half a cosine, to 0 at the last update
+)
+
+// Defaults are settings that do well on some thousand short texts.
+func Defaults(mode step.Mode) Settings {
+	s := Settings{
+		Mode: mode, Dropout: 0.1, Warmup: 0.06, Decay: Linear, Epochs: 3, Batch: 32, Accumulate: 1, MaxTokens: 128,
+		ClipNorm: 1, WeightDecay: 0.01, ClassWeights: 0.25, Smoothing: 0.05, Split: Stratified,
+	}
+	switch mode {
+	case step.LoRA:
+		s.Rate, s.Rank = 1.5e-3, 8
+	case step.Full:
+		s.Rate = 5e-5
+	default:
+		s.Rate = 2e-3
+	}
+	return s
+}
+
+func (s Settings) check() error {
+	refuse := func(name string, value any, want string) error {
+		return fmt.Errorf("%w: %s is %v; it must be %s", ErrSettings, name, value, want)
+	}
+	finite := func(x float64) bool { return x-x == 0 }
+	switch {
+	case !(s.Rate > 0 && s.Rate < 1):
+		return refuse("lr", s.Rate, "over 0 and under 1")
+	case s.Mode == step.LoRA && (s.Rank < 1 || s.Rank > 1024):
+		return refuse("rank", s.Rank, "1 to 1024")
+	case !(s.Alpha >= 0 && finite(s.Alpha)):
+		return refuse("alpha", s.Alpha, "over 0")
+	case !(s.Dropout >= 0 && s.Dropout < 1):
+		return refuse("dropout", s.Dropout, "0 to under 1")
+	case !(s.Warmup >= 0 && s.Warmup < 1):
+		return refuse("warmup", s.Warmup, "a share of the updates, 0 to under 1")
+	case s.Decay != Linear && s.Decay != Cosine:
+		return refuse("decay", s.Decay, "linear or cosine")
+	case s.Epochs < 1 && s.Updates < 1:
+		return refuse("epochs", s.Epochs, "at least 1")
+	case s.Batch < 1 || s.Accumulate < 1:
+		return refuse("batch", fmt.Sprintf("%d, accumulated %d times", s.Batch, s.Accumulate), "at least 1")
+	case s.MaxTokens < 8:
+		return refuse("max-tokens", s.MaxTokens, "at least 8")
+	case !(s.ClipNorm >= 0 && s.WeightDecay >= 0 && finite(s.ClipNorm) && finite(s.WeightDecay)):
+		return refuse("clip-norm and weight-decay", s.WeightDecay, "0 or more")
+	case !(s.ClassWeights >= 0 && s.ClassWeights <= 1):
+		return refuse("class-weights", s.ClassWeights, "0 (all rows alike) to 1 (all classes alike)")
+	case !(s.Smoothing >= 0 && s.Smoothing < 1):
+		return refuse("smoothing", s.Smoothing, "0 to under 1")
+	case s.Split != Stratified && s.Split != Hashed:
+		return refuse("split", s.Split, "stratified or hash")
+	case s.Patience < 0:
+		return refuse("patience", s.Patience, "0 or more")
+	}
+	return nil
+}
+
+// plan is how long training lasts.
+type plan struct {
+	perEpoch int // updates
+	updates  int // in all
+	epochs   int // the last may end early
+}
+
+func (s Settings) plan(train int) plan {
+	perEpoch := (train + s.Batch*s.Accumulate - 1) / (s.Batch * s.Accumulate)
+	updates := cmp.Or(s.Updates, s.Epochs*perEpoch)
+	return plan{perEpoch, updates, (updates + perEpoch - 1) / perEpoch}
+}
+
+// rate is the learning rate of update n of so many, counted from 1: it rises from 0 over
+// the warm-up and reaches 0 one update after the last.
+func (s Settings) rate(n, of int) float64 {
+	at, total := float64(n), float64(of+1)
+	warm := math.Max(1, s.Warmup*float64(of))
+	if at < warm {
+		return s.Rate * at / warm
+	}
+	left := (total - at) / (total - warm)
+	if s.Decay == Cosine {
+		return s.Rate * (1 - math.Cos(math.Pi*left)) / 2
+	}
+	return s.Rate * left
+}
