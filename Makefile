@@ -35,7 +35,7 @@ $(BASES) $(MINILM): | bin/barograph
 	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
 
 deps: build $(MINILM)
-	@deps/fetch kafka redis
+	@deps/fetch kafka redis promtool
 
 demo: build
 	@bin/barograph demo $(ARGS)
@@ -44,6 +44,7 @@ test: deps
 	$(GO) vet ./...
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	$(GO) test -timeout 40m ./...
+	cd deployments/check && $(GO) vet ./... && $(GO) test -timeout 20m ./...
 
 bench: deps
 	bench/run
