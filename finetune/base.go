@@ -1,0 +1,198 @@
+package finetune
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/finetune/step"
+	"github.com/barograph/barograph/internal/digest"
+	"github.com/barograph/barograph/news"
+)
+
+// ErrBase is wrapped by errors about a base that cannot be trained on as asked.
+var ErrBase = errors.New("cannot train on this base")
+
+// base is what training begins with.
+type base struct {
+	checkpoint *bert.Checkpoint
+	tokenizer  classify.Tokenizer
+	tokens     []byte // tokenizer.json or vocab.txt, to be copied
+	dir        string // of the checkpoint that an adapter is for
+	name       string
+	sha256     string       // of its model.safetensors
+	kept       *bert.Bundle // of the bundle that is continued, nil for a bare base
+	heads      []bert.Head  // that it has
+	init       map[string][]float32
+}
+
+// openBase opens a folder in Hugging Face's layout, or a bundle, which is continued: its
+// heads, and in LoRA mode its adapter, are what training begins with. In the other modes
+// an adapter is merged first.
+func openBase(dir string, bases []string, s *Settings) (*base, error) {
+	config, err := bert.ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &base{dir: dir, init: map[string][]float32{}, kept: config.Barograph}
+	_, err = os.Stat(filepath.Join(dir, "adapter_config.json"))
+	adapter := err == nil
+	if adapter {
+		if b.dir, err = b.adapterBase(dir, config, bases); err != nil {
+			return nil, err
+		}
+	}
+	whole, err := bert.Open(dir, bases)
+	if err != nil {
+		return nil, err
+	}
+	b.checkpoint, b.heads = whole, whole.Heads()
+	prefix := ""
+	if s.Mode == step.LoRA {
+		prefix = "base_model.model."
+	}
+	if adapter && s.Mode == step.LoRA {
+		if b.checkpoint, err = bert.Open(b.dir, nil); err != nil {
+			return nil, err
+		}
+		pooling := whole.Config.Pooling()
+		b.checkpoint.Config.Barograph = &bert.Bundle{Pooling: pooling}
+		if err := b.continueAdapter(dir, s); err != nil {
+			return nil, err
+		}
+	}
+	b.initHeads(whole, prefix)
+	if b.tokenizer, err = classify.OpenTokenizer(dir, b.dir); err != nil {
+		return nil, err
+	}
+	b.name = filepath.Base(filepath.Clean(b.dir))
+	if abs, err := filepath.Abs(b.dir); err == nil {
+		b.name = filepath.Base(abs)
+	}
+	b.sha256, err = digest.File(filepath.Join(b.dir, "model.safetensors"))
+	return b, err
+}
+
+// adapterBase finds the folder of an adapter's base.
+func (b *base) adapterBase(dir string, config bert.Config, bases []string) (string, error) {
+	if config.Barograph != nil && config.Barograph.Base.Name != "" {
+		return bert.FindBase(config.Barograph.Base.Name, bases)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "adapter_config.json"))
+	if err != nil {
+		return "", err
+	}
+	var adapter struct {
+		Base string `json:"base_model_name_or_path"`
+	}
+	if err := json.Unmarshal(raw, &adapter); err != nil {
+		return "", fmt.Errorf("reading %s/adapter_config.json: %w", dir, err)
+	}
+	return bert.FindBase(adapter.Base[strings.LastIndexByte(adapter.Base, '/')+1:], bases)
+}
+
+// continueAdapter takes the adapter's weights as first values, and its rank, alpha and
+// targets: another rank would be another adapter.
+func (b *base) continueAdapter(dir string, s *Settings) error {
+	raw, err := os.ReadFile(filepath.Join(dir, "adapter_config.json"))
+	if err != nil {
+		return err
+	}
+	var adapter struct {
+		Rank   int             `json:"r"`
+		Alpha  float64         `json:"lora_alpha"`
+		RSLoRA bool            `json:"use_rslora"`
+		Ranks  json.RawMessage `json:"rank_pattern"`
+		Alphas json.RawMessage `json:"alpha_pattern"`
+	}
+	if err := json.Unmarshal(raw, &adapter); err != nil {
+		return fmt.Errorf("reading %s/adapter_config.json: %w", dir, err)
+	}
+	plain := func(r json.RawMessage) bool { return len(r) == 0 || string(r) == "{}" || string(r) == "null" }
+	if adapter.RSLoRA || !plain(adapter.Ranks) || !plain(adapter.Alphas) {
+		return fmt.Errorf("%w: %s has an adapter of several ranks or of rsLoRA: merge it by --full, or begin from its base", ErrBase, dir)
+	}
+	tensors, err := bert.ReadTensors(filepath.Join(dir, "adapter_model.safetensors"))
+	if err != nil {
+		return err
+	}
+	s.Rank, s.Alpha, s.Targets = adapter.Rank, adapter.Alpha, nil
+	for name, t := range tensors {
+		name = strings.Replace(name, ".default.", ".", 1)
+		name = strings.Replace(name, ".modules_to_save.", ".", 1)
+		b.init[name] = t.Data
+		if module, ok := strings.CutSuffix(name, ".lora_A.weight"); ok {
+			s.Targets = append(s.Targets, strings.TrimPrefix(module, "base_model.model."))
+		}
+	}
+	slices.Sort(s.Targets)
+	return nil
+}
+
+// initHeads takes the heads' weights, under the names that step gives them.
+func (b *base) initHeads(whole *bert.Checkpoint, prefix string) {
+	tensors := whole.HeadTensors()
+	for i, h := range b.heads {
+		for _, part := range []string{".weight", ".bias"} {
+			name := h.Task + part
+			if i == 0 {
+				name = prefix + "classifier" + part
+			}
+			b.init[name] = tensors[h.Task+part].Data
+		}
+	}
+}
+
+// withTasks are the base's heads and, after them, new ones for the tasks that it lacks:
+// sentiment first, which is then the checkpoint's own classifier.
+func (b *base) withTasks(tasks []string) []bert.Head {
+	heads := slices.Clone(b.heads)
+	has := map[string]bool{}
+	for _, h := range heads {
+		has[h.Task] = true
+	}
+	sorted := slices.Sorted(maps.Keys(set(tasks)))
+	slices.SortStableFunc(sorted, func(x, y string) int { return order01(x) - order01(y) })
+	for _, task := range sorted {
+		if !has[task] {
+			heads = append(heads, bert.Head{Task: task})
+		}
+	}
+	return heads
+}
+
+func order01(task string) int {
+	if task == news.TaskSentiment {
+		return 0
+	}
+	return 1
+}
+
+func set(names []string) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
+}
+
+// tokenizerFile is the name and content of what a bundle carries of its tokenizer.
+func tokenizerFile(dirs ...string) (name string, content []byte, err error) {
+	for _, dir := range dirs {
+		for _, name := range []string{"tokenizer.json", "vocab.txt"} {
+			content, err := os.ReadFile(filepath.Join(dir, name))
+			if !errors.Is(err, fs.ErrNotExist) {
+				return name, content, err
+			}
+		}
+	}
+	return "", nil, fs.ErrNotExist
+}

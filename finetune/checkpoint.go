@@ -1,0 +1,142 @@
+package finetune
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ErrResume is wrapped by errors about checkpoints that cannot be gone on from.
+var ErrResume = errors.New("cannot resume")
+
+// checkpoints is the folder of a run's checkpoints: one folder for each that is kept, named
+// for its update, with the trainer's state and the run's.
+type checkpoints string
+
+const (
+	trainerFile = "trainer"
+	stateFile   = "state.json"
+	folderName  = "update-"
+)
+
+func folderOf(update int) string { return fmt.Sprintf("%s%07d", folderName, update) }
+
+// saver is what a checkpoint needs of a *step.Trainer.
+type saver interface {
+	Save(io.Writer) error
+	Restore(io.Reader) error
+}
+
+// save writes a checkpoint beside and renames it, so that a kill leaves the one before;
+// then it removes those that are neither the last nor the best.
+func (c checkpoints) save(s state, t saver) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("writing a checkpoint: %w", err)
+		}
+	}()
+	if err := os.MkdirAll(string(c), 0o755); err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp(string(c), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	if err := writeFile(filepath.Join(folder, trainerFile), t.Save); err != nil {
+		return err
+	}
+	err = writeFile(filepath.Join(folder, stateFile), func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
+	if err != nil {
+		return err
+	}
+	final := filepath.Join(string(c), folderOf(s.Update))
+	if err := os.RemoveAll(final); err != nil { // of before the end of its epoch
+		return err
+	}
+	if err := os.Rename(folder, final); err != nil {
+		return err
+	}
+	return c.prune(s)
+}
+
+func (c checkpoints) prune(s state) error {
+	entries, err := os.ReadDir(string(c))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		old := strings.HasPrefix(name, folderName) && name != folderOf(s.Update) && name != folderOf(s.Best)
+		if old || strings.HasPrefix(name, ".new-") {
+			if err := os.RemoveAll(filepath.Join(string(c), name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeFile writes a file through to the disk.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	err = write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// resume gives the trainer and the caller what the last checkpoint holds. found is false
+// where there is none.
+func (c checkpoints) resume(fingerprint string, t saver) (s state, found bool, err error) {
+	entries, err := os.ReadDir(string(c))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, false, err
+	}
+	last := ""
+	for _, e := range entries { // sorted by name, and so by update
+		if strings.HasPrefix(e.Name(), folderName) {
+			last = filepath.Join(string(c), e.Name())
+		}
+	}
+	if last == "" {
+		return s, false, nil
+	}
+	raw, err := os.ReadFile(filepath.Join(last, stateFile))
+	if err != nil {
+		return s, false, err
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return s, false, fmt.Errorf("%w: %s: %w", ErrResume, last, err)
+	}
+	if s.Fingerprint != fingerprint {
+		return s, false, fmt.Errorf("%w: %s is of other settings, another base or other data; take those, or another --out", ErrResume, last)
+	}
+	return s, true, c.restore(last, t)
+}
+
+func (c checkpoints) restore(folder string, t saver) error {
+	f, err := os.Open(filepath.Join(folder, trainerFile))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrResume, err)
+	}
+	defer f.Close()
+	if err := t.Restore(bufio.NewReaderSize(f, 1<<20)); err != nil {
+		return fmt.Errorf("%w from %s: %w", ErrResume, folder, err)
+	}
+	return nil
+}
