@@ -186,19 +186,7 @@ func (c *Checkpoint) mergePair(w *weightsFile, cfg adapterConfig, module string,
 	if cfg.RSLoRA { // Kalajdzievski 2023, "A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA"
 		scale = alpha / math.Sqrt(float64(rank))
 	}
-	row := make([]float32, in)
-	for o := range out {
-		clear(row)
-		for r := range rank {
-			f := b.data[o*rank+r]
-			for i, v := range a.data[r*in : (r+1)*in] {
-				row[i] += f * v
-			}
-		}
-		for i, v := range row {
-			base.data[o*in+i] += float32(scale) * v
-		}
-	}
+	base.addProduct(a, b, scale)
 	return nil
 }
 

@@ -192,6 +192,11 @@ func (w *weightsFile) read(name string) (tensor, error) {
 // writeSafetensors writes float32 tensors in alphabetical order: equal tensors give
 // equal bytes. The metadata is what transformers asks for before it opens a file.
 func writeSafetensors(out io.Writer, tensors map[string]tensor) error {
+	return writeTensors(out, tensors, "F32", toFloat32)
+}
+
+func writeTensors(out io.Writer, tensors map[string]tensor, dtype string, encode func([]float32) []byte) error {
+	width := int64(len(encode([]float32{0})))
 	names := make([]string, 0, len(tensors))
 	for name := range tensors {
 		names = append(names, name)
@@ -202,7 +207,7 @@ func writeSafetensors(out io.Writer, tensors map[string]tensor) error {
 	at := int64(0)
 	for _, name := range names {
 		t := tensors[name]
-		e := entry{DType: "F32", Shape: []int64{}, Offsets: [2]int64{at, at + 4*int64(len(t.data))}}
+		e := entry{DType: dtype, Shape: []int64{}, Offsets: [2]int64{at, at + width*int64(len(t.data))}}
 		for _, d := range t.shape {
 			e.Shape = append(e.Shape, int64(d))
 		}
@@ -222,7 +227,7 @@ func writeSafetensors(out io.Writer, tensors map[string]tensor) error {
 		return err
 	}
 	for _, name := range names {
-		if _, err := out.Write(toFloat32(tensors[name].data)); err != nil {
+		if _, err := out.Write(encode(tensors[name].data)); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ package step
 
 import (
 	"errors"
-	"io"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
@@ -92,59 +91,3 @@ type Batch struct {
 	// zeros, or a task left out, does not count.
 	Targets map[string][]float32
 }
-
-// Trainer holds the weights, AdamW's moments and the sessions. It is not safe for
-// concurrent use.
-type Trainer struct{}
-
-// New builds the graph and opens it. Errors wrap ErrConfig, onnx.ErrDevice or
-// onnx.ErrRuntime. The same Config gives the same weights after the same batches, bit for
-// bit, on the CPU with the same number of threads.
-func New(c Config) (*Trainer, error) { return nil, errors.ErrUnsupported }
-
-// Accumulate runs forward and backward pass of a batch, with dropout, and adds its
-// gradients to those since the last Update. It returns the batch's loss. A loss that is
-// infinite or not a number is ErrDiverged, and the gradients since the last Update are
-// then void: call Update next, which clears them.
-func (t *Trainer) Accumulate(b Batch) (loss float64, err error) { return 0, errors.ErrUnsupported }
-
-// Update clips the gradients, moves the weights by one step of AdamW at that learning
-// rate and clears the gradients. It returns the global norm before clipping. If a
-// gradient is infinite or not a number, that is ErrDiverged: the gradients are cleared,
-// weights and moments stay.
-func (t *Trainer) Update(rate float64) (norm float64, err error) { return 0, errors.ErrUnsupported }
-
-// Predict gives the raw logits [Rows, labels] of every head, without dropout. The first
-// call after an Update merges the weights and opens them for inference, about a second's
-// work: evaluate many batches in a row. Targets are not looked at.
-func (t *Trainer) Predict(b Batch) (map[string][]float32, error) { return nil, errors.ErrUnsupported }
-
-// Checkpoint is the base with the trained weights in it: adapters merged, and the heads,
-// whose labels the caller names in the order of Config.Heads. Its Graph is what serves.
-func (t *Trainer) Checkpoint(heads []bert.Head) (*bert.Checkpoint, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Weights copies the trainable weights, by the names that they have in files. After LoRA
-// these are those of PEFT's adapter_model.safetensors
-// (base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight [rank, in],
-// lora_B.weight [out, rank], base_model.model.bert.pooler.dense.weight,
-// base_model.model.classifier.weight), else those of transformers' model.safetensors
-// (bert.pooler.dense.weight, classifier.weight). The first head is the classifier; those
-// of the others (TASK.weight, TASK.bias) belong in heads.safetensors.
-func (t *Trainer) Weights() map[string]bert.Tensor { return nil }
-
-// Targets names the modules that LoRA trains pairs for, in full and sorted
-// ("bert.encoder.layer.0.attention.self.query").
-func (t *Trainer) Targets() []string { return nil }
-
-// Save writes all that Restore needs to go on to the same end, bit for bit: weights,
-// AdamW's moments, gradients not yet used, and the counters of updates and of dropout.
-func (t *Trainer) Save(w io.Writer) error { return errors.ErrUnsupported }
-
-// Restore takes up what Save wrote, into a Trainer of the same Config. If it fails
-// (ErrState), the Trainer is as it was.
-func (t *Trainer) Restore(r io.Reader) error { return errors.ErrUnsupported }
-
-// Close frees the sessions.
-func (t *Trainer) Close() error { return errors.ErrUnsupported }

@@ -20,6 +20,7 @@ const (
 	Int64    Type = 7
 	Bool     Type = 9
 	Float16  Type = 10
+	Float64  Type = 11
 	BFloat16 Type = 16
 )
 
@@ -40,6 +41,8 @@ func (t Type) String() string {
 		return "bool"
 	case Float16:
 		return "float16"
+	case Float64:
+		return "float64"
 	case BFloat16:
 		return "bfloat16"
 	}
@@ -55,7 +58,7 @@ func (t Type) Size() int {
 		return 2
 	case Float32, Int32:
 		return 4
-	case Int64:
+	case Int64, Float64:
 		return 8
 	}
 	return 0

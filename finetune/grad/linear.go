@@ -1,0 +1,78 @@
+package grad
+
+import "github.com/barograph/barograph/classify/onnx/onnxpb"
+
+// Linear is alpha x Wᵀ + c: x [n, in], w [out, in] as transformers keeps it, and c
+// [out], [n, out] or nil.
+func (t *Tape) Linear(x, w, c *Value, alpha float64) *Value {
+	y := t.gemm(x, w, c, false, true, alpha)
+	ins := []*Value{x, w}
+	if c != nil {
+		ins = append(ins, c)
+	}
+	return t.record(y, ins, func(b *backward, dy *Value) {
+		if b.need[x] { // what is known of dx is added inside the product
+			b.grads[x] = t.gemm(dy, w, b.take(x), false, false, alpha)
+		}
+		b.add(w, func() *Value { return t.gemm(dy, x, nil, true, false, alpha) })
+		if c != nil {
+			b.add(c, func() *Value { return dy })
+		}
+	})
+}
+
+// gemm is alpha op(a) op(b) + c on matrices.
+func (t *Tape) gemm(a, b, c *Value, transA, transB bool, alpha float64) *Value {
+	mustf(len(a.shape) == 2 && len(b.shape) == 2, "a product of %s and %s", a.shape, b.shape)
+	m, k := a.shape[0], a.shape[1]
+	if transA {
+		m, k = k, m
+	}
+	k2, n := b.shape[0], b.shape[1]
+	if transB {
+		k2, n = n, k2
+	}
+	mustf(k == k2, "a product of %s and %s", a.shape, b.shape)
+	ins, attrs := []*Value{a, b}, []onnxpb.Attr{}
+	if c != nil {
+		ins = append(ins, c)
+		mustf(len(broadcast(Shape{m, n}, c.shape)) == 2, "%s added to a product", c.shape)
+	}
+	if transA {
+		attrs = append(attrs, onnxpb.Int("transA", 1))
+	}
+	if transB {
+		attrs = append(attrs, onnxpb.Int("transB", 1))
+	}
+	if alpha != 1 {
+		attrs = append(attrs, onnxpb.Float("alpha", alpha))
+	}
+	return t.node("Gemm", Shape{m, n}, ins, attrs...)
+}
+
+// MatMul multiplies stacks of matrices: a [..., n, k] and b [..., k, m] with the same
+// leading dimensions.
+func (t *Tape) MatMul(a, b *Value) *Value {
+	rank := len(a.shape)
+	mustf(rank >= 2 && rank == len(b.shape) && a.shape[rank-1] == b.shape[rank-2], "a product of %s and %s", a.shape, b.shape)
+	shape := append(Shape{}, a.shape[:rank-1]...)
+	for i := range rank - 2 {
+		mustf(a.shape[i] == b.shape[i], "a product of %s and %s", a.shape, b.shape)
+	}
+	y := t.node("MatMul", append(shape, b.shape[rank-1]), []*Value{a, b})
+	return t.record(y, []*Value{a, b}, func(w *backward, dy *Value) {
+		w.add(a, func() *Value { return t.MatMul(dy, t.transposeLast(b)) })
+		w.add(b, func() *Value { return t.MatMul(t.transposeLast(a), dy) })
+	})
+}
+
+// transposeLast swaps the last two dimensions.
+func (t *Tape) transposeLast(x *Value) *Value {
+	order := make([]int, len(x.shape))
+	for i := range order {
+		order[i] = i
+	}
+	n := len(order)
+	order[n-2], order[n-1] = n-1, n-2
+	return t.Transpose(x, order...)
+}

@@ -1,0 +1,242 @@
+package step
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/classify/onnx/onnxpb"
+	"github.com/barograph/barograph/finetune/grad"
+)
+
+// Names of the graph's inputs and outputs.
+const (
+	inputIDs   = "input_ids"
+	inputMask  = "attention_mask"
+	inputTypes = "token_type_ids"
+
+	outputLoss       = "loss"
+	outputEmbeddings = "gradient:embeddings" // of the sum of the three tables, [tokens, hidden]
+)
+
+func weightInput(name string) string    { return "weight:" + name }
+func targetInput(task string) string    { return "target:" + task }
+func gradientOutput(name string) string { return "gradient:" + name }
+
+// The named dimensions: tokens is batch * seq.
+var (
+	batch  = grad.Named("batch")
+	seq    = grad.Named("seq")
+	tokens = grad.Named("tokens")
+	one    = grad.N(1)
+)
+
+// graph emits a training step. Activations are [tokens, hidden], so that every linear
+// layer is one product in transformers' own layout of the weights.
+type graph struct {
+	*grad.Tape
+	c       Config
+	model   bert.Config
+	trained map[string]*grad.Value // by the weight's name
+	inner   float64                // dropout inside of the encoder
+	masks   []maskInput
+	mask    *grad.Value // attention mask, int64 [batch, seq]
+}
+
+// maskInput is a dropout mask to be drawn for each run.
+type maskInput struct {
+	name  string
+	shape grad.Shape
+	drop  float64
+}
+
+// buildGraph makes the ONNX model of one step of training those weights, and lists the
+// dropout masks that it wants.
+func buildGraph(c Config, weights []weight) ([]byte, []maskInput, error) {
+	g := &graph{Tape: grad.New("step", onnxpb.Float32), c: c, model: c.Base.Config, trained: map[string]*grad.Value{}, inner: c.Dropout}
+	if c.Mode == HeadOnly {
+		g.inner = 0 // what is not trained need not be disturbed
+	}
+	var wrt []*grad.Value
+	var names []string
+	for _, w := range weights {
+		shape := make(grad.Shape, len(w.shape))
+		for i, n := range w.shape {
+			shape[i] = grad.N(n)
+		}
+		g.trained[w.name] = g.Input(weightInput(w.name), shape...)
+		if !isTable(w.name) {
+			wrt, names = append(wrt, g.trained[w.name]), append(names, gradientOutput(w.name))
+		}
+	}
+	sum := g.embed()
+	if c.Embeddings {
+		wrt, names = append(wrt, sum), append(names, outputEmbeddings)
+	}
+	loss := g.loss(g.pool(g.encode(sum)))
+	for i, d := range g.Gradients(loss, wrt...) {
+		g.Output(names[i], d)
+	}
+	g.Output(outputLoss, g.Reshape(loss, one))
+	model, err := g.Model()
+	return model, g.masks, err
+}
+
+// weight is a trained weight's input, or else a constant of the base.
+func (g *graph) weight(name string) *grad.Value {
+	if v, ok := g.trained[name]; ok {
+		return v
+	}
+	t, _ := g.c.Base.Tensor(name)
+	return g.Constant(name, t.Data, t.Shape...)
+}
+
+// embed is the sum of the embeddings, [tokens, hidden], before its normalisation.
+func (g *graph) embed() *grad.Value {
+	ids := g.Ints(inputIDs, batch, seq)
+	g.mask = g.Ints(inputMask, batch, seq)
+	x := g.Lookup(g.weight(wordTable), ids)
+	if _, ok := g.c.Base.Tensor(typeTable); ok {
+		x = g.Add(x, g.Lookup(g.weight(typeTable), g.Ints(inputTypes, batch, seq)))
+	}
+	x = g.Add(x, g.FirstRows(g.weight(positionTable), seq))
+	return g.Reshape(x, tokens, grad.N(g.model.HiddenSize))
+}
+
+// encode is all layers: [tokens, hidden], or [batch, hidden] of the first token where
+// pooling reads no other. The last layer then computes no other either.
+func (g *graph) encode(x *grad.Value) *grad.Value {
+	x = g.dropout("embeddings", g.norm(x, "embeddings.LayerNorm"), g.inner)
+	scores := g.maskScores()
+	for i := range g.model.Layers {
+		queries, n := x, seq
+		if i == g.model.Layers-1 && g.model.Pooling() != bert.PoolMean {
+			queries, n = g.First(g.Reshape(x, batch, seq, grad.N(g.model.HiddenSize))), one
+		}
+		x = g.layer(bert.LayerName(i), queries, x, n, scores)
+	}
+	return x
+}
+
+// maskScores is what padding adds to a key's score, [batch, 1, 1, seq].
+func (g *graph) maskScores() *grad.Value {
+	off := g.Sub(g.Constant("one", []float32{1}), g.Float(g.mask))
+	return g.Reshape(g.Scale(off, -1e9), batch, one, one, seq)
+}
+
+// layer is one transformer layer for queries, [batch*n, hidden], which attend to all of
+// x, [tokens, hidden].
+func (g *graph) layer(name string, queries, x *grad.Value, n grad.Dim, scores *grad.Value) *grad.Value {
+	attended := g.attend(name+"attention.self.", queries, x, n, scores)
+	a := g.dropout(name+"attention.output", g.linear(attended, name+"attention.output.dense"), g.inner)
+	a = g.norm(g.Add(a, queries), name+"attention.output.LayerNorm")
+	h := g.linear(a, name+"intermediate.dense")
+	if g.model.HiddenAct == "gelu" {
+		h = g.Gelu(h)
+	} else {
+		h = g.GeluTanh(h)
+	}
+	h = g.dropout(name+"output", g.linear(h, name+"output.dense"), g.inner)
+	return g.norm(g.Add(h, a), name+"output.LayerNorm")
+}
+
+// attend is multi-head attention (Vaswani et al. 2017, "Attention Is All You Need",
+// section 3.2).
+func (g *graph) attend(name string, queries, x *grad.Value, n grad.Dim, scores *grad.Value) *grad.Value {
+	heads := g.model.AttentionHeads
+	width := g.model.HiddenSize / heads
+	split := func(v *grad.Value, n grad.Dim, order ...int) *grad.Value {
+		return g.Transpose(g.Reshape(v, batch, n, grad.N(heads), grad.N(width)), order...)
+	}
+	q := split(g.Scale(g.linear(queries, name+"query"), 1/math.Sqrt(float64(width))), n, 0, 2, 1, 3)
+	k := split(g.linear(x, name+"key"), seq, 0, 2, 3, 1)
+	v := split(g.linear(x, name+"value"), seq, 0, 2, 1, 3)
+	p := g.dropout(name+"probabilities", g.Softmax(g.Add(g.MatMul(q, k), scores)), g.inner)
+	o := g.Transpose(g.MatMul(p, v), 0, 2, 1, 3)
+	return g.Reshape(o, queries.Shape()...)
+}
+
+// linear is a linear layer with the adapter beside it, if there is one.
+func (g *graph) linear(x *grad.Value, name string) *grad.Value {
+	y := g.Linear(x, g.weight(name+".weight"), g.weight(name+".bias"), 1)
+	if a, ok := g.trained[name+loraA]; ok {
+		y = g.Linear(g.Linear(x, a, nil, 1), g.trained[name+loraB], y, g.c.Alpha/float64(g.c.Rank))
+	}
+	return y
+}
+
+func (g *graph) norm(x *grad.Value, name string) *grad.Value {
+	return g.LayerNorm(x, g.weight(name+".weight"), g.weight(name+".bias"), g.model.LayerNormEps)
+}
+
+func (g *graph) dropout(name string, x *grad.Value, p float64) *grad.Value {
+	if p == 0 {
+		return x
+	}
+	m := maskInput{"keep:" + name, x.Shape(), p}
+	g.masks = append(g.masks, m)
+	return g.Dropout(x, g.Bools(m.name, m.shape...), p)
+}
+
+// pool makes one vector [batch, hidden] of a text.
+func (g *graph) pool(x *grad.Value) *grad.Value {
+	switch g.model.Pooling() {
+	case bert.PoolPooler:
+		x = g.Tanh(g.linear(x, poolerName))
+	case bert.PoolMean:
+		mask := g.Float(g.mask)
+		count := g.Max(g.Sum(mask, true, 1), g.Constant("one", []float32{1}))
+		x = g.Reshape(x, batch, seq, grad.N(g.model.HiddenSize))
+		x = g.Div(g.Sum(g.Mul(x, g.Reshape(mask, batch, seq, one)), false, 1), count)
+	}
+	return g.dropout("pooled", x, g.c.Dropout)
+}
+
+// loss is the sum over heads and rows of -target * log softmax(logits).
+func (g *graph) loss(pooled *grad.Value) *grad.Value {
+	var total *grad.Value
+	for _, h := range g.c.Heads {
+		logits := g.Linear(pooled, g.weight(h.Task+".weight"), g.weight(h.Task+".bias"), 1)
+		target := g.Input(targetInput(h.Task), batch, grad.N(h.Labels))
+		x := g.Neg(g.Sum(g.Mul(g.LogSoftmax(logits), target), false))
+		if total != nil {
+			x = g.Add(total, x)
+		}
+		total = x
+	}
+	return total
+}
+
+const (
+	wordTable     = "embeddings.word_embeddings.weight"
+	positionTable = "embeddings.position_embeddings.weight"
+	typeTable     = "embeddings.token_type_embeddings.weight"
+	poolerName    = "pooler.dense"
+	loraA         = ".lora_A.weight"
+	loraB         = ".lora_B.weight"
+)
+
+// isTable tells the embeddings' tables, whose gradients are scattered in Go.
+func isTable(name string) bool { return strings.HasSuffix(name, "_embeddings.weight") }
+
+// size resolves a shape for a batch.
+func size(shape grad.Shape, rows, cols int) ([]int, error) {
+	out := make([]int, len(shape))
+	for i, d := range shape {
+		switch d {
+		case batch:
+			out[i] = rows
+		case seq:
+			out[i] = cols
+		case tokens:
+			out[i] = rows * cols
+		default:
+			out[i] = d.Size
+		}
+		if out[i] < 1 {
+			return nil, fmt.Errorf("shape %s for %d x %d", shape, rows, cols)
+		}
+	}
+	return out, nil
+}
