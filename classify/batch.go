@@ -8,8 +8,10 @@ import (
 // row is one window of a text, as it lies in a batch.
 type row struct {
 	job    *job
-	window int     // which of the job's
+	part   int     // which of the job's
+	window int     // which of the part's
 	ids    []int32 // special tokens included
+	second int     // where the second segment begins: token type 1 from there
 	since  time.Time
 }
 

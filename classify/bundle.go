@@ -30,7 +30,7 @@ const maxTokens = 512
 // Bundle is a classifier's folder in Hugging Face's layout, as described by its
 // config.json. It holds no weights.
 type Bundle struct {
-	Dir       string
+	Dir       string // of the version that is live; see Slot
 	Name      string // barograph.name, or else the folder's
 	Version   string // barograph.version
 	Digest    string // see Digest
@@ -38,15 +38,23 @@ type Bundle struct {
 	Heads     []bert.Head // sentiment labels in small letters; temperatures are over 0
 	MaxTokens int         // longest window, special tokens included: the model's positions, at most 512
 
-	export string // the user's own model.onnx, "" for a checkpoint
-	base   string // the folder of an adapter's base, "" without
+	// EntitySegment says that the sentiment is that toward one entity, read after the text.
+	EntitySegment bool
+
+	export    string         // the user's own model.onnx, "" for a checkpoint
+	base      string         // the folder of an adapter's base, "" without
+	precision bert.Precision // what it wants on the CPU, "" for int8
 }
 
-// OpenBundle reads what dir says of itself. An adapter's base is looked for in the folders
-// bases, under its name. Errors wrap ErrBundle, bert.ErrConfig, bert.ErrAdapter or
-// fs.ErrNotExist.
+// OpenBundle reads what dir, or the bundle promoted into its place, says of itself. An
+// adapter's base is looked for in the folders bases, under its name. Errors wrap ErrBundle,
+// bert.ErrConfig, bert.ErrAdapter or fs.ErrNotExist.
 func OpenBundle(dir string, bases []string) (*Bundle, error) {
-	b := &Bundle{Dir: dir}
+	live, err := Live(dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{Dir: live}
 	config, err := b.readConfig(bases)
 	if err != nil {
 		return nil, err
@@ -54,12 +62,13 @@ func OpenBundle(dir string, bases []string) (*Bundle, error) {
 	b.Name = filepath.Base(filepath.Clean(dir))
 	if own := config.Barograph; own != nil {
 		b.Name, b.Version, b.Languages = cmp.Or(own.Name, b.Name), own.Version, own.Languages
+		b.EntitySegment, b.precision = own.EntitySegment, own.Precision
 	}
 	b.MaxTokens = min(config.MaxPositions, maxTokens)
 	if b.Heads, err = namedHeads(config.Heads()); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(b.Dir, "config.json"), err)
 	}
-	if b.Digest, err = Digest(dir); err != nil {
+	if b.Digest, err = Digest(b.Dir); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -180,18 +189,16 @@ func (b *Bundle) head(task string) int {
 
 // Digest is the hex SHA-256 over what the folder classifies with: the lines that
 // `sha256sum` prints for its config.json, adapter*, *.safetensors, tokenizer.json,
-// vocab.txt and model.onnx, sorted by name. The model card and compiled files are no part of it.
+// vocab.txt and model.onnx, sorted by name, and of the tokenizer_config.json that says how
+// vocab.txt is meant where there is no tokenizer.json. The model card and compiled files
+// are no part of it.
 func Digest(dir string) (string, error) {
-	entries, err := os.ReadDir(dir) // sorted by name
+	names, err := filesThatCount(dir)
 	if err != nil {
 		return "", err
 	}
 	total := sha256.New()
-	for _, entry := range entries {
-		name := entry.Name()
-		if entry.IsDir() || !counts(name) {
-			continue
-		}
+	for _, name := range names {
 		sum, err := digest.File(filepath.Join(dir, name))
 		if err != nil {
 			return "", err
@@ -200,6 +207,30 @@ func Digest(dir string) (string, error) {
 	}
 	return hex.EncodeToString(total.Sum(nil)), nil
 }
+
+// filesThatCount lists the files of a bundle that its digest covers, sorted.
+func filesThatCount(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries {
+		if !entry.IsDir() && counts(entry.Name()) {
+			names = append(names, entry.Name())
+		}
+	}
+	if slices.Contains(names, "vocab.txt") && !slices.Contains(names, "tokenizer.json") {
+		if _, err := os.Stat(filepath.Join(dir, tokenizerConfig)); err == nil {
+			names = append(names, tokenizerConfig)
+			slices.Sort(names)
+		}
+	}
+	return names, nil
+}
+
+// tokenizerConfig is the file in which older checkpoints say how their vocab.txt is meant.
+const tokenizerConfig = "tokenizer_config.json"
 
 func counts(name string) bool {
 	switch name {

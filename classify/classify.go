@@ -4,8 +4,9 @@
 //	Submit ─► tokenise ─► pool of rows, by length ─► batch by token budget ─► model ─► done
 //	          (workers)   (one pool and one session for each model)
 //
-// A Model reads texts; the Stage keeps one busy for each bundle. The ONNX graph comes
-// from classify/bert, what runs it from classify/onnx.
+// A Model reads texts; the Stage keeps one busy for each bundle, and takes another where
+// one is promoted into a bundle's place. The ONNX graph comes from classify/bert, what runs
+// it from classify/onnx.
 package classify
 
 import (
@@ -23,7 +24,7 @@ import (
 	"github.com/barograph/barograph/news"
 )
 
-// ErrClosed says that the stage takes no more items.
+// ErrClosed says that the stage takes no more items, or did not read one before Stop.
 var ErrClosed = errors.New("the classify stage is closed")
 
 // Config says what the stage classifies with.
@@ -33,6 +34,13 @@ type Config struct {
 	MaxWait time.Duration // longest wait for company in a batch; 0 is 20 ms, negative none
 	Queue   int           // items submitted and not done, at most; 0 is 2,048
 	Copies  int           // texts whose reading is remembered for copies; 0 is 32,768, negative none
+
+	// Reload is how often the bundles' folders are looked at for another bundle, promoted or
+	// copied into them; 0 is never.
+	Reload time.Duration
+	// Names are what the text calls the item's entities, by entity. It is asked where a bundle
+	// reads a text for an entity; nil, and an entity that is not in it, means the entity itself.
+	Names func(news.Item) map[string]string
 
 	Clock      func() time.Time      // for ClassifiedAt; nil is time.Now
 	Registerer prometheus.Registerer // nil registers no metrics
@@ -52,19 +60,21 @@ func (c Config) withDefaults() Config {
 // Stage classifies items. Its methods may be called by any goroutine.
 type Stage struct {
 	config  Config
-	models  []*Model
-	served  [][]string // languages, by model
+	lanes   []*lane
+	served  atomic.Pointer[[][]string] // languages, by lane
+	models  atomic.Int64               // put live so far
 	copies  *copies
 	metrics *metrics
 
-	slots    chan struct{}   // one for each item submitted and not done
-	in       chan *job       // to be tokenised
-	ready    []chan *job     // tokenised, by model
-	upstream atomic.Int64    // items submitted and not yet tokenised
-	idle     []chan struct{} // told when upstream is 0, by model
+	slots    chan struct{} // one for each item submitted and not done
+	in       chan *job     // to be tokenised
+	upstream atomic.Int64  // items submitted and not yet tokenised
 
 	closing  sync.RWMutex
 	closed   bool
+	stopped  chan struct{} // closed by Stop
+	stop     sync.Once
+	ended    chan struct{} // closed when the models are no longer to be replaced
 	inFlight sync.WaitGroup
 	workers  sync.WaitGroup // the stage's goroutines
 }
@@ -82,17 +92,35 @@ func New(c Config) (_ *Stage, err error) {
 			closeAll(models)
 		}
 	}()
+	var seen []string
 	for _, dir := range c.Bundles {
-		m, err := OpenModel(dir, c.Model)
+		look, _ := fingerprint(dir) // before it is opened: what changes since then is opened again
+		m, err := openServing(dir, c.Model)
 		if err != nil {
 			return nil, fmt.Errorf("opening the bundle %s: %w", dir, err)
 		}
-		models = append(models, m)
-		if m.Bundle.head(taskSentiment) < 0 {
-			return nil, fmt.Errorf("%w: %s has no sentiment head, which every reading needs", ErrBundle, dir)
-		}
+		models, seen = append(models, m), append(seen, look)
 	}
-	return newStage(c, models)
+	s, err := newStage(c, models)
+	if err != nil {
+		return nil, err
+	}
+	if c.Reload > 0 {
+		s.workers.Go(func() { s.reload(seen) })
+	}
+	return s, nil
+}
+
+// openServing opens a bundle that is to make readings.
+func openServing(dir string, c ModelConfig) (*Model, error) {
+	m, err := OpenModel(dir, c)
+	if err != nil {
+		return nil, err
+	}
+	if m.Bundle.head(taskSentiment) < 0 {
+		return nil, errors.Join(fmt.Errorf("%w: %s has no sentiment head, which every reading needs", ErrBundle, dir), m.Close())
+	}
+	return m, nil
 }
 
 // newStage starts the goroutines around opened models.
@@ -101,17 +129,19 @@ func newStage(c Config, models []*Model) (*Stage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering the metrics of classify: %w", err)
 	}
-	s := &Stage{config: c, models: models, copies: newCopies(c.Copies), metrics: m,
-		slots: make(chan struct{}, c.Queue), in: make(chan *job, c.Queue)}
-	for _, model := range models {
-		model.onRun = m.observe(model.Bundle.Name)
-		s.served = append(s.served, model.Bundle.Languages)
-		s.ready = append(s.ready, make(chan *job, c.Queue))
-		s.idle = append(s.idle, make(chan struct{}, 1))
+	s := &Stage{config: c, copies: newCopies(c.Copies), metrics: m, slots: make(chan struct{}, c.Queue), in: make(chan *job, c.Queue),
+		stopped: make(chan struct{}), ended: make(chan struct{})}
+	for i, model := range models {
+		l := &lane{ready: make(chan *job, c.Queue), idle: make(chan struct{}, 1)}
+		if i < len(c.Bundles) {
+			l.dir = c.Bundles[i]
+		}
+		s.lanes = append(s.lanes, l)
+		s.serve(l, model)
 	}
 	// Only now, because these goroutines read what the loop above fills.
-	for i := range models {
-		s.workers.Go(func() { s.classify(i) })
+	for _, l := range s.lanes {
+		s.workers.Go(func() { s.classify(l) })
 	}
 	for range max(1, runtime.GOMAXPROCS(0)/4) { // tokenising takes a hundredth of what reading does
 		s.workers.Go(s.tokenize)
@@ -119,15 +149,36 @@ func newStage(c Config, models []*Model) (*Stage, error) {
 	return s, nil
 }
 
+// serve puts a model live in a lane. The one before reads what was cut for it, and is closed.
+func (s *Stage) serve(l *lane, m *Model) {
+	m.onRun = s.metrics.observe(m.Bundle.Name)
+	before := l.replace(m, s.models.Add(1))
+	s.metrics.info(l.dir, m.Bundle)
+	served := make([][]string, len(s.lanes))
+	for i, l := range s.lanes {
+		served[i] = l.live.Bundle.Languages
+	}
+	s.served.Store(&served)
+	if before == nil {
+		return
+	}
+	if err := before.release(); err != nil {
+		s.config.Model.Log.Warn("a replaced model did not close well", "model", before.Bundle.Name, "error", err)
+	}
+}
+
 // Submit hands an item to the stage and returns when it has been taken; it waits while
 // Queue items are not done, until the context ends. Then done is called exactly once,
 // from a goroutine of the stage, in any order among items, and must not block for long:
 // the model waits meanwhile. It is not called where Submit returns an error.
 //
+// There is one reading; from a bundle that reads a text for an entity there is one for
+// each of the item's entities, in their order, or one of the text alone where it has none.
+//
 // The error that done gets is the item's own (ErrNoText, ErrTooLong, ErrPanic, a failed
-// run); the reading then has what is known without a model. The end of the context does
-// not recall an item that was taken.
-func (s *Stage) Submit(ctx context.Context, it news.Item, done func(news.Reading, error)) error {
+// run) or, after Stop, ErrClosed; the one reading then has what is known without a model.
+// The end of the context does not recall an item that was taken.
+func (s *Stage) Submit(ctx context.Context, it news.Item, done func([]news.Reading, error)) error {
 	s.closing.RLock()
 	if s.closed {
 		s.closing.RUnlock()
@@ -158,13 +209,34 @@ func (s *Stage) Close() error {
 		s.workers.Wait()
 		return nil
 	}
+	close(s.ended)
 	s.inFlight.Wait()
 	close(s.in)
-	for _, ready := range s.ready {
-		close(ready)
+	for _, l := range s.lanes {
+		close(l.ready)
 	}
 	s.workers.Wait()
-	return closeAll(s.models)
+	var errs []error
+	for _, l := range s.lanes {
+		errs = append(errs, l.live.release())
+	}
+	return errors.Join(errs...)
+}
+
+// Stop is Close for who cannot wait: the batches under way are finished, and all other
+// items are done with ErrClosed.
+func (s *Stage) Stop() error {
+	s.stop.Do(func() { close(s.stopped) })
+	return s.Close()
+}
+
+func (s *Stage) stopping() bool {
+	select {
+	case <-s.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 func closeAll(models []*Model) error {

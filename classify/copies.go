@@ -2,6 +2,7 @@ package classify
 
 import (
 	"container/list"
+	"strings"
 	"sync"
 )
 
@@ -15,10 +16,16 @@ type copies struct {
 	recent *list.List                // most recently asked for first
 }
 
-// copyKey is a text, as far as case and white space do not matter, before one model.
+// copyKey is a text, as far as case and white space do not matter, before one model, which
+// reads it for these entities.
 type copyKey struct {
-	digest string
-	model  int
+	digest   string
+	entities string
+	model    int64
+}
+
+func keyOf(j *job) copyKey {
+	return copyKey{j.digest, strings.Join(j.entities, "\x1f"), j.by.number}
 }
 
 // original is a text that is being read (waiting) or was (answered).
@@ -26,7 +33,7 @@ type original struct {
 	key      copyKey
 	id       string // the first item that had the text
 	answered bool
-	answer   answer
+	answers  []answer
 	waiting  []*job
 }
 
@@ -42,7 +49,7 @@ func (c *copies) claim(j *job) (first bool, from *original) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := copyKey{j.digest, j.model}
+	key := keyOf(j)
 	if e, ok := c.known[key]; ok {
 		o := e.Value.(*original)
 		c.recent.MoveToFront(e)
@@ -69,17 +76,17 @@ func (c *copies) forget() {
 	}
 }
 
-// resolve remembers the answer to a claimed job and gives the jobs that waited for it,
+// resolve remembers the answers to a claimed job and gives the jobs that waited for it,
 // with their original.
-func (c *copies) resolve(j *job, a answer) (waited []*job, from *original) {
+func (c *copies) resolve(j *job, answers []answer) (waited []*job, from *original) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.known[copyKey{j.digest, j.model}]
+	e, ok := c.known[keyOf(j)]
 	if !ok {
 		return nil, nil
 	}
 	o := e.Value.(*original)
-	o.answered, o.answer = true, a
+	o.answered, o.answers = true, answers
 	waited, o.waiting = o.waiting, nil
 	return waited, o
 }
@@ -88,11 +95,11 @@ func (c *copies) resolve(j *job, a answer) (waited []*job, from *original) {
 func (c *copies) abandon(j *job) (waited []*job) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.known[copyKey{j.digest, j.model}]
+	e, ok := c.known[keyOf(j)]
 	if !ok {
 		return nil
 	}
 	c.recent.Remove(e)
-	delete(c.known, copyKey{j.digest, j.model})
+	delete(c.known, keyOf(j))
 	return e.Value.(*original).waiting
 }

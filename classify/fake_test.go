@@ -124,7 +124,10 @@ func wordStage(t *testing.T, w *wordModel, c Config) *Stage {
 func read(t *testing.T, s *Stage, items ...news.Item) (readings []news.Reading, errs []error) {
 	t.Helper()
 	for r, err := range s.Classify(context.Background(), slices.Values(items)) {
-		readings, errs = append(readings, r), append(errs, err)
+		if len(r) != 1 {
+			t.Fatalf("%d readings of item %d", len(r), len(readings))
+		}
+		readings, errs = append(readings, r[0]), append(errs, err)
 	}
 	if len(readings) != len(items) {
 		t.Fatalf("%d readings of %d items", len(readings), len(items))

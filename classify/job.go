@@ -1,49 +1,74 @@
 package classify
 
 import (
+	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/barograph/barograph/news"
 )
 
-// job is one text on its way through a model.
+// job is one item on its way through a model.
 type job struct {
-	item   news.Item
-	done   func(news.Reading, error)
-	text   string // what is classified: the item's content without links
-	digest string // TextDigest of it
-	lang   string
-	model  int // index into the stage's models
+	item     news.Item
+	done     func([]news.Reading, error)
+	text     string   // what is classified: the item's content without links
+	digest   string   // TextDigest of it
+	entities []string // the item's as the model reads them; none where it reads the text alone
+	lang     string
+	by       *liveModel // the model; nil before routing
 
 	submitted time.Time
 	finished  bool // done was called
 
-	rows    []*row
-	weights []float64 // by window
-	left    int       // windows not yet read
+	rows  []*row
+	parts []part // one, or one for each entity
+	left  int    // windows not yet read
+	err   error
+}
 
+// part is what is read at once of a job: its text, or its text for one entity.
+type part struct {
+	weights    []float64  // by window
 	prediction Prediction // weighted mean over the windows read so far
-	err        error
+}
+
+// cut adds a part, with its rows: windows of the text, each with the whole entity, if there
+// is one, as second segment.
+func (j *job) cut(ids []int32, around frame, entity []int32, maxTokens int) {
+	size := maxTokens - len(around.before) - len(around.between) - len(entity) - len(around.after)
+	cuts := windows(len(ids), size, overlap)
+	for i, w := range cuts {
+		r := &row{job: j, part: len(j.parts), window: i,
+			ids: slices.Concat(around.before, ids[w.start:w.end], around.between, entity, around.after)}
+		r.second = len(r.ids)
+		if around.typed {
+			r.second -= len(entity) + len(around.after)
+		}
+		j.rows = append(j.rows, r)
+	}
+	j.parts = append(j.parts, part{weights: weights(cuts)})
+	j.left += len(cuts)
 }
 
 // take adds what the model said of one window.
-func (j *job) take(window int, p Prediction) {
+func (j *job) take(of, window int, p Prediction) {
 	j.left--
-	if j.prediction == nil {
-		j.prediction = make(Prediction, len(p))
+	part := &j.parts[of]
+	if part.prediction == nil {
+		part.prediction = make(Prediction, len(p))
 		for h := range p {
-			j.prediction[h] = make([]float64, len(p[h]))
+			part.prediction[h] = make([]float64, len(p[h]))
 		}
 	}
 	for h := range p {
 		for i := range p[h] {
-			j.prediction[h][i] += j.weights[window] * p[h][i]
+			part.prediction[h][i] += part.weights[window] * p[h][i]
 		}
 	}
 }
 
-// fail says that one window could not be read; the text then has no reading.
+// fail says that one window could not be read; the item then has no reading.
 func (j *job) fail(err error) {
 	j.left--
 	if j.err == nil {
@@ -68,6 +93,21 @@ func (j *job) reading() news.Reading {
 		Text:        cut(j.item.Content(), news.MaxReadingText),
 		TextDigest:  j.digest,
 	}
+}
+
+// readings are the item's readings: one, or one for each entity, as many as there are
+// answers.
+func (j *job) readings(answers []answer) []news.Reading {
+	r := j.reading()
+	out := make([]news.Reading, len(answers))
+	for i, a := range answers {
+		out[i] = r
+		out[i].Sentiment, out[i].Topic = a.sentiment, a.topic
+		if len(j.entities) > 0 {
+			out[i].Entities = j.item.Entities[i : i+1 : i+1]
+		}
+	}
+	return out
 }
 
 // cut is as many whole runes of s as fit into max bytes.

@@ -4,11 +4,13 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are the stage's counters; with a nil Registerer they count unseen.
 type metrics struct {
-	items   *prometheus.CounterVec   // model, result: read, copy, error
-	tokens  *prometheus.CounterVec   // model, kind: text, padding
-	rows    *prometheus.HistogramVec // model
-	seconds *prometheus.HistogramVec // step: tokenise, infer, total
-	waiting prometheus.Gauge
+	items    *prometheus.CounterVec   // model, result: read, copy, error
+	tokens   *prometheus.CounterVec   // model, kind: text, padding
+	rows     *prometheus.HistogramVec // model
+	seconds  *prometheus.HistogramVec // step: tokenise, infer, total
+	waiting  prometheus.Gauge
+	live     *prometheus.GaugeVec   // bundle, model, version, digest
+	failures *prometheus.CounterVec // bundle
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -35,11 +37,19 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "barograph_classify_queue_items",
 			Help: "Items submitted and not done.",
 		}),
+		live: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "barograph_classify_model_info",
+			Help: "1 for the model that serves in a configured bundle's place.",
+		}, []string{"bundle", "model", "version", "digest"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "barograph_classify_model_load_failures_total",
+			Help: "Bundles found in the place of one that serves and not loaded; the old one goes on.",
+		}, []string{"bundle"}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.items, m.tokens, m.rows, m.seconds, m.waiting} {
+	for _, c := range []prometheus.Collector{m.items, m.tokens, m.rows, m.seconds, m.waiting, m.live, m.failures} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -56,4 +66,11 @@ func (m *metrics) observe(model string) func(batchRun) {
 		rows.Observe(float64(run.rows))
 		seconds.Observe(run.seconds)
 	}
+}
+
+// info shows which bundle serves in a place.
+func (m *metrics) info(place string, b *Bundle) {
+	m.live.DeletePartialMatch(prometheus.Labels{"bundle": place})
+	m.live.WithLabelValues(place, b.Name, b.Version, b.Digest).Set(1)
+	m.failures.WithLabelValues(place) // shows 0
 }

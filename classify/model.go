@@ -24,7 +24,7 @@ type ModelConfig struct {
 	Bases         []string       // folders that hold the bases of adapters, by name
 	Library       string         // ONNX Runtime's shared library; "" asks onnx.Find
 	Device        onnx.Device    // onnx.Auto is CUDA where it works, else the CPU
-	Precision     bert.Precision // "" is INT8 on the CPU and FP16 on CUDA
+	Precision     bert.Precision // "" is the bundle's, or INT8, on the CPU and FP16 on CUDA
 	Threads       int            // for one batch on the CPU; 0 is one a core
 	TokenBudget   int            // tokens in a batch, padding included; 0 is 1,024 on the CPU and 8,192 on CUDA
 	MaxTextTokens int            // longer texts are refused with ErrTooLong; 0 is 32,768
@@ -97,9 +97,9 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 	}
 	m.config.TokenBudget = cmp.Or(c.TokenBudget, tokenBudgets[m.Device])
 	if b.export == "" {
-		m.Precision = c.Precision
-		if m.Precision == "" {
-			m.Precision = precisions[m.Device]
+		m.Precision = cmp.Or(c.Precision, precisions[m.Device])
+		if m.Device == onnx.CPU {
+			m.Precision = cmp.Or(c.Precision, b.precision, m.Precision)
 		}
 	}
 	open := compiler{m.runtime, c.Bases, m.Device, m.Precision, c.Threads, c.Log}
@@ -170,11 +170,20 @@ type Prediction [][]float64
 // Predict reads texts, links stripped, in the order given. errs[i] is nil where
 // predictions[i] is set: one text's trouble is not the others'.
 func (m *Model) Predict(texts []string) (predictions []Prediction, errs []error) {
+	return m.PredictFor(texts, make([]string, len(texts)))
+}
+
+// PredictFor is Predict toward entities[i], as the bundle's EntitySegment says; "" is the
+// text alone.
+func (m *Model) PredictFor(texts, entities []string) (predictions []Prediction, errs []error) {
 	predictions, errs = make([]Prediction, len(texts)), make([]error, len(texts))
 	pool := batcher{budget: m.config.TokenBudget}
 	jobs := make([]*job, len(texts))
 	for i, text := range texts {
 		jobs[i] = &job{text: StripURLs(text)}
+		if entities[i] != "" {
+			jobs[i].entities = entities[i : i+1]
+		}
 		if err := m.prepare(jobs[i]); err != nil {
 			errs[i] = err
 			continue
@@ -187,8 +196,8 @@ func (m *Model) Predict(texts []string) (predictions []Prediction, errs []error)
 		m.read(batch)
 	}
 	for i, j := range jobs {
-		if errs[i] == nil {
-			predictions[i], errs[i] = j.prediction, j.err
+		if errs[i] = cmp.Or(errs[i], j.err); errs[i] == nil {
+			predictions[i] = j.parts[0].prediction
 		}
 	}
 	return predictions, errs

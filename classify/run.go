@@ -32,15 +32,26 @@ func (m *Model) prepare(j *job) (err error) {
 	case len(ids) > m.config.MaxTextTokens:
 		return fmt.Errorf("%w: it has %d tokens, the most is %d", ErrTooLong, len(ids), m.config.MaxTextTokens)
 	}
-	before, after := m.tokenizer.before, m.tokenizer.after
-	cuts := windows(len(ids), m.Bundle.MaxTokens-len(before)-len(after), overlap)
-	j.weights = weights(cuts)
-	j.left = len(cuts)
-	for i, w := range cuts {
-		j.rows = append(j.rows, &row{job: j, window: i, ids: slices.Concat(before, ids[w.start:w.end], after)})
+	if len(j.entities) == 0 {
+		j.cut(ids, m.tokenizer.frame, nil, m.Bundle.MaxTokens)
+		return nil
+	}
+	if !m.Bundle.EntitySegment || m.tokenizer.pair == nil {
+		return fmt.Errorf("%w: %s does not read a text for an entity", ErrBundle, m.Bundle.Name)
+	}
+	for _, name := range j.entities {
+		entity, err := m.tokenizer.Encode(nil, name)
+		if err != nil {
+			return err
+		}
+		entity = entity[:min(len(entity), m.Bundle.MaxTokens/longestEntity)]
+		j.cut(ids, *m.tokenizer.pair, entity, m.Bundle.MaxTokens)
 	}
 	return nil
 }
+
+// longestEntity: an entity takes a quarter of a window at most.
+const longestEntity = 4
 
 // read runs a batch and hands each row's logits to its job. Where the batch fails, each
 // row runs alone, so that only the text at fault fails.
@@ -63,7 +74,7 @@ func (m *Model) read(batch []*row) {
 			r.job.fail(err)
 			continue
 		}
-		r.job.take(r.window, p)
+		r.job.take(r.part, r.window, p)
 	}
 }
 
@@ -100,6 +111,9 @@ func (m *Model) fill(batch []*row) (tokens int) {
 	for i, r := range batch {
 		for j, id := range r.ids {
 			b.IDs[i*cols+j], b.Mask[i*cols+j] = int64(id), 1
+		}
+		for j := r.second; j < len(r.ids); j++ {
+			b.Types[i*cols+j] = 1
 		}
 		tokens += len(r.ids)
 	}

@@ -29,7 +29,7 @@ func TestReadingOfAnItem(t *testing.T) {
 	sum := math.Exp(1./2) + math.Exp(2./2) + 1 // one good, two bad, temperature 2
 	want := news.Reading{ID: "1", Kind: news.KindNews, Source: "wire", PublishedAt: t0.Add(-time.Hour), ClassifiedAt: t0, Lang: "en",
 		Entities: []string{"AAPL"}, Title: "bad bad", URL: "https://wire/1", TextDigest: TextDigest("bad bad\ngood word"),
-		Model: news.Model{Name: "words", Version: "3", Digest: "d1"}}
+		Text: "bad bad\ngood word https://t.co/fail", Model: news.Model{Name: "words", Version: "3", Digest: "d1"}}
 	for name, pair := range map[string][2]float64{
 		"positive": {got.Sentiment.Positive, math.Exp(1./2) / sum},
 		"negative": {got.Sentiment.Negative, math.Exp(2./2) / sum},
@@ -83,7 +83,7 @@ func TestAPoisonousTextFailsAlone(t *testing.T) {
 
 func TestAPanickingTokenizerFailsOneItem(t *testing.T) {
 	s := wordStage(t, &wordModel{}, Config{})
-	s.models[0].tokenizer.encoder = panicEncoder{s.models[0].tokenizer.encoder}
+	s.lanes[0].live.tokenizer.encoder = panicEncoder{s.lanes[0].live.tokenizer.encoder}
 	_, errs := read(t, s, texts("good", "bomb", "bad")...)
 	if errs[0] != nil || !errors.Is(errs[1], ErrPanic) || errs[2] != nil {
 		t.Errorf("got %v", errs)
@@ -123,11 +123,11 @@ func TestCopiesAreReadOnce(t *testing.T) {
 	got := make(chan news.Reading, 10)
 	submit := func(id, text string) {
 		t.Helper()
-		err := s.Submit(context.Background(), news.Item{ID: id, Text: text}, func(r news.Reading, err error) {
+		err := s.Submit(context.Background(), news.Item{ID: id, Text: text}, func(r []news.Reading, err error) {
 			if err != nil {
 				t.Errorf("%s: %v", id, err)
 			}
-			got <- r
+			got <- r[0]
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func TestCopiesOfAFailedTextGetTheirOwnChance(t *testing.T) {
 	var failed sync.WaitGroup
 	for i := range 4 {
 		failed.Add(1)
-		err := s.Submit(context.Background(), news.Item{ID: fmt.Sprint(i), Text: "panic"}, func(_ news.Reading, err error) {
+		err := s.Submit(context.Background(), news.Item{ID: fmt.Sprint(i), Text: "panic"}, func(_ []news.Reading, err error) {
 			if !errors.Is(err, ErrPanic) {
 				t.Errorf("item %d: %v", i, err)
 			}
@@ -207,14 +207,14 @@ func TestSubmitWaitsWhileTheQueueIsFull(t *testing.T) {
 	s := wordStage(t, w, Config{Queue: 3})
 	var done atomic.Int32
 	for i := range 3 {
-		if err := s.Submit(context.Background(), news.Item{ID: fmt.Sprint(i), Text: "good"}, func(news.Reading, error) { done.Add(1) }); err != nil {
+		if err := s.Submit(context.Background(), news.Item{ID: fmt.Sprint(i), Text: "good"}, func([]news.Reading, error) { done.Add(1) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan error, 1)
 	go func() {
-		result <- s.Submit(ctx, news.Item{ID: "4", Text: "bad"}, func(news.Reading, error) { t.Error("done was called for an item that was not taken") })
+		result <- s.Submit(ctx, news.Item{ID: "4", Text: "bad"}, func([]news.Reading, error) { t.Error("done was called for an item that was not taken") })
 	}()
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) {
@@ -229,7 +229,7 @@ func TestCloseFinishesWhatWasTaken(t *testing.T) {
 	s := wordStage(t, w, Config{MaxWait: time.Hour})
 	var done atomic.Int32
 	for i := range 50 {
-		if err := s.Submit(context.Background(), news.Item{ID: fmt.Sprint(i), Text: strings.Repeat("word ", i+1)}, func(_ news.Reading, err error) {
+		if err := s.Submit(context.Background(), news.Item{ID: fmt.Sprint(i), Text: strings.Repeat("word ", i+1)}, func(_ []news.Reading, err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -254,7 +254,7 @@ func TestCloseFinishesWhatWasTaken(t *testing.T) {
 
 func TestDoneMayPanic(t *testing.T) {
 	s := wordStage(t, &wordModel{}, Config{})
-	if err := s.Submit(context.Background(), news.Item{ID: "1", Text: "good"}, func(news.Reading, error) { panic("in done") }); err != nil {
+	if err := s.Submit(context.Background(), news.Item{ID: "1", Text: "good"}, func([]news.Reading, error) { panic("in done") }); err != nil {
 		t.Fatal(err)
 	}
 	if _, errs := read(t, s, texts("bad")...); errs[0] != nil {
@@ -306,9 +306,9 @@ func TestEveryItemIsDoneOnce(t *testing.T) {
 			for i := range 300 {
 				id := fmt.Sprint(g, " ", i)
 				text := []string{"good", "bad", "panic", "nan word", "https://x"}[i%5] + strings.Repeat(" word", i%40)
-				err := s.Submit(context.Background(), news.Item{ID: id, Text: text}, func(r news.Reading, err error) {
-					if _, again := seen.LoadOrStore(id, true); again || r.ID != id {
-						t.Errorf("item %s was done twice or as %s", id, r.ID)
+				err := s.Submit(context.Background(), news.Item{ID: id, Text: text}, func(r []news.Reading, err error) {
+					if _, again := seen.LoadOrStore(id, true); again || r[0].ID != id {
+						t.Errorf("item %s was done twice or as %s", id, r[0].ID)
 					}
 					if fails := i%5 == 2 || i%5 == 3 || (i%5 == 4 && i%40 == 0); fails != (err != nil) {
 						t.Errorf("%.20q: error %v", text, err)

@@ -25,7 +25,8 @@ type encoder interface {
 // tokenizer is an encoder with the special tokens that the model wants around a text.
 type tokenizer struct {
 	encoder
-	before, after []int32 // [CLS] and [SEP], for BERT
+	frame        // around a text alone
+	pair  *frame // around a text and an entity; nil where the file does not say
 }
 
 // openTokenizer reads the tokenizer.json, or else the vocab.txt, of the first folder that
@@ -57,14 +58,14 @@ func readTokenizer(dir string) ([]byte, error) {
 }
 
 func parseTokenizer(data []byte) (*tokenizer, error) {
-	before, after, err := specialTokens(data)
+	single, pair, err := specialTokens(data)
 	if err != nil {
 		return nil, err
 	}
 	bert, err := wordpiece.Parse(data)
 	switch {
 	case err == nil:
-		return &tokenizer{bertEncoder{bert}, before, after}, nil
+		return &tokenizer{bertEncoder{bert}, single, pair}, nil
 	case !errors.Is(err, wordpiece.ErrUnsupported):
 		return nil, fmt.Errorf("%w: %w", ErrTokenizer, err)
 	}
@@ -72,78 +73,13 @@ func parseTokenizer(data []byte) (*tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tokenizer{general, before, after}, nil
+	return &tokenizer{general, single, pair}, nil
 }
 
 type bertEncoder struct{ *wordpiece.Tokenizer }
 
 func (e bertEncoder) Encode(ids []int32, text string) ([]int32, error) {
 	return e.Tokenizer.Encode(ids, text), nil
-}
-
-// specialTokens reads from the post_processor of a tokenizer.json which ids stand before
-// and after a single text.
-func specialTokens(data []byte) (before, after []int32, err error) {
-	var file struct {
-		PostProcessor *postProcessor `json:"post_processor"`
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, nil, fmt.Errorf("%w: reading post_processor: %w", ErrTokenizer, err)
-	}
-	if file.PostProcessor == nil {
-		return nil, nil, nil
-	}
-	return file.PostProcessor.around()
-}
-
-type postProcessor struct {
-	Type       string          `json:"type"`
-	Processors []postProcessor `json:"processors"` // of a Sequence
-	CLS        [2]any          `json:"cls"`        // of BertProcessing and RobertaProcessing: token, id
-	SEP        [2]any          `json:"sep"`
-	Single     []struct {
-		Special  *struct{ ID string } `json:"SpecialToken"`
-		Sequence *struct{}            `json:"Sequence"`
-	} `json:"single"` // of TemplateProcessing
-	SpecialTokens map[string]struct{ IDs []int32 } `json:"special_tokens"`
-}
-
-func (p *postProcessor) around() (before, after []int32, err error) {
-	switch p.Type {
-	case "ByteLevel": // moves offsets, adds nothing
-		return nil, nil, nil
-	case "Sequence":
-		for i := range p.Processors {
-			if before, after, err = p.Processors[i].around(); err != nil || before != nil || after != nil {
-				return before, after, err
-			}
-		}
-		return nil, nil, nil
-	case "BertProcessing", "RobertaProcessing":
-		cls, ok1 := p.CLS[1].(float64)
-		sep, ok2 := p.SEP[1].(float64)
-		if !ok1 || !ok2 {
-			return nil, nil, fmt.Errorf("%w: post_processor %s has no ids for cls and sep", ErrTokenizer, p.Type)
-		}
-		return []int32{int32(cls)}, []int32{int32(sep)}, nil
-	case "TemplateProcessing":
-		side := &before
-		for _, piece := range p.Single {
-			if piece.Sequence != nil {
-				side = &after
-			}
-			if piece.Special == nil {
-				continue
-			}
-			token, ok := p.SpecialTokens[piece.Special.ID]
-			if !ok {
-				return nil, nil, fmt.Errorf("%w: post_processor names the unknown token %q", ErrTokenizer, piece.Special.ID)
-			}
-			*side = append(*side, token.IDs...)
-		}
-		return before, after, nil
-	}
-	return nil, nil, fmt.Errorf("%w: post_processor %q is not known", ErrTokenizer, p.Type)
 }
 
 // vocabularyFile makes a tokenizer.json of the vocab.txt that older BERT checkpoints have
@@ -153,17 +89,9 @@ func vocabularyFile(dir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	lowercase := true // what transformers assumes
-	if raw, err := os.ReadFile(filepath.Join(dir, "tokenizer_config.json")); err == nil {
-		var config struct {
-			Lowercase *bool `json:"do_lower_case"`
-		}
-		if err := json.Unmarshal(raw, &config); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", filepath.Join(dir, "tokenizer_config.json"), err)
-		}
-		if config.Lowercase != nil {
-			lowercase = *config.Lowercase
-		}
+	normalizer, err := normalizerOf(filepath.Join(dir, tokenizerConfig))
+	if err != nil {
+		return nil, err
 	}
 	vocabulary := map[string]int{}
 	for i, line := range strings.Split(strings.TrimRight(string(data), "\r\n"), "\n") {
@@ -182,9 +110,35 @@ func vocabularyFile(dir string) ([]byte, error) {
 	}
 	return json.Marshal(map[string]any{
 		"added_tokens":   added,
-		"normalizer":     map[string]any{"type": "BertNormalizer", "lowercase": lowercase},
+		"normalizer":     normalizer,
 		"pre_tokenizer":  map[string]any{"type": "BertPreTokenizer"},
 		"post_processor": map[string]any{"type": "BertProcessing", "cls": []any{"[CLS]", cls}, "sep": []any{"[SEP]", sep}},
 		"model":          map[string]any{"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "vocab": vocabulary},
 	})
+}
+
+// normalizerOf makes the normalizer that transformers makes of a tokenizer_config.json;
+// without one there it takes its defaults.
+func normalizerOf(path string) (map[string]any, error) {
+	var config struct {
+		Lowercase    *bool `json:"do_lower_case"`
+		StripAccents *bool `json:"strip_accents"` // absent: as lowercase
+		ChineseChars *bool `json:"tokenize_chinese_chars"`
+	}
+	raw, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(raw, &config)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	or := func(value *bool, otherwise bool) bool {
+		if value == nil {
+			return otherwise
+		}
+		return *value
+	}
+	lowercase := or(config.Lowercase, true)
+	return map[string]any{"type": "BertNormalizer", "lowercase": lowercase, "strip_accents": or(config.StripAccents, lowercase),
+		"handle_chinese_chars": or(config.ChineseChars, true)}, nil
 }

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,8 +35,9 @@ func newClassify() *cobra.Command {
 		Use:   "classify [FILE]",
 		Short: "Read texts, and write what the models say of them",
 		Long: "Reads JSON lines (or CSV with a header, or TSV) with a field text or title and, if there are, id, lang,\n" +
-			"source and published_at; writes a reading a line in the order of the input. A row that cannot be read\n" +
-			"gives a line with its error, and exit code 1 at the end. Without FILE it reads standard input.",
+			"source, published_at and entities (a list, or words separated by commas); writes a reading a line in the\n" +
+			"order of the input. A bundle that judges a text for an entity gives a reading for each of them. A row that\n" +
+			"cannot be read gives a line with its error, and exit code 1 at the end. Without FILE it reads standard input.",
 		Example: `  barograph classify comments.csv > readings.jsonl
   echo '{"text":"$BABA 跌停"}' | barograph classify | jq .sentiment`,
 		Args: arguments(0, 1, "one file"),
@@ -90,20 +93,22 @@ func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) erro
 		firstFault error
 		start      = time.Now()
 	)
-	for reading, err := range stage.Classify(cmd.Context(), read.items()) {
+	for readings, err := range stage.Classify(cmd.Context(), read.items()) {
 		if ended := cmd.Context().Err(); ended != nil {
 			return ended
 		}
 		line, fault := read.at(rows)
 		rows++
-		var written any = reading
-		if err := cmp.Or(fault, err); err != nil {
-			bad++
-			firstFault = cmp.Or(firstFault, fmt.Errorf("line %d: %w", line, err))
-			written = badLine{ID: reading.ID, Line: line, Error: err.Error()}
-		}
-		if err := encoder.Encode(written); err != nil {
-			return fmt.Errorf("writing readings: %w", err)
+		for _, reading := range readings {
+			var written any = reading
+			if err := cmp.Or(fault, err); err != nil {
+				bad++
+				firstFault = cmp.Or(firstFault, fmt.Errorf("line %d: %w", line, err))
+				written = badLine{ID: reading.ID, Line: line, Error: err.Error()}
+			}
+			if err := encoder.Encode(written); err != nil {
+				return fmt.Errorf("writing readings: %w", err)
+			}
 		}
 	}
 	if err := output.commit(); err != nil {
@@ -177,10 +182,25 @@ func itemOf(r row) (news.Item, error) {
 		item.PublishedAt = published
 	}
 	item.Title, item.Text = r.fields["title"], r.fields["text"]
+	item.Entities = entitiesOf(r.fields["entities"])
 	if item.Title == "" && item.Text == "" {
 		return item, errors.New("neither text nor title")
 	}
 	return item, nil
+}
+
+// entitiesOf reads a JSON list of words, or words separated by commas.
+func entitiesOf(field string) []string {
+	var words, out []string
+	if json.Unmarshal([]byte(field), &words) != nil {
+		words = strings.Split(field, ",")
+	}
+	for _, word := range words {
+		if word = strings.TrimSpace(word); word != "" && !slices.Contains(out, word) {
+			out = append(out, word)
+		}
+	}
+	return out
 }
 
 // output is standard output, or a file that appears under its name at commit.

@@ -80,6 +80,7 @@ type classifyConfig struct {
 	Threads     int           `yaml:"threads"`
 	TokenBudget int           `yaml:"token_budget"`
 	MaxWait     time.Duration `yaml:"max_wait"`
+	Reload      time.Duration `yaml:"reload"` // 0 = never
 }
 
 type trendConfig struct {
@@ -133,7 +134,7 @@ func defaults() config {
 			MaxTextBytes: 1 << 20, MaxFuture: 10 * time.Minute,
 		},
 		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
-		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond},
+		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond, Reload: 5 * time.Second},
 		Trend:        trendConfig{FalseAlertsPerDay: 1, MinNegative: 3, WarmUp: 24 * time.Hour, History: 48 * time.Hour},
 		Alert:        alertConfig{Quiet: time.Hour, Critical: 6},
 		Console:      consoleConfig{Listen: "127.0.0.1:8095"},
@@ -218,6 +219,9 @@ func (c *config) check() error {
 	}
 	if k.MaxFuture < 0 || k.MaxFuture > maxFuture {
 		fault("kafka.max_future is %s; it is between 0 and %s", k.MaxFuture, maxFuture)
+	}
+	if c.Classify.Reload < 0 {
+		fault("classify.reload is %s; it is a time, or 0 for never", c.Classify.Reload)
 	}
 	if c.Trend.History < 12*time.Hour {
 		fault("trend.history is %s; the longest window needs 12h", c.Trend.History)

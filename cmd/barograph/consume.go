@@ -42,15 +42,17 @@ func (m *monitor) classifyItems(ctx context.Context) error {
 	defer readings.Close()
 	settler := m.newSettler(readings)
 	defer settler.wait()
-	defer m.classify.Close()
+	defer m.classify.Stop() // the drain is over: what it left counts for nothing and is read again
 	defer settler.stop()
 	return consumer.Run(ctx, func(ctx context.Context, d *ingest.Delivery[news.Item]) error {
-		return m.classify.Submit(ctx, d.Value, func(r news.Reading, err error) {
-			if err != nil {
+		return m.classify.Submit(ctx, d.Value, func(readings []news.Reading, err error) {
+			switch {
+			case errors.Is(err, classify.ErrClosed):
+			case err != nil:
 				d.Fail(rejectionOf(err))
-				return
+			default:
+				settler.submit(unsettled{readings: readings, appended: d.Appended, done: d.Done, fail: d.Fail})
 			}
-			settler.submit(unsettled{reading: r, appended: d.Appended, done: d.Done, fail: d.Fail})
 		})
 	})
 }
@@ -114,7 +116,7 @@ func (m *monitor) countReadings(ctx context.Context) error {
 	defer settler.wait()
 	defer settler.stop()
 	return consumer.Run(ctx, func(_ context.Context, d *ingest.Delivery[news.Reading]) error {
-		settler.submit(unsettled{reading: d.Value, appended: d.Appended, done: d.Done, fail: d.Fail})
+		settler.submit(unsettled{readings: []news.Reading{d.Value}, appended: d.Appended, done: d.Done, fail: d.Fail})
 		return nil
 	})
 }

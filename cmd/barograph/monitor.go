@@ -98,7 +98,7 @@ func newMonitor(cfg config, p parts, log *slog.Logger) (m *monitor, err error) {
 		if err != nil {
 			return m, fmt.Errorf("configuration: classify.%w", err)
 		}
-		stage.Queue = cfg.Kafka.MaxItems
+		stage.Queue, stage.Reload, stage.Names = cfg.Kafka.MaxItems, cfg.Classify.Reload, m.watch.Names
 		if m.classify, err = classify.New(stage); err != nil {
 			return m, err
 		}

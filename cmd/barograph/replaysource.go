@@ -187,6 +187,7 @@ func classifiedHistory(ctx context.Context, cfg config, lines iter.Seq[textLine]
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
+	stageConfig.Names = companies.Names
 	stage, err := classify.New(stageConfig)
 	if err != nil {
 		return nil, nil, err
@@ -209,7 +210,7 @@ func classifiedHistory(ctx context.Context, cfg config, lines iter.Seq[textLine]
 		}
 	}
 	return func(yield func(moment) bool) {
-		for reading, err := range stage.Classify(ctx, items) {
+		for readings, err := range stage.Classify(ctx, items) {
 			if ctx.Err() != nil {
 				return
 			}
@@ -217,12 +218,16 @@ func classifiedHistory(ctx context.Context, cfg config, lines iter.Seq[textLine]
 			from := queued[0]
 			queued = queued[1:]
 			mu.Unlock()
-			m := moment{at: from.at, reading: &reading}
 			if err := cmp.Or(from.err, err); err != nil {
-				m = moment{err: fmt.Errorf("%s: %w", from.place, err)}
+				if !yield(moment{err: fmt.Errorf("%s: %w", from.place, err)}) {
+					return
+				}
+				continue
 			}
-			if !yield(m) {
-				return
+			for i := range readings {
+				if !yield(moment{at: from.at, reading: &readings[i]}) {
+					return
+				}
 			}
 		}
 	}, func() { _ = stage.Close() }, nil

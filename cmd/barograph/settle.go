@@ -20,13 +20,13 @@ import (
 	"github.com/barograph/barograph/news"
 )
 
-// unsettled is a reading whose item may be committed only when the reading is on its topic
-// and in Redis, and the alerts that it gives rise to are in the outbox.
+// unsettled is the readings of an item, which may be committed only when all of them are on
+// their topic and in Redis, and the alerts that they give rise to are in the outbox.
 type unsettled struct {
-	reading  news.Reading
-	appended time.Time   // to Kafka; zero if unknown
-	done     func()      // it is settled
-	fail     func(error) // it never can be: to the dead letters
+	readings []news.Reading // one, or one for each entity
+	appended time.Time      // to Kafka; zero if unknown
+	done     func()         // they are settled
+	fail     func(error)    // they never can be: to the dead letters
 }
 
 // settler is where readings leave the classify stage: many at once, so that each waits for
@@ -56,7 +56,7 @@ type (
 )
 
 const (
-	settleBatch   = 512 // readings settled at once, at most
+	settleBatch   = 512 // readings settled at once, about
 	settleWorkers = 2   // batches under way: one writes while another counts
 )
 
@@ -107,8 +107,8 @@ func (s *settler) run() {
 	workers.Wait()
 }
 
-// submit queues a reading. It blocks while the queue is full and does nothing after stop:
-// the reading's item is then read again.
+// submit queues an item's readings. It blocks while the queue is full and does nothing after
+// stop: the item is then read again.
 func (s *settler) submit(u unsettled) {
 	select {
 	case s.in <- u:
@@ -125,10 +125,11 @@ func (s *settler) wait() { <-s.finished }
 // gather takes what waits already, without waiting for more.
 func (s *settler) gather(first unsettled) []unsettled {
 	batch := append(make([]unsettled, 0, settleBatch), first)
-	for len(batch) < settleBatch {
+	for n := len(first.readings); n < settleBatch; {
 		select {
 		case next := <-s.in:
 			batch = append(batch, next)
+			n += len(next.readings)
 		default:
 			return batch
 		}
@@ -137,7 +138,7 @@ func (s *settler) gather(first unsettled) []unsettled {
 }
 
 func (s *settler) settle(ctx context.Context, batch []unsettled) {
-	var unwritten, uncounted map[int]error // what can never be settled, by position
+	var unwritten, uncounted map[int]error // items that can never be settled, by position
 	both, settling := errgroup.WithContext(ctx)
 	if s.topic != nil {
 		both.Go(func() (err error) {
@@ -154,7 +155,7 @@ func (s *settler) settle(ctx context.Context, batch []unsettled) {
 		})
 	}
 	if err := both.Wait(); err != nil {
-		s.log.Warn("readings were not settled before the end; their items will be read again", "readings", len(batch), "error", err)
+		s.log.Warn("readings were not settled before the end; their items will be read again", "items", len(batch), "error", err)
 		return
 	}
 	for i, u := range batch {
@@ -182,17 +183,19 @@ func (s *settler) until(ctx context.Context, part string, op func(context.Contex
 }
 
 // write puts the readings on their topic. Those that JSON cannot hold (a model that answers
-// NaN) or that the topic refuses for their size are returned by their position.
+// NaN) or that the topic refuses for their size are returned by their item's position.
 func (s *settler) write(ctx context.Context, batch []unsettled) (refused map[int]error, err error) {
 	refused = map[int]error{}
 	messages, at := make([]kafka.Message, 0, len(batch)), make([]int, 0, len(batch))
 	for i, u := range batch {
-		value, err := json.Marshal(u.reading)
-		if err != nil {
-			refused[i] = fmt.Errorf("encoding the reading: %w", err)
-			continue
+		for _, r := range u.readings {
+			value, err := json.Marshal(r)
+			if err != nil {
+				refused[i] = fmt.Errorf("encoding the reading: %w", err)
+				continue
+			}
+			messages, at = append(messages, kafka.Message{Key: []byte(r.ID), Value: value}), append(at, i)
 		}
-		messages, at = append(messages, kafka.Message{Key: []byte(u.reading.ID), Value: value}), append(at, i)
 	}
 	err = s.append(ctx, messages)
 	if !broker.TooLarge(err) {
@@ -222,16 +225,18 @@ func (s *settler) append(ctx context.Context, messages []kafka.Message) error {
 
 // judge counts the batch, and decides about the spikes it shows. Readings that the trend
 // stage would not count, or that make it panic (found by taking the batch one by one), are
-// returned by their position.
+// returned by their item's position.
 func (s *settler) judge(ctx context.Context, batch []unsettled) (refused map[int]error, err error) {
 	refused = map[int]error{}
 	readings, at := make([]news.Reading, 0, len(batch)), make([]int, 0, len(batch))
 	for i, u := range batch {
-		if err := s.timely(u.reading); err != nil {
-			refused[i] = err
-			continue
+		for _, r := range u.readings {
+			if err := s.timely(r); err != nil {
+				refused[i] = err
+				continue
+			}
+			readings, at = append(readings, r), append(at, i)
 		}
-		readings, at = append(readings, u.reading), append(at, i)
 	}
 	panicked, err := s.decide(ctx, readings)
 	if !panicked {

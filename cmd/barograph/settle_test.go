@@ -60,7 +60,7 @@ func settled(t *testing.T, s *settler, batch []unsettled) map[string]string {
 	t.Helper()
 	outcome := map[string]string{}
 	for i := range batch {
-		id := batch[i].reading.ID
+		id := batch[i].readings[0].ID
 		batch[i].done = func() { outcome[id] += "done" }
 		batch[i].fail = func(error) { outcome[id] += "failed" }
 	}
@@ -81,7 +81,7 @@ func newFakeSettler(trend *trendFake, desk *deskFake) *settler {
 func readingsOf(ids ...string) []unsettled {
 	batch := make([]unsettled, len(ids))
 	for i, id := range ids {
-		batch[i].reading = news.Reading{ID: id, Sentiment: news.Sentiment{Negative: 0.9}}
+		batch[i].readings = []news.Reading{{ID: id, Sentiment: news.Sentiment{Negative: 0.9}}}
 	}
 	return batch
 }
@@ -128,7 +128,7 @@ func TestSettleFailsAReadingTooLargeForItsTopic(t *testing.T) {
 	s.topic = client.Writer("readings")
 	defer s.topic.Close()
 	batch := readingsOf("a", "large", "b")
-	batch[1].reading.Title = strings.Repeat("x", 2<<20)
+	batch[1].readings[0].Title = strings.Repeat("x", 2<<20)
 	outcome := settled(t, s, batch)
 	if want := map[string]string{"a": "done", "large": "failed", "b": "done"}; fmt.Sprint(outcome) != fmt.Sprint(want) {
 		t.Errorf("outcome %v, want %v", outcome, want)

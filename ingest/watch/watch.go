@@ -6,6 +6,7 @@
 package watch
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,13 +46,15 @@ type List struct {
 	anyCase   matcher // over text in lower case
 	exactCase matcher
 	cashtags  map[string][]string // upper-case ticker → entities, where they differ
+	first     map[string]string   // entity → its first name
 }
 
 // New compiles the entries. It takes an empty list: then only an item's own entities and
 // cashtags are found. Memory is some 500 bytes for each distinct character of the names.
 func New(entries []Entry) (*List, error) {
-	l := &List{cashtags: map[string][]string{}}
+	l := &List{cashtags: map[string][]string{}, first: map[string]string{}}
 	anyCase, exactCase := map[string][]string{}, map[string][]string{}
+	written := map[string]string{} // by folded name
 	for i, e := range entries {
 		if err := checkEntity(e.ID); err != nil {
 			return nil, fmt.Errorf("watch list entry %d: id: %w", i+1, err)
@@ -73,13 +76,15 @@ func New(entries []Entry) (*List, error) {
 			if !slices.Contains(into[key], e.ID) {
 				into[key] = append(into[key], e.ID)
 			}
+			written[key] = cmp.Or(written[key], bare(name))
+			l.first[e.ID] = cmp.Or(l.first[e.ID], bare(name))
 		}
 	}
 	var err error
-	if l.anyCase, err = newMatcher(anyCase); err != nil {
+	if l.anyCase, err = newMatcher(anyCase, written); err != nil {
 		return nil, err
 	}
-	l.exactCase, err = newMatcher(exactCase)
+	l.exactCase, err = newMatcher(exactCase, written)
 	return l, err
 }
 
@@ -136,13 +141,14 @@ func (l *List) Tag(it news.Item) []string {
 type matcher struct {
 	automaton *ahocorasick.Automaton // nil: no names
 	ids       [][]string             // by pattern
+	written   []string               // by pattern: the name as the list has it
 	open      []edges                // by pattern
 }
 
 // edges tells on which sides of a name a word must end.
 type edges struct{ left, right bool }
 
-func newMatcher(names map[string][]string) (matcher, error) {
+func newMatcher(names map[string][]string, written map[string]string) (matcher, error) {
 	if len(names) == 0 {
 		return matcher{}, nil
 	}
@@ -152,7 +158,7 @@ func newMatcher(names map[string][]string) (matcher, error) {
 		b.AddPattern([]byte(name))
 		first, _ := utf8.DecodeRuneInString(name)
 		last, _ := utf8.DecodeLastRuneInString(name)
-		m.ids = append(m.ids, ids)
+		m.ids, m.written = append(m.ids, ids), append(m.written, written[name])
 		m.open = append(m.open, edges{inWord(first), inWord(last)})
 	}
 	var err error
@@ -164,6 +170,19 @@ func newMatcher(names map[string][]string) (matcher, error) {
 
 // find lists the entities of the names in the text, by first appearance.
 func (m matcher) find(text []byte) []string {
+	var out []string
+	for _, f := range m.matches(text) {
+		for _, id := range m.ids[f.PatternID] {
+			if len(out) < Most && !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
+
+// matches lists the names in the text that are words and not part of a longer one.
+func (m matcher) matches(text []byte) []ahocorasick.Match {
 	if m.automaton == nil {
 		return nil
 	}
@@ -178,20 +197,14 @@ func (m matcher) find(text []byte) []string {
 		}
 		return b.End - a.End
 	})
-	var out []string
 	end := 0
-	for _, f := range matches {
+	return slices.DeleteFunc(matches, func(f ahocorasick.Match) bool {
 		if f.Start < end {
-			continue // inside of, or overlapping, an earlier and longer name
+			return true // inside of, or overlapping, an earlier and longer name
 		}
 		end = f.End
-		for _, id := range m.ids[f.PatternID] {
-			if len(out) < Most && !slices.Contains(out, id) {
-				out = append(out, id)
-			}
-		}
-	}
-	return out
+		return false
+	})
 }
 
 // isWord tells whether a match is not the middle of a longer word.
