@@ -74,7 +74,7 @@ func (t *Tape) Max(a, b *Value) *Value {
 	return t.node("Max", broadcast(a.shape, b.shape), []*Value{a, b})
 }
 
-// Float is a number for each int64, without a rule.
-func (t *Tape) Float(ints *Value) *Value {
-	return t.node("Cast", ints.shape, []*Value{ints}, onnxpb.Int("to", int(t.float)))
+// Float is x, of any type, as the tape's real numbers, without a rule.
+func (t *Tape) Float(x *Value) *Value {
+	return t.node("Cast", x.shape, []*Value{x}, onnxpb.Int("to", int(t.float)))
 }

@@ -10,6 +10,9 @@ func (t *Tape) LayerNorm(x, weight, bias *Value, epsilon float64) *Value {
 	names := t.b.Add(onnxpb.Node{Op: "LayerNormalization", Inputs: []string{x.name, weight.name, bias.name},
 		Attrs: []onnxpb.Attr{onnxpb.Int("axis", -1), onnxpb.Float("epsilon", epsilon)}}, 3)
 	y, mean, inverse := &Value{names[0], x.shape}, &Value{names[1], narrow}, &Value{names[2], narrow}
+	if t.float != onnxpb.Float32 { // which the other two results always are
+		mean, inverse = t.Float(mean), t.Float(inverse)
+	}
 	return t.record(y, []*Value{x, weight, bias}, func(b *backward, dy *Value) {
 		unit := t.Mul(t.Sub(x, mean), inverse) // x̂ = (x - mean) / σ
 		b.add(x, func() *Value {               // (h - mean h - x̂ mean(h x̂)) / σ with h = dy weight
