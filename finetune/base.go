@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,8 +24,9 @@ var ErrBase = errors.New("cannot train on this base")
 type base struct {
 	checkpoint *bert.Checkpoint
 	tokenizer  classify.Tokenizer
-	tokens     []byte // tokenizer.json or vocab.txt, to be copied
+	folder     string // as given
 	dir        string // of the checkpoint that an adapter is for
+	adapter    bool   // an adapter is continued
 	name       string
 	sha256     string       // of its model.safetensors
 	kept       *bert.Bundle // of the bundle that is continued, nil for a bare base
@@ -42,7 +42,7 @@ func openBase(dir string, bases []string, s *Settings) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &base{dir: dir, init: map[string][]float32{}, kept: config.Barograph}
+	b := &base{folder: dir, dir: dir, init: map[string][]float32{}, kept: config.Barograph}
 	_, err = os.Stat(filepath.Join(dir, "adapter_config.json"))
 	adapter := err == nil
 	if adapter {
@@ -63,8 +63,8 @@ func openBase(dir string, bases []string, s *Settings) (*base, error) {
 		if b.checkpoint, err = bert.Open(b.dir, nil); err != nil {
 			return nil, err
 		}
-		pooling := whole.Config.Pooling()
-		b.checkpoint.Config.Barograph = &bert.Bundle{Pooling: pooling}
+		b.adapter = true
+		b.checkpoint.Config.Barograph = &bert.Bundle{Pooling: whole.Config.Pooling()}
 		if err := b.continueAdapter(dir, s); err != nil {
 			return nil, err
 		}
@@ -137,16 +137,15 @@ func (b *base) continueAdapter(dir string, s *Settings) error {
 	return nil
 }
 
-// initHeads takes the heads' weights, under the names that step gives them.
+// initHeads takes the heads' weights, under the names that package step gives them.
 func (b *base) initHeads(whole *bert.Checkpoint, prefix string) {
-	tensors := whole.HeadTensors()
-	for i, h := range b.heads {
-		for _, part := range []string{".weight", ".bias"} {
-			name := h.Task + part
-			if i == 0 {
-				name = prefix + "classifier" + part
-			}
-			b.init[name] = tensors[h.Task+part].Data
+	model, heads := whole.Tensors()
+	for name, t := range heads {
+		b.init[name] = t.Data
+	}
+	for _, name := range []string{"classifier.weight", "classifier.bias"} {
+		if t, ok := model[name]; ok {
+			b.init[prefix+name] = t.Data
 		}
 	}
 }
@@ -182,17 +181,4 @@ func set(names []string) map[string]bool {
 		out[n] = true
 	}
 	return out
-}
-
-// tokenizerFile is the name and content of what a bundle carries of its tokenizer.
-func tokenizerFile(dirs ...string) (name string, content []byte, err error) {
-	for _, dir := range dirs {
-		for _, name := range []string{"tokenizer.json", "vocab.txt"} {
-			content, err := os.ReadFile(filepath.Join(dir, name))
-			if !errors.Is(err, fs.ErrNotExist) {
-				return name, content, err
-			}
-		}
-	}
-	return "", nil, fs.ErrNotExist
 }

@@ -38,7 +38,7 @@ type reader struct {
 	fixed    []bool // by head: its labels are given, not found
 	skipBad  bool
 	sources  []Source
-	examples []*Example
+	examples []*Example // of the sources being taken
 	byText   map[[2]string]*Example
 	found    Findings
 	faults   []error
@@ -53,6 +53,17 @@ func newReader(heads []bert.Head, skipBad bool) *reader {
 		r.fixed = append(r.fixed, len(r.heads[i].Labels) > 0)
 	}
 	return r
+}
+
+// take reads sources into examples.
+func (r *reader) take(sources []Source) ([]*Example, error) {
+	r.examples, r.byText = nil, map[[2]string]*Example{}
+	for _, s := range sources {
+		if err := r.read(s); err != nil {
+			return nil, err
+		}
+	}
+	return r.examples, nil
 }
 
 // read takes all rows of a source.
@@ -105,14 +116,15 @@ func (r *reader) add(s Source, head int, l labelled) error {
 	key := [2]string{l.text, l.entity}
 	e := r.byText[key]
 	if e == nil {
-		e = &Example{Text: l.text, Entity: l.entity, At: l.at, Source: len(r.sources) - 1,
-			Labels: slices.Repeat([]int{-1}, len(r.heads)), Weights: make([]float32, len(r.heads))}
+		n := len(r.heads)
+		e = &Example{Text: l.text, Entity: l.entity, At: l.at, first: len(r.sources) - 1,
+			Labels: slices.Repeat([]int{-1}, n), Sources: slices.Repeat([]int{-1}, n), Weights: make([]float32, n)}
 		r.byText[key] = e
 		r.examples = append(r.examples, e)
 	}
 	switch e.Labels[head] {
 	case -1:
-		e.Labels[head], e.Weights[head] = class, float32(s.Weight)
+		e.Labels[head], e.Sources[head], e.Weights[head] = class, len(r.sources)-1, float32(s.Weight)
 	case class:
 		r.found.Duplicates++
 	default:
@@ -140,7 +152,7 @@ func (r *reader) class(head int, label string) (int, error) {
 }
 
 // finish sorts the labels that were found, so that a head does not depend on the rows' order.
-func (r *reader) finish() error {
+func (r *reader) finish(examples ...[]*Example) error {
 	for i := range r.heads {
 		if r.fixed[i] {
 			continue
@@ -151,7 +163,7 @@ func (r *reader) finish() error {
 		for old, label := range h.Labels {
 			to[old] = slices.Index(sorted, label)
 		}
-		for _, e := range r.examples {
+		for _, e := range slices.Concat(examples...) {
 			if e.Labels[i] >= 0 {
 				e.Labels[i] = to[e.Labels[i]]
 			}

@@ -41,11 +41,12 @@ const entitiesColumn = "entities_json"
 
 // Example is a labelled text.
 type Example struct {
-	Text, Entity string // as they were read, links and all
-	Labels       []int  // by head: which of its labels, or -1 for none
-	Weights      []float32
-	Source       int    // which
-	At           string // where in the source the text came first
+	Text, Entity string    // as they were read, links and all
+	At           string    // where in its first source it is
+	Labels       []int     // by head: which of its labels, or -1 for none
+	Weights      []float32 // by head, in the loss
+	Sources      []int     // by head: which source says so
+	first        int       // source
 
 	ids   []int32 // special tokens included
 	types []int32

@@ -76,8 +76,7 @@ type state struct {
 // run trains to the end, or until the context ends: then a checkpoint is left, to go on
 // from. When it returns, the trainer has the best epoch's weights.
 func (f *fit) run(ctx context.Context) error {
-	f.began = time.Now()
-	f.state.Seconds, f.began = 0, f.began.Add(-seconds(f.state.Seconds))
+	f.began = time.Now().Add(-seconds(f.state.Seconds))
 	saved := time.Now()
 	for !f.done() {
 		batches := order(f.train, f.settings.Batch, f.settings.Seed, len(f.state.Epochs))
@@ -208,7 +207,7 @@ func (f *fit) validate() (scores []HeadScore, score float64, err error) {
 		return nil, 0, err
 	}
 	for h, head := range f.heads {
-		truth, rows := labelledRows(f.valid, h, logits)
+		truth, rows := labelledLogits(f.valid, h, logits)
 		if len(truth) == 0 {
 			continue
 		}

@@ -40,8 +40,8 @@ func predict(p predictor, heads []bert.Head, examples []*Example) ([][][]float32
 	return out, nil
 }
 
-// labelledRows are the true labels and the logits of the examples that a head has labels for.
-func labelledRows(examples []*Example, head int, logits [][][]float32) (truth []int, rows [][]float32) {
+// labelledLogits are the true labels and the logits of the examples that a head has labels for.
+func labelledLogits(examples []*Example, head int, logits [][][]float32) (truth []int, rows [][]float32) {
 	for i, e := range examples {
 		if l := e.Labels[head]; l >= 0 {
 			truth, rows = append(truth, l), append(rows, logits[head][i])

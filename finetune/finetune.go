@@ -1,0 +1,299 @@
+// Package finetune trains a bundle on labelled rows, and proves it.
+//
+//	sources ─► examples ─► split ─► step.Trainer ─► best epoch ─► bundle ─► temperatures,
+//	           (checked)            (an epoch, a                            figures in fp32,
+//	                                 checkpoint)                            int8, fp16; card
+//
+// The training step itself is package step's.
+package finetune
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/finetune/step"
+)
+
+// Config says what to train, on what, and where the bundle goes.
+type Config struct {
+	Base  string   // a folder in Hugging Face's layout, or a bundle, which is continued
+	Bases []string // folders that hold the bases of adapters, by name
+	Out   string   // the bundle's folder; checkpoints lie in it until it is done
+
+	Train []Source // at least one
+	Valid []Source // none: Settings.Split takes validation rows out of Train
+
+	Settings Settings
+	Sweep    []Settings    // tried instead, each from the start; the best by validation is kept
+	Budget   time.Duration // no further one of Sweep begins after it; 0 = no limit
+	SkipBad  bool          // rows that cannot be used are counted, not an error
+	Resume   bool          // goes on from the last checkpoint in Out, if there is one
+
+	Name      string   // the bundle's; "" = Out's last element
+	Version   string   // "" = 1
+	Languages []string // ISO 639-1; nil = those of the bundle that is continued
+
+	Library    string        // ONNX Runtime's shared library; "" asks onnx.Find
+	Device     onnx.Device   // Auto is CUDA where it works, else CPU
+	Threads    int           // on the CPU; 0 is one a core
+	Checkpoint time.Duration // between checkpoints within an epoch; 0 = 5 min
+
+	OnData   func(Summary) // told of what was read; nil as for the others
+	OnTrial  func(Trial)   // of each setting of Sweep that begins
+	OnUpdate func(Update)
+	OnEpoch  func(Epoch)
+	OnStage  func(string) // of what is done after training
+	Log      *slog.Logger // nil is slog.Default()
+}
+
+// Summary is what there is to train on.
+type Summary struct {
+	Heads    []bert.Head
+	Train    int
+	Valid    int
+	Kept     []string // tasks of the base that no row has a label for
+	Findings Findings
+	Sources  []SourceRows
+	Resumed  int // update that training goes on from; 0 = the start
+}
+
+// SourceRows are what was taken of a source.
+type SourceRows struct {
+	Name, Task, SHA256 string
+	Weight             float64
+	Train, Valid       int
+}
+
+// Trial is one setting of a sweep.
+type Trial struct {
+	N, Of    int
+	Settings Settings
+	Epoch    int     // the best
+	Score    float64 // its mean macro-F1
+	Seconds  float64
+	Err      error // why it has no score
+}
+
+// Report is what a run did.
+type Report struct {
+	Summary
+	Name     string
+	Base     string // name and digest
+	BaseSHA  string
+	Settings Settings
+	Epochs   []Epoch
+	Best     int // epoch
+	Trained  int // weights
+	Trials   []Trial
+	Measures []Measure
+	// Precision is what the bundle is to run in on the CPU: "" is int8, FP32 where that
+	// costs too much.
+	Precision bert.Precision
+	Seconds   float64
+	Out       string
+}
+
+// Run trains, writes the bundle, fits its temperatures and measures it. When the context
+// ends it leaves a checkpoint, and its error wraps the context's. Errors wrap ErrSettings,
+// ErrBase, ErrRows, ErrResume, or are of classify, bert, onnx and step.
+func Run(ctx context.Context, c Config) (_ Report, err error) {
+	j := &job{Config: c, began: time.Now()}
+	if err := j.prepare(); err != nil {
+		return Report{}, err
+	}
+	runtime, err := j.openRuntime()
+	if err != nil {
+		return Report{}, err
+	}
+	defer func() { err = errors.Join(err, runtime.Close()) }()
+	j.runtime = runtime
+	if err := j.train(ctx); err != nil {
+		return Report{}, err
+	}
+	defer j.trainer.Close()
+	return j.finish(ctx)
+}
+
+// job is one Run.
+type job struct {
+	Config
+	began   time.Time
+	base    *base
+	heads   []bert.Head
+	data    dataset
+	summary Summary
+	runtime *onnx.Runtime
+
+	trainer *step.Trainer // of the best setting, with the best epoch's weights
+	best    *fit
+	trials  []Trial
+}
+
+// dataset is the examples, ready to be trained on.
+type dataset struct {
+	train, valid []*Example
+	sources      []Source
+}
+
+func (j *job) prepare() error {
+	j.Log = cmp.Or(j.Log, slog.Default())
+	j.Checkpoint = cmp.Or(j.Checkpoint, 5*time.Minute)
+	if abs, err := filepath.Abs(j.Out); err == nil {
+		j.Name = cmp.Or(j.Name, filepath.Base(abs))
+	}
+	j.Version = cmp.Or(j.Version, "1")
+	for _, s := range append([]Settings{j.Settings}, j.Sweep...) {
+		if err := s.check(); err != nil {
+			return err
+		}
+	}
+	if err := j.checkOut(); err != nil {
+		return err
+	}
+	var err error
+	if j.base, err = openBase(j.Base, j.Bases, &j.Settings); err != nil {
+		return err
+	}
+	for i := range j.Sweep {
+		if j.base.adapter {
+			s := &j.Sweep[i]
+			s.Rank, s.Alpha, s.Targets = j.Settings.Rank, j.Settings.Alpha, j.Settings.Targets
+		}
+	}
+	return j.read()
+}
+
+// checkOut refuses to write over what is there: a bundle, or a run's checkpoints.
+func (j *job) checkOut() error {
+	if _, err := os.Stat(filepath.Join(j.Out, "config.json")); err == nil {
+		return fmt.Errorf("%w: %s is a bundle already: choose another --out", ErrSettings, j.Out)
+	}
+	if _, err := os.Stat(filepath.Join(j.Out, checkpointsName)); err == nil && !j.Resume {
+		return fmt.Errorf("%w: %s has the checkpoints of a run: go on with --resume, or choose another --out", ErrSettings, j.Out)
+	}
+	return nil
+}
+
+// read reads and splits the rows.
+func (j *job) read() error {
+	var tasks []string
+	for _, s := range j.Train {
+		tasks = append(tasks, s.Task)
+	}
+	r := newReader(j.base.withTasks(tasks), j.SkipBad)
+	train, err := r.take(j.Train)
+	if err != nil {
+		return err
+	}
+	valid, err := r.take(j.Valid)
+	if err != nil {
+		return err
+	}
+	if err := r.finish(train, valid); err != nil {
+		return err
+	}
+	if len(j.Valid) == 0 {
+		train, valid = split(j.Settings.Split, train, j.Settings.Seed)
+	}
+	train, r.found.Copies = withoutCopies(train, valid)
+	j.heads, j.data = r.heads, dataset{train, valid, r.sources}
+	if err := j.encode(&r.found); err != nil {
+		return err
+	}
+	j.summary = Summary{Heads: j.heads, Train: len(train), Valid: len(valid), Findings: r.found, Sources: j.sourceRows()}
+	for h, head := range j.heads {
+		if !slices.Contains(tasks, head.Task) {
+			j.summary.Kept = append(j.summary.Kept, head.Task)
+			continue
+		}
+		n := len(head.Labels)
+		for what, examples := range map[string][]*Example{"training": train, "validation": valid} {
+			if slices.Max(counts(examples, h, n)) == 0 {
+				return fmt.Errorf("%w: no %s row has a label of %s (%d rows in all)", ErrRows, what, head.Task, len(examples))
+			}
+		}
+	}
+	return nil
+}
+
+// encode cuts the texts into tokens, as serving does.
+func (j *job) encode(found *Findings) error {
+	limit := min(j.Settings.MaxTokens, j.base.checkpoint.Config.MaxPositions)
+	for _, e := range slices.Concat(j.data.train, j.data.valid) {
+		ids, types, cut, err := j.base.tokenizer.Pair(e.Text, e.Entity, limit)
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", j.data.sources[e.first].Name, e.At, err)
+		}
+		if cut {
+			found.Truncated++
+		}
+		e.ids, e.types = ids, types
+	}
+	return nil
+}
+
+func (j *job) sourceRows() []SourceRows {
+	out := make([]SourceRows, len(j.data.sources))
+	for i, s := range j.data.sources {
+		out[i] = SourceRows{Name: s.Name, Task: s.Task, SHA256: s.SHA256, Weight: s.Weight}
+	}
+	for h := range j.heads {
+		for _, e := range j.data.train {
+			if s := e.Sources[h]; s >= 0 {
+				out[s].Train++
+			}
+		}
+		for _, e := range j.data.valid {
+			if s := e.Sources[h]; s >= 0 {
+				out[s].Valid++
+			}
+		}
+	}
+	return out
+}
+
+// entities tells whether the model reads an entity after the text.
+func (j *job) entities() bool {
+	return slices.ContainsFunc(j.data.train, func(e *Example) bool { return e.Entity != "" })
+}
+
+func (j *job) openRuntime() (*onnx.Runtime, error) {
+	library := j.Library
+	if library == "" {
+		var err error
+		if library, err = onnx.Find(); err != nil {
+			return nil, err
+		}
+	}
+	return onnx.Open(library)
+}
+
+// fingerprint names what decides the outcome: a checkpoint of another is not gone on from.
+func (j *job) fingerprint(s Settings) string {
+	h := sha256.New()
+	e := json.NewEncoder(h)
+	_ = e.Encode(s)
+	_ = e.Encode([]any{j.base.sha256, j.heads})
+	for _, name := range slices.Sorted(maps.Keys(j.base.init)) {
+		_ = e.Encode([]any{name, j.base.init[name]})
+	}
+	for _, examples := range [][]*Example{j.data.train, j.data.valid} {
+		for _, x := range examples {
+			_ = e.Encode([]any{x.Text, x.Entity, x.Labels, x.Weights})
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,231 @@
+package finetune
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/classify/onnx"
+)
+
+// Measure is one head of the finished bundle on validation rows, read as it is when it
+// serves: whole texts, temperatures applied.
+type Measure struct {
+	Precision  bert.Precision
+	Task       string
+	Source     string // "" = all of the head's rows
+	Evaluation classify.Evaluation
+	Err        error // why this precision could not be measured here
+}
+
+// maxLoss is how much macro-F1 int8 may cost before the bundle asks for fp32.
+const maxLoss = 0.005
+
+// finish writes the bundle beside, fits its temperatures, measures it and moves it into
+// its place.
+func (j *job) finish(ctx context.Context) (Report, error) {
+	if err := os.MkdirAll(j.Out, 0o755); err != nil {
+		return Report{}, err
+	}
+	dir, err := os.MkdirTemp(j.Out, ".bundle-*")
+	if err != nil {
+		return Report{}, err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return Report{}, err
+	}
+	if err := j.writeBundle(dir); err != nil {
+		return Report{}, err
+	}
+	if err := j.calibrate(ctx, dir); err != nil {
+		return Report{}, err
+	}
+	r := j.report()
+	if r.Measures, r.Precision, err = j.measureAll(ctx, dir); err != nil {
+		return r, err
+	}
+	if r.Precision != "" {
+		if err := j.writeConfig(dir, r.Precision); err != nil {
+			return r, err
+		}
+	}
+	if err := j.describe(dir, r); err != nil {
+		return r, err
+	}
+	if err := publish(dir, j.Out); err != nil {
+		return r, fmt.Errorf("moving the bundle to %s: %w", j.Out, err)
+	}
+	return r, j.tidy()
+}
+
+// calibrate fits a temperature for each head that has validation rows, and writes
+// config.json again.
+func (j *job) calibrate(ctx context.Context, dir string) error {
+	for i := range j.heads {
+		if slices.ContainsFunc(j.data.valid, func(e *Example) bool { return e.Labels[i] >= 0 }) {
+			j.heads[i].Temperature = 1
+		}
+	}
+	if err := j.writeConfig(dir, ""); err != nil {
+		return err
+	}
+	predictions, err := j.readAll(ctx, dir, bert.FP32)
+	if err != nil {
+		return err
+	}
+	for h := range j.heads {
+		truth, rows := labelledRows(j.data.valid, h, all, predictions)
+		logits := make([][]float64, len(rows)) // up to a constant in each
+		for i, row := range rows {
+			for _, p := range row {
+				logits[i] = append(logits[i], math.Log(math.Max(p, 1e-12)))
+			}
+		}
+		if len(truth) > 0 {
+			j.heads[h].Temperature = fitTemperature(truth, logits)
+		}
+	}
+	return j.writeConfig(dir, "")
+}
+
+func all(*Example) bool { return true }
+
+// readAll reads the validation texts with the bundle in one precision.
+func (j *job) readAll(ctx context.Context, dir string, p bert.Precision) ([]classify.Prediction, error) {
+	j.stage("reading the validation rows in " + string(p))
+	// The CPU's int8 and fp32 are what most serve with; fp16 is tried where training runs.
+	device := onnx.CPU
+	if p == bert.FP16 {
+		device = j.Device
+	}
+	bases := append([]string{filepath.Dir(filepath.Clean(j.base.dir))}, j.Bases...)
+	model, err := classify.OpenModel(dir, classify.ModelConfig{Bases: bases, Library: j.Library, Device: device,
+		Precision: p, Threads: j.Threads, Log: j.Log})
+	if err != nil {
+		return nil, err
+	}
+	defer model.Close()
+	out := make([]classify.Prediction, 0, len(j.data.valid))
+	const chunk = 256
+	for from := 0; from < len(j.data.valid); from += chunk {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		examples := j.data.valid[from:min(from+chunk, len(j.data.valid))]
+		texts, entities := make([]string, len(examples)), make([]string, len(examples))
+		for i, e := range examples {
+			texts[i], entities[i] = e.Text, e.Entity
+		}
+		predictions, errs := model.PredictFor(texts, entities)
+		for i, err := range errs {
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", j.data.sources[examples[i].first].Name, examples[i].At, err)
+			}
+		}
+		out = append(out, predictions...)
+	}
+	return out, nil
+}
+
+func (j *job) stage(what string) {
+	if j.OnStage != nil {
+		j.OnStage(what)
+	}
+}
+
+// measureAll measures the bundle in each precision, and says which it must have on the
+// CPU: fp32 where int8 costs a head too much.
+func (j *job) measureAll(ctx context.Context, dir string) (measures []Measure, pinned bert.Precision, err error) {
+	f1 := map[bert.Precision]map[string]float64{}
+	for _, p := range []bert.Precision{bert.FP32, bert.INT8, bert.FP16} {
+		predictions, err := j.readAll(ctx, dir, p)
+		if err != nil && p == bert.FP16 && ctx.Err() == nil {
+			measures = append(measures, Measure{Precision: p, Err: err})
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		own, err := j.measure(p, predictions)
+		if err != nil {
+			return nil, "", err
+		}
+		f1[p] = map[string]float64{}
+		for _, m := range own {
+			if m.Source == "" {
+				f1[p][m.Task] = m.Evaluation.MacroF1
+			}
+		}
+		measures = append(measures, own...)
+	}
+	for task, exact := range f1[bert.FP32] {
+		if exact-f1[bert.INT8][task] > maxLoss {
+			pinned = bert.FP32
+		}
+	}
+	return measures, pinned, nil
+}
+
+// measure evaluates each head on all of its rows and, where they are of several sources,
+// on each source's.
+func (j *job) measure(p bert.Precision, predictions []classify.Prediction) (out []Measure, err error) {
+	for h, head := range j.heads {
+		var sources []int // that have rows for the head
+		for s := range j.data.sources {
+			if slices.ContainsFunc(j.data.valid, func(e *Example) bool { return e.Sources[h] == s }) {
+				sources = append(sources, s)
+			}
+		}
+		if len(sources) == 0 {
+			continue
+		}
+		if len(sources) > 1 {
+			sources = append([]int{-1}, sources...)
+		} else {
+			sources[0] = -1
+		}
+		for _, s := range sources {
+			m := Measure{Precision: p, Task: head.Task}
+			if s >= 0 {
+				m.Source = j.data.sources[s].Name
+			}
+			truth, probabilities := labelledRows(j.data.valid, h, func(e *Example) bool { return s < 0 || e.Sources[h] == s }, predictions)
+			if m.Evaluation, err = classify.Evaluate(head.Labels, truth, probabilities); err != nil {
+				return nil, err
+			}
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// labelledRows are the true labels and the probabilities of those examples that the head
+// has labels for.
+func labelledRows(examples []*Example, head int, which func(*Example) bool, predictions []classify.Prediction) (truth []int, probabilities [][]float64) {
+	for i, e := range examples {
+		if l := e.Labels[head]; l >= 0 && which(e) {
+			truth, probabilities = append(truth, l), append(probabilities, predictions[i][head])
+		}
+	}
+	return truth, probabilities
+}
+
+func (j *job) report() Report {
+	epoch, _ := j.best.best()
+	r := Report{Summary: j.summary, Name: j.Name, Base: j.base.name, BaseSHA: j.base.sha256, Settings: j.best.settings,
+		Epochs: j.best.state.Epochs, Best: epoch, Trials: j.trials, Seconds: j.best.state.seconds(), Out: j.Out}
+	for _, t := range j.trainer.Weights() {
+		r.Trained += len(t.Data)
+	}
+	r.Heads = j.heads
+	return r
+}
+
+// seconds is how long training took, to the last epoch's end.
+func (s state) seconds() float64 { return s.Epochs[len(s.Epochs)-1].Seconds }

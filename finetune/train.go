@@ -1,0 +1,139 @@
+package finetune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/barograph/barograph/finetune/step"
+)
+
+const checkpointsName = "checkpoints"
+
+// ErrNoTrial says that no setting of a sweep came to an end within the budget.
+var ErrNoTrial = errors.New("no setting of the sweep was trained to its end")
+
+// train trains with the settings, or with each of the sweep.
+func (j *job) train(ctx context.Context) error {
+	if len(j.Sweep) == 0 {
+		j.told(0)
+		f, err := j.fit(ctx, j.Settings, checkpoints(filepath.Join(j.Out, checkpointsName)))
+		if err != nil {
+			return err
+		}
+		j.best, j.trainer = f, f.trainer
+		return nil
+	}
+	return j.sweep(ctx)
+}
+
+func (j *job) told(resumed int) {
+	if j.OnData != nil {
+		j.summary.Resumed = resumed
+		j.OnData(j.summary)
+	}
+}
+
+// fit trains with one setting, from the start or from its last checkpoint.
+func (j *job) fit(ctx context.Context, s Settings, at checkpoints) (_ *fit, err error) {
+	heads := make([]step.Head, len(j.heads))
+	weights := make([][]float32, len(j.heads))
+	for i, h := range j.heads {
+		heads[i] = step.Head{Task: h.Task, Labels: len(h.Labels)}
+		weights[i] = classWeights(counts(j.data.train, i, len(h.Labels)), s.ClassWeights)
+	}
+	trainer, err := step.New(step.Config{
+		Base: j.base.checkpoint, Runtime: j.runtime, Device: j.Device, Threads: j.Threads,
+		Mode: s.Mode, Rank: s.Rank, Alpha: s.Alpha, Targets: s.Targets, Dropout: s.Dropout, Heads: heads, Seed: s.Seed,
+		ClipNorm: s.ClipNorm, WeightDecay: s.WeightDecay, Init: j.base.init,
+	})
+	if err != nil {
+		return nil, err
+	}
+	f := &fit{settings: s, plan: s.plan(len(j.data.train)), heads: j.heads, train: j.data.train, valid: j.data.valid,
+		classWeights: weights, trainer: trainer, checkpoints: at, every: j.Checkpoint, onUpdate: j.OnUpdate, onEpoch: j.OnEpoch}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, trainer.Close())
+		}
+	}()
+	fingerprint := j.fingerprint(s)
+	if j.Resume {
+		if f.state, _, err = at.resume(fingerprint, trainer); err != nil {
+			return nil, err
+		}
+	}
+	f.state.Fingerprint = fingerprint
+	if f.state.Update > 0 {
+		j.told(f.state.Update)
+	}
+	return f, f.run(ctx)
+}
+
+// sweep trains with each setting until the budget is spent, and keeps the best. Settings
+// that came to an end before a kill are not trained again.
+func (j *job) sweep(ctx context.Context) error {
+	j.told(0)
+	end := time.Now().Add(j.Budget)
+	for i, s := range j.Sweep {
+		if j.Budget > 0 && !time.Now().Before(end) && len(j.trials) > 0 {
+			j.trials = append(j.trials, Trial{N: i + 1, Of: len(j.Sweep), Settings: s, Err: errors.New("not begun: the budget was spent")})
+			continue
+		}
+		t := Trial{N: i + 1, Of: len(j.Sweep), Settings: s}
+		if j.OnTrial != nil {
+			j.OnTrial(t)
+		}
+		began := time.Now()
+		f, err := j.fit(ctx, s, checkpoints(filepath.Join(j.Out, checkpointsName, fmt.Sprintf("trial-%03d", i+1))))
+		if ctx.Err() != nil {
+			return err
+		}
+		t.Seconds, t.Err = time.Since(began).Seconds(), err
+		if err == nil {
+			t.Epoch, t.Score = f.best()
+			err = j.keep(f)
+		}
+		j.trials = append(j.trials, t)
+		if t.Err == nil && err != nil {
+			return err
+		}
+	}
+	if j.best == nil {
+		errs := []error{ErrNoTrial}
+		for _, t := range j.trials {
+			errs = append(errs, t.Err)
+		}
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// keep takes the fit if it is better than the best so far, and closes the other.
+func (j *job) keep(f *fit) error {
+	_, score := f.best()
+	if j.best == nil {
+		j.best, j.trainer = f, f.trainer
+		return nil
+	}
+	if _, before := j.best.best(); score > before {
+		f, j.best, j.trainer = j.best, f, f.trainer
+	}
+	return f.trainer.Close()
+}
+
+// best is the epoch that was best, and its score.
+func (f *fit) best() (epoch int, score float64) {
+	for _, e := range f.state.Epochs {
+		if e.Best {
+			epoch, score = e.N, e.Score
+		}
+	}
+	return epoch, score
+}
+
+// tidy removes what only a resumed run would need.
+func (j *job) tidy() error { return os.RemoveAll(filepath.Join(j.Out, checkpointsName)) }
