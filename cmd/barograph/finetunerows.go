@@ -1,0 +1,207 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/digest"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/news"
+)
+
+// labelsSource is the name that stands for the labels topic instead of a file.
+const labelsSource = "labels"
+
+// sourceSet is opened sources.
+type sourceSet struct {
+	list  []finetune.Source
+	files []io.Closer
+}
+
+func (s *sourceSet) close() {
+	for _, f := range s.files {
+		_ = f.Close()
+	}
+}
+
+// sources opens files of --task, or TASK=FILE pairs.
+func (t *training) sources(ctx context.Context, files, pairs []string) (_ *sourceSet, err error) {
+	out := &sourceSet{}
+	defer func() {
+		if err != nil {
+			out.close()
+		}
+	}()
+	for _, file := range files {
+		if err := checkTask(t.task); err != nil {
+			return nil, usageError{err}
+		}
+		if err := t.open(ctx, out, t.task, file); err != nil {
+			return nil, err
+		}
+	}
+	for _, pair := range pairs {
+		task, file, err := parseTask(pair)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		if err := t.open(ctx, out, task, file); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (t *training) open(ctx context.Context, out *sourceSet, task, file string) error {
+	file, weight := cutWeight(file)
+	s := finetune.Source{Task: task, Name: filepath.Base(file), Text: t.text, Label: t.label, Entity: t.entity, Weight: weight}
+	if file == labelsSource {
+		labels, topic, err := t.readLabels(ctx)
+		if err != nil {
+			return err
+		}
+		s.Name, s.Text, s.Label = "topic "+topic, "", ""
+		if s.Entity != "" {
+			s.Entity = "entity"
+		}
+		s.Rows = labelRows(labels, task, t.entity != "")
+		out.list = append(out.list, s)
+		return nil
+	}
+	sum, err := digest.File(file)
+	if err != nil {
+		return err
+	}
+	input, _, err := openInput(file)
+	if err != nil {
+		return err
+	}
+	s.SHA256 = sum
+	s.Rows = func(yield func(finetune.Row) bool) {
+		for r := range rowsOf(input, file) {
+			if !yield(finetune.Row{At: "line " + strconv.Itoa(r.line), Fields: r.fields, Err: r.err}) {
+				return
+			}
+		}
+	}
+	out.list, out.files = append(out.list, s), append(out.files, input)
+	return nil
+}
+
+// cutWeight takes the weight off FILE:0.7.
+func cutWeight(file string) (string, float64) {
+	at := strings.LastIndexByte(file, ':')
+	if at < 0 {
+		return file, 0
+	}
+	weight, err := strconv.ParseFloat(file[at+1:], 64)
+	if err != nil || !(weight > 0) {
+		return file, 0
+	}
+	return file[:at], weight
+}
+
+// labelsTime is how long reading the labels topic may take.
+const labelsTime = 2 * time.Minute
+
+// readLabels reads the labels topic to its present end: of those with one key, the last
+// one stays.
+func (t *training) readLabels(ctx context.Context) (labels []news.Label, topic string, err error) {
+	cfg, err := readConfig(t.path)
+	if err != nil {
+		return nil, "", err
+	}
+	topic = cfg.Kafka.Labels
+	client, err := broker.New(cfg.Kafka.Config)
+	if err != nil {
+		return nil, topic, err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, labelsTime)
+	defer cancel()
+	cluster, err := client.Ping(ctx)
+	if err != nil {
+		return nil, topic, err
+	}
+	byKey := map[string]news.Label{}
+	for number := range cluster.Topics[topic] {
+		err := eachMessage(ctx, client, topic, number, func(m kafka.Message) error {
+			if len(m.Value) == 0 { // taken back
+				delete(byKey, string(m.Key))
+				return nil
+			}
+			var l news.Label
+			if err := json.Unmarshal(m.Value, &l); err != nil {
+				return fmt.Errorf("the label in %s/%d at %d: %w", topic, number, m.Offset, err)
+			}
+			byKey[l.Key()] = l
+			return nil
+		})
+		if err != nil {
+			return nil, topic, err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		labels = append(labels, byKey[key])
+	}
+	slices.SortStableFunc(labels, func(a, b news.Label) int { return a.At.Compare(b.At) })
+	return labels, topic, nil
+}
+
+// eachMessage reads a partition from its beginning to its present end.
+func eachMessage(ctx context.Context, client *broker.Client, topic string, number int, take func(kafka.Message) error) error {
+	var next, end int64
+	err := retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
+		next, end, err = client.Bounds(ctx, topic, number)
+		return err
+	})
+	for err == nil && next < end {
+		var chunk broker.Chunk
+		err = retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
+			chunk, err = client.Fetch(ctx, topic, number, next, fetchBytes)
+			return err
+		})
+		for _, m := range chunk.Messages {
+			if err := take(m); err != nil {
+				return err
+			}
+		}
+		if err == nil {
+			next = chunk.Next
+		}
+	}
+	return err
+}
+
+// labelRows are the labels of a task as rows: those about one company where a bundle by
+// entity is trained, else those about the whole text.
+func labelRows(labels []news.Label, task string, byEntity bool) iter.Seq[finetune.Row] {
+	return func(yield func(finetune.Row) bool) {
+		for _, l := range labels {
+			if l.Task != task || (l.Entity != "") != byEntity {
+				continue
+			}
+			row := finetune.Row{
+				At:     "item " + cmp.Or(l.ID, "without an id"),
+				Fields: map[string]string{"text": l.Text, task: l.Label, "entity": l.Entity},
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}
+}

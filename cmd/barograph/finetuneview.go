@@ -1,0 +1,163 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/internal/plain"
+)
+
+// lineEvery is how many updates a line of progress stands for, where there is no terminal.
+const lineEvery = 50
+
+// trainingView shows how training goes: a bar in place on a terminal, lines elsewhere.
+type trainingView struct {
+	w    io.Writer
+	bar  *progressbar.ProgressBar // nil: lines
+	term bool
+	loss float64 // of the updates since the last line, or of late
+	n    int
+}
+
+func newTrainingView(w io.Writer) *trainingView {
+	file, ok := w.(*os.File)
+	return &trainingView{w: w, term: ok && term.IsTerminal(int(file.Fd()))}
+}
+
+func (v *trainingView) end() {
+	if v.bar != nil {
+		_ = v.bar.Clear()
+		v.bar = nil
+	}
+	v.loss, v.n = 0, 0
+}
+
+func (v *trainingView) say(format string, args ...any) {
+	v.end()
+	fmt.Fprintf(v.w, format+"\n", args...)
+}
+
+func (v *trainingView) data(s finetune.Summary) {
+	if s.Resumed > 0 {
+		v.say("going on after update %d", s.Resumed)
+		return
+	}
+	f := s.Findings
+	v.say("%d rows: %d texts to train on, %d for validation", f.Rows, s.Train, s.Valid)
+	for _, found := range []struct {
+		n    int
+		what string
+	}{
+		{f.Duplicates, "repeat a text before them with the same label"},
+		{f.Conflicts, "repeat a text before them with another label; the first stays"},
+		{f.Mixed, "have entities of several sentiments"},
+		{f.Bad, "cannot be used"},
+		{f.Copies, "training texts copy a validation text"},
+	} {
+		if found.n > 0 {
+			v.say("left out: %d %s", found.n, found.what)
+		}
+	}
+	for _, first := range f.First {
+		v.say("  %s", plain.Line(first, 240))
+	}
+	if f.Truncated > 0 {
+		v.say("%d texts are longer than --max-tokens and are cut off in training", f.Truncated)
+	}
+	for _, task := range s.Kept {
+		v.say("no row is for %s: its head stays as it is, on an encoder that changes under it; give it rows by --tasks to keep it true", task)
+	}
+}
+
+func (v *trainingView) trial(t finetune.Trial) {
+	v.say("setting %d of %d: %s", t.N, t.Of, settingsInWords(t.Settings))
+}
+
+func (v *trainingView) update(u finetune.Update) {
+	if !v.term {
+		v.loss, v.n = v.loss+u.Loss, v.n+1
+		if u.N%lineEvery == 0 || u.N == u.Of {
+			v.say("update %d of %d, epoch %d of %d: loss %.4f, rate %.3g, %s left", u.N, u.Of, u.Epoch, u.Epochs, v.loss/float64(v.n), u.Rate, minutes(u.Left))
+		}
+		return
+	}
+	if v.bar == nil {
+		v.bar = progressbar.NewOptions(u.Of, progressbar.OptionSetWriter(v.w), progressbar.OptionSetWidth(24),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish())
+		v.loss = u.Loss
+	}
+	v.loss += (u.Loss - v.loss) / 20
+	v.bar.Describe(fmt.Sprintf("epoch %d of %d  loss %.4f  rate %.3g  %s left", u.Epoch, u.Epochs, v.loss, u.Rate, minutes(u.Left)))
+	_ = v.bar.Set(u.N)
+}
+
+func (v *trainingView) epoch(e finetune.Epoch) {
+	var heads []string
+	for _, h := range e.Heads {
+		heads = append(heads, fmt.Sprintf("%s accuracy %.4f, macro-F1 %.4f", h.Task, h.Accuracy, h.MacroF1))
+	}
+	best := ""
+	if e.Best {
+		best = " (best so far)"
+	}
+	v.say("epoch %d after %s: loss %.4f; %s%s", e.N, minutes(time.Duration(e.Seconds*float64(time.Second))), e.Loss, strings.Join(heads, "; "), best)
+}
+
+func (v *trainingView) stage(what string) { v.say("%s", what) }
+
+// settingsInWords names what a sweep can vary.
+func settingsInWords(s finetune.Settings) string {
+	return fmt.Sprintf("lr %g, rank %d, alpha %g, dropout %g, epochs %d, batch %d×%d, class-weights %g, smoothing %g, %s, seed %d", s.Rate, s.Rank,
+		cmp.Or(s.Alpha, float64(2*s.Rank)), s.Dropout, s.Epochs, s.Batch, s.Accumulate, s.ClassWeights, s.Smoothing, s.Decay, s.Seed)
+}
+
+// writeReport prints what was trained, in tables.
+func writeReport(w io.Writer, r finetune.Report) error {
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
+	if len(r.Trials) > 0 {
+		fmt.Fprintln(table, "setting\tmacro-F1\tbest epoch\tseconds\t")
+		for _, t := range r.Trials {
+			if t.Err != nil {
+				fmt.Fprintf(table, "%s\t-\t%s\t%.0f\t\n", settingsInWords(t.Settings), plain.Line(t.Err.Error(), 60), t.Seconds)
+				continue
+			}
+			fmt.Fprintf(table, "%s\t%.4f\t%d\t%.0f\t\n", settingsInWords(t.Settings), t.Score, t.Epoch, t.Seconds)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(table, "head\trows\tprecision\taccuracy\tmacro-F1\tcalibration error\t")
+	for _, m := range r.Measures {
+		name := m.Task
+		if m.Source != "" {
+			name += " on " + plain.Line(m.Source, 40)
+		}
+		if m.Err != nil {
+			fmt.Fprintf(table, "all\t\t%s\tdoes not run here\t\t\t\n", m.Precision)
+			continue
+		}
+		e := m.Evaluation
+		fmt.Fprintf(table, "%s\t%d\t%s\t%.4f\t%.4f\t%.4f\t\n", name, e.Rows, m.Precision, e.Accuracy, e.MacroF1, e.ECE)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if r.Precision == bert.FP32 {
+		fmt.Fprintln(w, "\nint8 costs more than half a point of macro-F1: the bundle asks for fp32 on the CPU.")
+	}
+	_, err := fmt.Fprintf(w, "\n%s: %d values trained in %s, best epoch %d of %d\n", r.Out, r.Trained,
+		minutes(time.Duration(r.Seconds*float64(time.Second))), r.Best, len(r.Epochs))
+	return err
+}
