@@ -14,6 +14,7 @@ type job struct {
 	done     func([]news.Reading, error)
 	text     string   // what is classified: the item's content without links
 	digest   string   // TextDigest of it
+	sketch   string   // TextSketch of it
 	entities []string // the item's as the model reads them; none where it reads the text alone
 	lang     string
 	by       *liveModel // the model; nil before routing
@@ -92,6 +93,7 @@ func (j *job) reading() news.Reading {
 		URL:         j.item.URL,
 		Text:        cut(j.item.Content(), news.MaxReadingText),
 		TextDigest:  j.digest,
+		TextSketch:  j.sketch,
 	}
 }
 

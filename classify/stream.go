@@ -63,6 +63,7 @@ func (s *Stage) route(j *job) (err error) {
 	j.by, j.lang = s.lanes[at].acquire(), lang
 	j.text = StripURLs(content)
 	j.digest = TextDigest(j.text)
+	j.sketch = TextSketch(j.text)
 	if blank(j.text) {
 		return ErrNoText
 	}

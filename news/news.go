@@ -129,9 +129,10 @@ type Reading struct {
 	Text       string `json:"text"` // Item.Content, at most MaxReadingText bytes of it
 	TextDigest string `json:"text_digest"`
 
-	// TextSketch is 16 hex digits of a locality-sensitive hash of the normalised text:
-	// near copies have sketches that differ in few bits. "" where the text is too short
-	// for one to mean anything.
+	// TextSketch is 16 hex digits by which near copies are known: the first 4 are a hash of the
+	// text's facts (numbers, cashtags, up or down), which near copies share; the other 48 bits
+	// are of its words, and near copies differ in few. "" where the text is too short for
+	// a sketch to mean anything.
 	TextSketch string `json:"text_sketch,omitempty"`
 }
 
