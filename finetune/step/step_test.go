@@ -1,13 +1,20 @@
 package step
 
 import (
+	"bytes"
+	"errors"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
 )
 
-func runtimeOf(t testing.TB) *onnx.Runtime {
+func openRuntime(t testing.TB) *onnx.Runtime {
 	t.Helper()
 	library, err := onnx.Find()
 	if err != nil {
@@ -25,33 +32,382 @@ func runtimeOf(t testing.TB) *onnx.Runtime {
 	return r
 }
 
-func TestSmoke(t *testing.T) {
-	base, err := bert.Open("../../classify/bert/testdata/tiny/bases/base", nil)
+// tiny is a configuration on the reference's base, with dropout.
+func tiny(t testing.TB, mode Mode) Config {
+	t.Helper()
+	base, err := bert.Open(filepath.Join("testdata", "base"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, mode := range []Mode{LoRA, Full, HeadOnly} {
-		tr, err := New(Config{Base: base, Runtime: runtimeOf(t), Device: onnx.CPU, Mode: mode, Dropout: 0.1, Embeddings: true, Heads: []Head{{"sentiment", 3}, {"topic", 5}}, ClipNorm: 1})
+	return Config{
+		Base: base, Runtime: openRuntime(t), Device: onnx.CPU, Threads: 2, Mode: mode, Rank: 4, Dropout: 0.1,
+		Embeddings: true, Heads: []Head{{"sentiment", 3}, {"topic", 4}}, Seed: 1, ClipNorm: 1, WeightDecay: 0.01,
+	}
+}
+
+// texts is the i-th of a series of batches of different lengths. A text's label is what
+// its first token after the start says.
+func texts(i int) Batch {
+	random := rand.New(rand.NewPCG(7, uint64(i)))
+	b := Batch{Rows: 4 + i%3, Cols: 6 + 2*(i%2), Targets: map[string][]float32{}}
+	b.Targets["sentiment"], b.Targets["topic"] = make([]float32, 3*b.Rows), make([]float32, 4*b.Rows)
+	for row := range b.Rows {
+		length := 3 + random.IntN(b.Cols-2)
+		for col := range b.Cols {
+			id, mask := int64(0), int64(0)
+			if col < length {
+				id, mask = 1+random.Int64N(19), 1
+			}
+			b.IDs, b.Mask = append(b.IDs, id), append(b.Mask, mask)
+		}
+		label := int(b.IDs[row*b.Cols+1])
+		b.Targets["sentiment"][3*row+label%3] = 1 / float32(b.Rows)
+		if row%2 == 0 { // the other rows have no topic
+			b.Targets["topic"][4*row+label%4] = 1 / float32(b.Rows)
+		}
+	}
+	return b
+}
+
+// train takes updates from to before, two batches each.
+func train(t testing.TB, tr *Trainer, from, before int) {
+	t.Helper()
+	for i := from; i < before; i++ {
+		for k := range 2 {
+			if _, err := tr.Accumulate(texts(2*i + k)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := tr.Update(3e-3); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var modes = map[string]Mode{"LoRA": LoRA, "full": Full, "head only": HeadOnly}
+
+func TestSameSeedSameWeights(t *testing.T) {
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			var runs []map[string]bert.Tensor
+			for _, seed := range []uint64{1, 1, 2} {
+				c := tiny(t, mode)
+				c.Seed = seed
+				tr := newTrainer(t, c)
+				train(t, tr, 0, 6)
+				runs = append(runs, tr.Weights())
+			}
+			if !equal(runs[0], runs[1]) {
+				t.Error("the same seed gave other weights")
+			}
+			if equal(runs[0], runs[2]) {
+				t.Error("another seed gave the same weights")
+			}
+		})
+	}
+}
+
+func equal(a, b map[string]bert.Tensor) bool {
+	return maps.EqualFunc(a, b, func(x, y bert.Tensor) bool { return slices.Equal(x.Data, y.Data) })
+}
+
+// A run that is killed after a Save goes on to the same weights, bit for bit, also when
+// it was saved with gradients waiting.
+func TestRestoreGoesOnToTheSameEnd(t *testing.T) {
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			whole := newTrainer(t, tiny(t, mode))
+			train(t, whole, 0, 8)
+
+			killed := newTrainer(t, tiny(t, mode))
+			train(t, killed, 0, 3)
+			if _, err := killed.Accumulate(texts(6)); err != nil {
+				t.Fatal(err)
+			}
+			var state bytes.Buffer
+			if err := killed.Save(&state); err != nil {
+				t.Fatal(err)
+			}
+
+			resumed := newTrainer(t, tiny(t, mode))
+			if err := resumed.Restore(&state); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := resumed.Accumulate(texts(7)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := resumed.Update(3e-3); err != nil {
+				t.Fatal(err)
+			}
+			train(t, resumed, 4, 8)
+			if !equal(whole.Weights(), resumed.Weights()) {
+				t.Error("the weights differ")
+			}
+		})
+	}
+}
+
+func TestRestoreRefusesWhatIsNotItsState(t *testing.T) {
+	tr := newTrainer(t, tiny(t, LoRA))
+	train(t, tr, 0, 1)
+	var saved bytes.Buffer
+	if err := tr.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	before := tr.Weights()
+	other := tiny(t, LoRA)
+	other.Dropout = 0.2
+	flipped := slices.Clone(saved.Bytes())
+	flipped[len(flipped)/2] ^= 1
+	for name, x := range map[string]struct {
+		tr    *Trainer
+		state []byte
+	}{
+		"cut off":       {tr, saved.Bytes()[:saved.Len()-5]},
+		"damaged":       {tr, flipped},
+		"empty":         {tr, nil},
+		"other setting": {newTrainer(t, other), saved.Bytes()},
+		"other weights": {newTrainer(t, tiny(t, HeadOnly)), saved.Bytes()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := x.tr.Restore(bytes.NewReader(x.state)); !errors.Is(err, ErrState) {
+				t.Errorf("got %v, want ErrState", err)
+			}
+		})
+	}
+	if !equal(before, tr.Weights()) {
+		t.Error("a state that was refused changed the weights")
+	}
+}
+
+// Dropout disturbs every pass by other masks, about as many numbers as it should, and
+// Predict not at all.
+func TestDropoutIsLive(t *testing.T) {
+	tr := newTrainer(t, tiny(t, LoRA))
+	seen := map[float64]bool{}
+	for range 10 {
+		loss, err := tr.Accumulate(texts(0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := Batch{Rows: 2, Cols: 8, IDs: make([]int64, 16), Mask: make([]int64, 16), Targets: map[string][]float32{"sentiment": {1, 0, 0, 0, 1, 0}}}
-		for i := range b.IDs {
-			b.IDs[i] = int64(i)
-			b.Mask[i] = 1
+		seen[loss] = true
+	}
+	if len(seen) != 10 {
+		t.Errorf("ten passes gave %d losses", len(seen))
+	}
+	c := tiny(t, LoRA)
+	c.Dropout = 0
+	still := newTrainer(t, c)
+	loss, err := still.Accumulate(texts(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := still.Accumulate(texts(0)); again != loss || seen[loss] {
+		t.Errorf("without dropout, the loss is %v and then %v", loss, again)
+	}
+	// Embeddings, three in each of two layers, the pooled vector.
+	if len(tr.masks) != 8 || len(still.masks) != 0 {
+		t.Errorf("%d masks with dropout, %d without", len(tr.masks), len(still.masks))
+	}
+	first, err := tr.Predict(texts(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, _ := tr.Predict(texts(0)); !maps.EqualFunc(first, second, slices.Equal) {
+		t.Error("Predict differs from itself")
+	}
+}
+
+// A mask keeps the share that it should, has no neighbours in common with another site's
+// or run's, and does not depend on the number of threads.
+func TestMasks(t *testing.T) {
+	draw := func(seed, run uint64, site, threads int) []bool {
+		keep := make([]bool, 3*maskChunk+5)
+		drawMask(keep, 0.1, seed, run, site, threads)
+		return keep
+	}
+	base := draw(1, 1, 1, 1)
+	kept := 0
+	for _, k := range base {
+		if k {
+			kept++
 		}
-		for range 30 {
-			loss, err := tr.Accumulate(b)
+	}
+	n := float64(len(base))
+	if d := math.Abs(float64(kept)/n - 0.9); d > 5*math.Sqrt(0.09/n) {
+		t.Errorf("%d of %v kept", kept, n)
+	}
+	if !slices.Equal(base, draw(1, 1, 1, 3)) {
+		t.Error("three threads draw another mask")
+	}
+	for name, other := range map[string][]bool{
+		"seed": draw(2, 1, 1, 1), "run": draw(1, 2, 1, 1), "site": draw(1, 1, 2, 1),
+		"next chunk": append(slices.Clone(base[maskChunk:]), base[:maskChunk]...),
+	} {
+		both := 0
+		for i := range base {
+			if !base[i] && !other[i] {
+				both++
+			}
+		}
+		if d := math.Abs(float64(both)/n - 0.01); d > 5*math.Sqrt(0.0099/n) {
+			t.Errorf("another %s: %d of %v dropped in both", name, both, n)
+		}
+	}
+}
+
+// Training learns what can be learnt, and what Predict says is what the loss was of.
+func TestTrainingLearns(t *testing.T) {
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			c := tiny(t, mode)
+			c.Dropout = 0
+			tr := newTrainer(t, c)
+			first, err := tr.Accumulate(texts(0))
 			if err != nil {
 				t.Fatal(err)
 			}
-			n, err := tr.Update(1e-2)
-			t.Log(loss, n, err)
+			if d := math.Abs(first - lossOf(t, tr, texts(0))); !(d < 1e-5) {
+				t.Errorf("Accumulate's loss differs from Predict's by %g", d)
+			}
+			for range 120 {
+				if _, err := tr.Update(1e-2); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := tr.Accumulate(texts(0)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if last := lossOf(t, tr, texts(0)); !(last < first/3) {
+				t.Errorf("the loss went from %v to %v", first, last)
+			}
+		})
+	}
+}
+
+// lossOf computes the loss from Predict's logits.
+func lossOf(t *testing.T, tr *Trainer, b Batch) float64 {
+	t.Helper()
+	logits, err := tr.Predict(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss := 0.0
+	for _, h := range tr.c.Heads {
+		for row := range b.Rows {
+			z, target := logits[h.Task][row*h.Labels:(row+1)*h.Labels], b.Targets[h.Task][row*h.Labels:]
+			total := 0.0
+			for _, v := range z {
+				total += math.Exp(float64(v))
+			}
+			for i, v := range z {
+				loss -= float64(target[i]) * (float64(v) - math.Log(total))
+			}
 		}
-		p, err := tr.Predict(b)
-		t.Log(p, err)
-		if err := tr.Close(); err != nil {
-			t.Fatal(err)
-		}
+	}
+	return loss
+}
+
+// Two batches before an Update are as good as one of both.
+func TestGradientsAccumulate(t *testing.T) {
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			c := tiny(t, mode)
+			c.Dropout = 0
+			apart, together := newTrainer(t, c), newTrainer(t, c)
+			a, b := texts(0), texts(2) // of the same length
+			both := Batch{Rows: a.Rows + b.Rows, Cols: a.Cols, IDs: slices.Concat(a.IDs, b.IDs), Mask: slices.Concat(a.Mask, b.Mask),
+				Targets: map[string][]float32{}}
+			for task := range a.Targets {
+				both.Targets[task] = slices.Concat(a.Targets[task], b.Targets[task])
+			}
+			for _, x := range []Batch{a, b} {
+				if _, err := apart.Accumulate(x); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := together.Accumulate(both); err != nil {
+				t.Fatal(err)
+			}
+			if d := distance(apart.grads, together.grads); !(d < 1e-5*norm(together.grads, 1)) {
+				t.Errorf("the gradients differ by %g of %g", d, norm(together.grads, 1))
+			}
+		})
+	}
+}
+
+// A loss that is no number leaves weights and moments alone, and training goes on.
+func TestDivergenceLeavesTheWeights(t *testing.T) {
+	tr := newTrainer(t, tiny(t, LoRA))
+	train(t, tr, 0, 2)
+	before := tr.Weights()
+	good := tr.values[0]
+	tr.values[0] = float32(math.Inf(1))
+	if _, err := tr.Accumulate(texts(9)); !errors.Is(err, ErrDiverged) {
+		t.Errorf("got %v, want ErrDiverged", err)
+	}
+	tr.values[0] = good
+	if _, err := tr.Update(1e-3); !errors.Is(err, ErrDiverged) {
+		t.Errorf("got %v, want ErrDiverged", err)
+	}
+	if !equal(before, tr.Weights()) {
+		t.Error("the weights changed")
+	}
+	train(t, tr, 2, 3)
+	if equal(before, tr.Weights()) {
+		t.Error("training did not go on")
+	}
+}
+
+func TestBatchesThatDoNotFit(t *testing.T) {
+	tr := newTrainer(t, tiny(t, LoRA))
+	for name, edit := range map[string]func(b *Batch){
+		"no rows":         func(b *Batch) { b.Rows = 0 },
+		"ids missing":     func(b *Batch) { b.IDs = b.IDs[1:] },
+		"id too large":    func(b *Batch) { b.IDs[3] = 20 },
+		"negative id":     func(b *Batch) { b.IDs[3] = -1 },
+		"mask of 2":       func(b *Batch) { b.Mask[0] = 2 },
+		"type too large":  func(b *Batch) { b.Types = make([]int64, len(b.IDs)); b.Types[5] = 2 },
+		"too long":        func(b *Batch) { *b = Batch{Rows: 1, Cols: 16, IDs: make([]int64, 16), Mask: make([]int64, 16)} },
+		"unknown task":    func(b *Batch) { b.Targets["colour"] = nil },
+		"too few targets": func(b *Batch) { b.Targets["topic"] = b.Targets["topic"][1:] },
+		"no number":       func(b *Batch) { b.Targets["topic"][0] = float32(math.NaN()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := texts(0)
+			edit(&b)
+			if _, err := tr.Accumulate(b); !errors.Is(err, ErrBatch) {
+				t.Errorf("got %v, want ErrBatch", err)
+			}
+		})
+	}
+	if _, err := tr.Update(1); !errors.Is(err, ErrBatch) {
+		t.Errorf("Update without gradients gave %v, want ErrBatch", err)
+	}
+}
+
+func TestConfigsThatCannotBeTrained(t *testing.T) {
+	for name, edit := range map[string]func(c *Config){
+		"no base":        func(c *Config) { c.Base = nil },
+		"no head":        func(c *Config) { c.Heads = nil },
+		"one label":      func(c *Config) { c.Heads[0].Labels = 1 },
+		"head twice":     func(c *Config) { c.Heads[1].Task = c.Heads[0].Task },
+		"unknown mode":   func(c *Config) { c.Mode = 7 },
+		"unknown target": func(c *Config) { c.Targets = []string{"qury"} },
+		"dropout of 1":   func(c *Config) { c.Dropout = 1 },
+		"negative rank":  func(c *Config) { c.Rank = -1 },
+		"unknown weight": func(c *Config) { c.Init = map[string][]float32{"x": {1}} },
+		"short weight":   func(c *Config) { c.Init = map[string][]float32{"topic.bias": {1}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := tiny(t, LoRA)
+			edit(&c)
+			if tr, err := New(c); !errors.Is(err, ErrConfig) {
+				t.Errorf("got %v, want ErrConfig", err)
+				if err == nil {
+					tr.Close()
+				}
+			}
+		})
 	}
 }
