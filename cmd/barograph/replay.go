@@ -20,9 +20,10 @@ import (
 )
 
 type replayOptions struct {
-	config, format, out, from, to string
-	explain                       bool
-	budgets                       []float64
+	config, format, out, from, to, report string
+
+	explain bool
+	budgets []float64
 }
 
 func newReplay() *cobra.Command {
@@ -36,6 +37,7 @@ func newReplay() *cobra.Command {
 			"are named with file and line; exit code 1 then. FILE may be - for standard input.",
 		Example: `  barograph replay readings.jsonl | jq -r .reason
   barograph replay -c barograph.yaml --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z --explain
+  barograph replay --report out.html readings.jsonl > alerts.jsonl
   barograph replay --budget 0.5,1,2 readings.jsonl
   barograph replay --format bench events.jsonl -o alerts.jsonl`,
 		Args: arguments(0, 1, "one file"),
@@ -48,6 +50,7 @@ func newReplay() *cobra.Command {
 	cmd.Flags().StringVarP(&o.out, "out", "o", "", "file to write; without it, standard output")
 	cmd.Flags().BoolVar(&o.explain, "explain", false, "write the numbers of each decision to standard error")
 	cmd.Flags().Float64SliceVar(&o.budgets, "budget", nil, "false alerts a day; several compare settings in a table instead of writing alerts")
+	cmd.Flags().StringVar(&o.report, "report", "", "draw the series that alerted: a page (name.html) or a picture (name.png)")
 	return cmd
 }
 
@@ -65,6 +68,11 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 	}
 	defer output.discard()
 	runs := runsOf(cfg, o, output, cmd.ErrOrStderr())
+	finishReport, discardReport, err := runs[0].draws(o.report)
+	if err != nil {
+		return err
+	}
+	defer discardReport()
 	moments, closeSource, err := openHistory(cmd, cfg, o, args)
 	if err != nil {
 		return err
@@ -89,7 +97,7 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 	if len(runs) > 1 {
 		writeBudgets(output, runs)
 	}
-	if err := output.commit(); err != nil {
+	if err := errors.Join(output.commit(), finishReport()); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s; %.1f s\n", runs[0].summary(), time.Since(start).Seconds())
@@ -111,8 +119,13 @@ func (o replayOptions) check(args []string) error {
 		return errors.New("--format bench reads a file")
 	case o.explain && o.format != "":
 		return errors.New("--explain is of alerts; --format bench writes a reason in each of its lines")
-	case o.explain && len(o.budgets) > 1:
-		return errors.New("--explain takes one --budget")
+	case (o.explain || o.report != "") && len(o.budgets) > 1:
+		return errors.New("--explain and --report take one --budget")
+	case o.report != "" && o.format != "":
+		return errors.New("--report is of alerts; --format bench has none")
+	}
+	if o.report != "" && reportFormat(o.report) == "" {
+		return fmt.Errorf("--report %s: its name ends in .html or .png", o.report)
 	}
 	for _, at := range []string{o.from, o.to} {
 		if at == "" {
@@ -138,6 +151,7 @@ type replayRun struct {
 	desk    *alert.History
 	out     *json.Encoder // nil: alerts are only counted
 	explain io.Writer     // nil: not wanted
+	report  *report       // nil: not wanted
 
 	now, first time.Time
 	readings   int
@@ -182,18 +196,27 @@ func (r *replayRun) add(m moment) error {
 		r.first = m.at
 	}
 	if m.at.After(r.now) {
+		if r.report != nil {
+			r.report.before(m.at, r.counted, r.now)
+		}
 		r.now = m.at
 	}
 	if r.bench != nil {
 		return r.addEvent(m)
 	}
 	spikes := r.counted.Observe(m.reading, r.now)
+	if r.report != nil {
+		r.report.passes(m.reading, r.now)
+	}
 	for _, said := range r.desk.Consider(spikes, r.now) {
 		if r.explain != nil {
 			fmt.Fprintln(r.explain, explained(said, r.counted.Threshold(r.now)))
 		}
 		if !said.Told {
 			continue
+		}
+		if r.report != nil {
+			r.report.hears(said, r.counted, r.now)
 		}
 		if said.Action == alert.Fire {
 			r.fired(said.Alert.Series, said.Alert.Surprise)
@@ -227,7 +250,7 @@ func explained(said alert.Said, threshold float64) string {
 func (r *replayRun) days() float64 { return r.now.Sub(r.first).Hours() / 24 }
 
 func (r *replayRun) summary() string {
-	text := fmt.Sprintf("%d readings over %.1f days, %d alerts in %d series", r.readings, r.days(), len(r.surprises), len(r.series))
+	text := fmt.Sprintf("%d readings over %.1f days, %s in %d series", r.readings, r.days(), counted(len(r.surprises), "alert"), len(r.series))
 	if r.counted == nil {
 		return text
 	}

@@ -93,8 +93,8 @@ func PNG(w io.Writer, width, height int, panels ...Series) error {
 	return err
 }
 
-// SVG draws as PNG does, as an <svg> element to stand in an HTML page: as wide as its parent,
-// in the parent's fonts, and in the colours of the CSS variables of Palette where the page sets them.
+// SVG draws as PNG does, as an <svg> element to stand in an HTML page, with all characters as
+// they are. The page's CSS gives it a width, and may set the colours: --chart-ink and so on.
 func SVG(w io.Writer, width, height int, panels ...Series) error {
 	if err := check(width, height, panels); err != nil {
 		return err
@@ -126,7 +126,7 @@ func check(width, height int, panels []Series) error {
 	return nil
 }
 
-// Palette names the colours: the CSS variable that an SVG looks for, and the light theme's.
+// palette names the colours: the CSS variable that an SVG looks for, and the light theme's.
 var palette = []struct {
 	name  string
 	light color.RGBA
@@ -152,13 +152,16 @@ var (
 	span     = color.RGBA{0xfb, 0xef, 0xd8, 0xff}
 )
 
-// inPalette lets a page's CSS choose colours and fonts.
+// likeLiberation are fonts whose letters are as wide as those that the layout was made with.
+const likeLiberation = "'Liberation Sans',Arial,Helvetica,sans-serif"
+
+// inPalette lets a page's CSS choose the colours.
 func inPalette(svg string) string {
 	var pairs []string
 	for _, p := range palette {
 		hex := fmt.Sprintf("#%02X%02X%02X", p.light.R, p.light.G, p.light.B)
 		pairs = append(pairs, ":"+hex, fmt.Sprintf(":var(%s,%s)", p.name, hex))
 	}
-	pairs = append(pairs, "font-family:'Liberation Sans'", "font-family:inherit")
+	pairs = append(pairs, "font-family:'Liberation Sans'", "font-family:"+likeLiberation)
 	return strings.NewReplacer(pairs...).Replace(svg)
 }

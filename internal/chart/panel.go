@@ -2,6 +2,7 @@ package chart
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -53,6 +54,7 @@ type panel struct {
 	Series
 	box      // what is left to draw in
 	from, to time.Time
+	step     time.Duration // of a bar
 }
 
 func newPanel(p *pen, s Series, b box) *panel {
@@ -70,21 +72,19 @@ func newPanel(p *pen, s Series, b box) *panel {
 	if pa.to.Sub(pa.from).Seconds() < spanMin {
 		pa.to = pa.from.Add(spanMin * time.Second)
 	}
+	pa.step = max(s.Length, stepOf(pa.to.Sub(pa.from), (b.width()-gutter)/barWidth))
 	return pa
 }
 
 func (p *panel) draw() {
 	p.header()
-	plots := box{p.left + gutter, p.bottom + axisHeight, p.right, p.top}
+	plots := box{p.left + gutter, p.bottom + axisHeight, p.right, p.top - p.marksHeight()}
 	lower := plots
 	if len(p.Points) > 0 {
-		plots.top -= p.marksHeight()
 		upper := plots
 		upper.bottom = plots.top - (plots.height()-plotGap)*topShare
 		lower.top = upper.bottom - plotGap
 		p.windows(upper)
-	} else {
-		lower.top -= p.marksHeight()
 	}
 	p.bars(lower)
 	p.marks(box{plots.left, lower.bottom, plots.right, plots.top})
@@ -135,7 +135,7 @@ func (p *panel) legend() (entries []entry, width float64) {
 		width += e.room()
 	}
 	if len(p.Points) > 0 {
-		add("negatives in "+news.Duration(p.Window).Words(), func(b box) { p.fill(negative, b) })
+		add("negatives in "+stretch(p.Window), func(b box) { p.fill(negative, b) })
 		add("expected", func(b box) {
 			p.line(expected, 1.5, dashed, at(b.left, (b.bottom+b.top)/2), at(b.right, (b.bottom+b.top)/2))
 		})
@@ -143,8 +143,20 @@ func (p *panel) legend() (entries []entry, width float64) {
 	} else {
 		add("negatives", func(b box) { p.fill(negative, b) })
 	}
-	add("items", func(b box) { p.fill(item, b) })
+	add("items, each "+stretch(p.step), func(b box) { p.fill(item, b) })
 	return entries, width - 14
+}
+
+// stretch is a stretch of time for people.
+func stretch(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "day"
+	case d > day && d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return news.Duration(d).Words()
 }
 
 var dashed = []vg.Length{4, 3}

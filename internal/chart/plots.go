@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"gonum.org/v1/plot/vg"
-
-	"github.com/barograph/barograph/news"
 )
 
 // windows draws the upper plot: the negatives of the sliding window on the band of what is
@@ -92,11 +90,10 @@ func (p *panel) area(c color.Color, b box, points []Point, low, high []float64, 
 
 // bars draws the lower plot: the items and, in them, the negatives.
 func (p *panel) bars(b box) {
-	step := max(p.Length, stepOf(p.to.Sub(p.from), b.width()/barWidth))
 	bars := map[time.Time]Bucket{}
 	most := 0.0
 	for _, c := range p.Buckets {
-		if start := c.Start.UTC().Truncate(step); !c.Start.Before(p.from) && c.Start.Before(p.to) {
+		if start := c.Start.UTC().Truncate(p.step); !c.Start.Before(p.from) && c.Start.Before(p.to) {
 			bar := bars[start]
 			bar.Items, bar.Negative = bar.Items+c.Items, bar.Negative+c.Negative
 			bars[start] = bar
@@ -109,14 +106,12 @@ func (p *panel) bars(b box) {
 	y := p.scale(b, most*tail)
 	for _, start := range slices.SortedFunc(maps.Keys(bars), time.Time.Compare) {
 		bar := bars[start]
-		place := box{p.x(b, start) + .5, b.bottom, p.x(b, start.Add(step)) - .5, y(float64(bar.Items))}
+		place := box{p.x(b, start) + .5, b.bottom, p.x(b, start.Add(p.step)) - .5, y(float64(bar.Items))}
 		p.fill(item, place)
 		place.top = y(float64(bar.Negative))
 		p.fill(negative, place)
 	}
 	p.line(soft, 1, nil, at(b.left, b.bottom), at(b.right, b.bottom))
-	caption := p.words("each "+news.Duration(step).Words(), p.pen.plain, textSize-1, b.width())
-	p.write(soft, caption, b.right-caption.width, b.top+4)
 }
 
 // times writes the time axis below a plot.
@@ -147,7 +142,7 @@ func (p *panel) spans(b box) {
 	}
 }
 
-const markRows = 2
+const markRows = 3
 
 func (p *panel) marksHeight() float64 {
 	if len(p.Marks) == 0 {

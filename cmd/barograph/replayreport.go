@@ -1,0 +1,225 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/internal/chart"
+	"github.com/barograph/barograph/news"
+	"github.com/barograph/barograph/trend"
+)
+
+// How much of history a report holds, whatever its length: the most surprising alert of so
+// many series is drawn, and so many alerts of a series are listed.
+const (
+	drawnSeries  = 12
+	listedAlerts = 20
+	listedSeries = 200
+)
+
+// report is what replay draws. It sees history as it passes, for trend.History forgets what
+// is older than a day.
+type report struct {
+	counts map[int64]*chart.Bucket
+	open   map[string]*episode      // told and not over, by the alert's id
+	worst  map[news.Series]*episode // over, the most surprising of its series
+	series map[news.Series]*fallen  // all that alerted
+	caught time.Time                // when open episodes were last recorded
+}
+
+// fallen are the alerts of a series.
+type fallen struct {
+	Series   news.Series
+	Surprise float64 // the highest
+	Alerts   int
+	Listed   []news.Alert // the first ones, as they fired
+}
+
+// episode is an alert with what led to it and what came after.
+type episode struct {
+	fired     news.Alert // as it was told first
+	worst     news.Alert // its most surprising numbers
+	threshold float64    // when it fired
+	turns     []chart.Mark
+	window    time.Duration // that moments are of
+	from, to  time.Time     // recorded
+	moments   []trend.Moment
+	buckets   []trend.Bucket
+}
+
+func newReport() *report {
+	return &report{counts: map[int64]*chart.Bucket{}, open: map[string]*episode{},
+		worst: map[news.Series]*episode{}, series: map[news.Series]*fallen{}}
+}
+
+// How much of the past is shown before an alert, and how often an open one is recorded.
+const (
+	leastPast   = 6 * time.Hour
+	pastWindows = 4
+	mostPast    = 23 * time.Hour // trend.History keeps a day
+	catchEvery  = 30 * time.Minute
+	catchAgain  = 2 * time.Hour // of what was recorded already, for late items
+)
+
+// passes counts a reading for the picture of all history.
+func (p *report) passes(r *news.Reading, now time.Time) {
+	if r.PublishedAt.After(now.Add(time.Hour)) {
+		return // as the rule: ahead of the clock
+	}
+	hour := r.PublishedAt.UTC().Truncate(time.Hour)
+	b := p.counts[hour.Unix()]
+	if b == nil {
+		b = &chart.Bucket{Start: hour}
+		p.counts[hour.Unix()] = b
+	}
+	b.Items++
+	if r.Negative() {
+		b.Negative++
+	}
+}
+
+// before records open episodes up to now, every so often, for history is about to go on to a
+// next time and forgets.
+func (p *report) before(next time.Time, history *trend.History, now time.Time) {
+	if len(p.open) > 0 && next.Sub(p.caught) >= catchEvery {
+		p.catch(history, now)
+	}
+}
+
+func (p *report) catch(history *trend.History, now time.Time) {
+	p.caught = now
+	for _, e := range p.open {
+		e.record(history, now)
+	}
+}
+
+// record adds what history knows of the episode's series up to now.
+func (e *episode) record(history *trend.History, now time.Time) {
+	start := e.from
+	if again := e.to.Add(-catchAgain); again.After(start) {
+		start = again
+	}
+	start = start.Truncate(trend.BucketLength)
+	if !now.After(start) {
+		return
+	}
+	of := e.fired.Series
+	e.moments = slices.DeleteFunc(e.moments, func(m trend.Moment) bool { return m.At.After(start) })
+	e.buckets = slices.DeleteFunc(e.buckets, func(b trend.Bucket) bool { return !b.Start.Before(start) })
+	e.moments = append(e.moments, history.Slide(of, start, now, e.window, now)...)
+	e.buckets = append(e.buckets, history.Buckets(of, start, now)...)
+	e.to = now
+}
+
+// hears what people were told.
+func (p *report) hears(said alert.Said, history *trend.History, now time.Time) {
+	a := said.Alert
+	e := p.open[a.ID]
+	if e == nil {
+		past := min(mostPast, max(leastPast, pastWindows*time.Duration(a.Window)))
+		e = &episode{fired: a, worst: a, threshold: history.Threshold(now), window: time.Duration(a.Window), from: a.FiredAt.Add(-past)}
+		p.open[a.ID] = e
+	}
+	switch said.Action {
+	case alert.Resolve:
+		e.turns = append(e.turns, chart.Mark{At: *a.ResolvedAt, Label: "over " + a.ResolvedAt.UTC().Format("15:04"), Over: true})
+		e.record(history, *a.ResolvedAt)
+		delete(p.open, a.ID)
+		p.close(e)
+		return
+	case alert.Fire:
+		e.turns = append(e.turns, chart.Mark{At: now, Since: a.StartedAt, Label: string(a.Severity) + " " + now.UTC().Format("15:04")})
+		p.lists(a)
+	default:
+		if last := e.turns[len(e.turns)-1]; !strings.HasPrefix(last.Label, string(a.Severity)) {
+			e.turns = append(e.turns, chart.Mark{At: now, Label: string(a.Severity) + " " + now.UTC().Format("15:04")})
+		}
+	}
+	if a.Surprise > e.worst.Surprise {
+		e.worst = a
+		e.look(time.Duration(a.Window), now)
+		p.series[a.Series].Surprise = max(p.series[a.Series].Surprise, a.Surprise)
+	}
+	e.record(history, now)
+}
+
+// look makes the episode one of another window, as long as history remembers all of it.
+func (e *episode) look(window time.Duration, now time.Time) {
+	if window != e.window && now.Sub(e.from) < trend.DefaultHistory {
+		e.window, e.to = window, e.from
+	}
+}
+
+func (p *report) lists(a news.Alert) {
+	s := p.series[a.Series]
+	if s == nil {
+		s = &fallen{Series: a.Series}
+		p.series[a.Series] = s
+	}
+	s.Alerts++
+	s.Surprise = max(s.Surprise, a.Surprise)
+	if len(s.Listed) < listedAlerts {
+		s.Listed = append(s.Listed, a)
+	}
+}
+
+// close keeps the episode if it is to be drawn.
+func (p *report) close(e *episode) {
+	of := e.fired.Series
+	if w := p.worst[of]; w == nil || e.worst.Surprise > w.worst.Surprise {
+		p.worst[of] = e
+	}
+	if len(p.worst) > 2*drawnSeries {
+		for _, e := range bySurprise(p.worst)[drawnSeries:] {
+			delete(p.worst, e.fired.Series)
+		}
+	}
+}
+
+func bySurprise(of map[news.Series]*episode) (all []*episode) {
+	for _, e := range of {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *episode) int {
+		return cmp.Or(cmp.Compare(b.worst.Surprise, a.worst.Surprise), cmp.Compare(a.fired.Series.Key(), b.fired.Series.Key()))
+	})
+	return all
+}
+
+// ends closes what is open when history is over, and gives the episodes to draw.
+func (p *report) ends(history *trend.History, now time.Time) []*episode {
+	p.catch(history, now)
+	for _, e := range p.open {
+		p.close(e)
+	}
+	clear(p.open)
+	drawn := bySurprise(p.worst)
+	return drawn[:min(drawnSeries, len(drawn))]
+}
+
+// picture is the episode as it is drawn, with room for the label of its end.
+func (e *episode) picture() chart.Series {
+	c := chart.Series{From: e.from, To: e.to.Add(e.to.Sub(e.from) / 10), Length: trend.BucketLength, Window: e.window, Marks: e.turns}
+	for _, b := range e.buckets {
+		c.Buckets = append(c.Buckets, chart.Bucket{Start: b.Start, Items: b.Items, Negative: b.Negative})
+	}
+	for _, m := range e.moments {
+		c.Points = append(c.Points, chart.Point{At: m.At, Negative: float64(m.Negative), Expected: m.Expected, Limit: m.Limit})
+	}
+	return c
+}
+
+// whole is all of history, with the alerts that are drawn.
+func (p *report) whole(drawn []*episode) chart.Series {
+	c := chart.Series{Length: time.Hour}
+	for _, b := range p.counts {
+		c.Buckets = append(c.Buckets, *b)
+	}
+	for _, e := range drawn {
+		c.Marks = append(c.Marks, chart.Mark{At: e.fired.FiredAt, Label: e.fired.Series.String()})
+	}
+	return c
+}
