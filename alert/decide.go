@@ -12,11 +12,13 @@ import (
 // Action is what is done about a series.
 type Action string
 
-// The actions. Fire, Escalate and Resolve are told to people; Hold and Silence are not.
+// The actions. Fire, Escalate and Resolve are told to people, and Annotate to those who
+// were told; Hold and Silence are not.
 const (
 	Fire     Action = "fire"
 	Escalate Action = "escalate"
 	Resolve  Action = "resolve"
+	Annotate Action = "annotate"
 	Hold     Action = "hold"
 	Silenced Action = "silence"
 )
@@ -38,6 +40,7 @@ const (
 	SameBurst        Reason = "same_burst"        // hold: most of a broader alert that has spoken
 	MutedByPeople    Reason = "muted"             // silence: a silence matches
 	QuietLongEnough  Reason = "quiet"             // resolve: no spike for the quiet time
+	ByPeople         Reason = "by_people"         // annotate: somebody acknowledged, muted or corrected it
 )
 
 // Decision is an action and its reason.
@@ -146,7 +149,7 @@ func extended(r record, s news.Spike, critical float64) record {
 	r.LastStart = later(r.LastStart, s.StartedAt)
 	if s.Surprise > r.Alert.Surprise {
 		a := alertOf(s, critical)
-		a.ID, a.StartedAt, a.FiredAt = r.Alert.ID, r.Alert.StartedAt, r.Alert.FiredAt
+		a.ID, a.StartedAt, a.FiredAt, a.Notes = r.Alert.ID, r.Alert.StartedAt, r.Alert.FiredAt, r.Alert.Notes
 		r.Alert = a
 	}
 	return r

@@ -45,7 +45,7 @@ func TestOneMessageAnAlert(t *testing.T) {
 	shows("✅ AAPL: resolved")
 	eventually(t, "an empty outbox", func() bool { return waiting(t, d) == 0 })
 	stop()
-	if posts, edits := len(o.slack.Calls("chat.postMessage")), len(o.slack.Calls("chat.update")); posts != 1 || edits != 2 {
+	if posts, edits := posts(o), len(o.slack.Calls("chat.update")); posts != 1 || edits != 2 {
 		t.Errorf("%d posts and %d edits, want 1 and 2", posts, edits)
 	}
 	if open, err := d.Open(t.Context()); err != nil || len(open) != 0 {

@@ -26,7 +26,7 @@ func NewHistory(cfg Config) *History {
 	return &History{
 		rules: rules{critical: cfg.Critical, escalate: cfg.Escalate, quiet: cfg.Quiet, remember: cfg.Remember,
 			routes: []Route{{Sink: "history"}}}, // one that takes every alert, so that a delivery means told
-		state: state{open: map[string]record{}, closed: map[string]closed{}, changed: map[string]bool{}, reclosed: map[string]bool{}},
+		state: newState(),
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // entry is one delivery in the outbox.
 type entry struct {
 	To       Destination `json:"to"`
-	Action   Action      `json:"action"` // Fire, Escalate or Resolve
+	Action   Action      `json:"action"` // Fire, Escalate, Annotate or Resolve
 	Revision int         `json:"revision"`
 	Alert    news.Alert  `json:"alert"` // as it stood at that revision
 	QueuedAt time.Time   `json:"queued_at"`
@@ -151,7 +151,8 @@ func (s *store) finish(ctx context.Context, c *claim, ref string, dead *Dead, no
 
 // retryScript puts a delivery off.
 //
-// KEYS: due set of the sink, lease. ARGV: lane, token, when in ms, 1 if the attempt may have arrived.
+// KEYS: due set of the sink, lease, refs.
+// ARGV: lane, token, when in ms, 1 if the attempt may have arrived, ref to keep ("" = as it was).
 // Returns 1, or 0 when the lease has gone to another.
 var retryScript = redis.NewScript(`
 local lease = redis.call('HGET', KEYS[2], ARGV[1])
@@ -160,16 +161,18 @@ local was = cjson.decode(lease)
 if was.token ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode({token = '', tries = was.tries, unsure = tonumber(ARGV[4])}))
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[3], ARGV[1], ARGV[5]) end
 return 1`)
 
-// putOff ends the claim without a delivery: it is due again at next.
-func (s *store) putOff(ctx context.Context, c *claim, next time.Time, unsure bool) error {
+// putOff ends the claim without a complete delivery: it is due again at next, and goes on
+// from ref.
+func (s *store) putOff(ctx context.Context, c *claim, ref string, next time.Time, unsure bool) error {
 	flag := 0
 	if unsure {
 		flag = 1
 	}
-	ours, err := retryScript.Run(ctx, s.redis, s.keys("due:"+c.To.Sink, "lease"),
-		c.lane, c.token, next.UnixMilli(), flag).Int()
+	ours, err := retryScript.Run(ctx, s.redis, s.keys("due:"+c.To.Sink, "lease", "refs"),
+		c.lane, c.token, next.UnixMilli(), flag, ref).Int()
 	return leaseError(ours, err, c, "putting off")
 }
 

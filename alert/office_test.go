@@ -64,7 +64,7 @@ func startRedis(t *testing.T) redis.UniversalClient {
 // newSlack is the sink on the fake; its own pauses follow the watch.
 func newSlack(t *testing.T, fake *slackfake.Server, w *watch) *Slack {
 	t.Helper()
-	sink, err := NewSlack(SlackConfig{Token: slackfake.Token, APIURL: fake.URL, Log: quietLog()})
+	sink, err := NewSlack(SlackConfig{Token: slackfake.Token, AppToken: slackfake.AppToken, APIURL: fake.URL, Log: quietLog()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -205,10 +206,10 @@ func (d *Desk) settle(c *claim, v verdict, ref string, cause error) {
 			err = d.store.finish(ctx, c, ref, nil, d.wall())
 		case v.dead:
 			result = "dead"
-			err = d.store.finish(ctx, c, c.ref, d.deadOf(c, cause), d.wall())
+			err = d.store.finish(ctx, c, cmp.Or(ref, c.ref), d.deadOf(c, cause), d.wall())
 		default:
 			result = "retry"
-			err = d.store.putOff(ctx, c, d.wall().Add(v.pause), v.unsure)
+			err = d.store.putOff(ctx, c, ref, d.wall().Add(v.pause), v.unsure)
 		}
 		if errors.Is(err, errLeaseLost) {
 			return retry.Permanent(err)

@@ -49,6 +49,19 @@ func TestCrashAtEachStep(t *testing.T) {
 			},
 		},
 		{
+			name: "while Slack has the thread's post but has not answered",
+			crash: func(t *testing.T, o *office, first *Desk) {
+				o.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Thread: true, Drop: true})
+				c, err := first.store.claim(t.Context(), "slack", "t1", first.wall(), first.cfg.Lease)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ref, err := first.send(t.Context(), first.cfg.Sinks["slack"], c); ref == "" || err == nil {
+					t.Fatalf("post: %q, %v", ref, err)
+				}
+			},
+		},
+		{
 			name: "between answer and record",
 			crash: func(t *testing.T, _ *office, first *Desk) {
 				c, err := first.store.claim(t.Context(), "slack", "t1", first.wall(), first.cfg.Lease)
@@ -78,8 +91,11 @@ func TestCrashAtEachStep(t *testing.T) {
 			o.wall.add(second.cfg.Lease)
 			drainAll(t, second)
 			wantMessages(t, o, alertsChannel, "🟠 AAPL: warning")
-			if got := len(o.slack.Calls("chat.postMessage")); got != 1 {
+			if got := posts(o); got != 1 {
 				t.Errorf("%d posts, want 1", got)
+			}
+			if got := o.slack.Thread(alertsChannel, o.slack.Messages(alertsChannel)[0].TS); len(got) != 1 {
+				t.Errorf("%d messages in the thread, want 1", len(got))
 			}
 			if n := waiting(t, second); n != 0 {
 				t.Errorf("%d lanes still wait", n)
@@ -122,7 +138,7 @@ func TestLeaseIsExclusive(t *testing.T) {
 	if err := d.store.finish(t.Context(), slow, "x", nil, d.wall()); !errors.Is(err, errLeaseLost) {
 		t.Errorf("the slow one recorded: %v", err)
 	}
-	if err := d.store.putOff(t.Context(), slow, d.wall(), false); !errors.Is(err, errLeaseLost) {
+	if err := d.store.putOff(t.Context(), slow, "", d.wall(), false); !errors.Is(err, errLeaseLost) {
 		t.Errorf("the slow one put off: %v", err)
 	}
 	if err := d.store.finish(t.Context(), heir, "C1 1.2", nil, d.wall()); err != nil {

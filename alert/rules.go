@@ -15,8 +15,15 @@ type state struct {
 	closed   map[string]closed // by series key
 	silences []Silence
 
-	changed  map[string]bool // series whose record was set or removed
-	reclosed map[string]bool // series whose closed entry was set or forgotten
+	changed    map[string]bool // series whose record was set or removed
+	reclosed   map[string]bool // series whose closed entry was set or forgotten
+	resilenced map[string]bool // IDs of silences that were set or ended
+}
+
+// newState is empty.
+func newState() state {
+	return state{open: map[string]record{}, closed: map[string]closed{},
+		changed: map[string]bool{}, reclosed: map[string]bool{}, resilenced: map[string]bool{}}
 }
 
 func (s *state) set(key string, r record) {
@@ -114,6 +121,7 @@ func (u rules) resolve(s *state, now time.Time) []outcome {
 			o.deliveries = u.tell(&r, Resolve)
 		}
 		o.alert = r.Alert
+		s.endSilences(func(m Silence) bool { return m.Alert == r.Alert.ID })
 		s.close(key, closed{LastAt: r.LastAt, LastStart: r.LastStart, At: now})
 		outcomes = append(outcomes, o)
 	}

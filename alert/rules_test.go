@@ -10,7 +10,8 @@ import (
 )
 
 func emptyState() *state {
-	return &state{open: map[string]record{}, closed: map[string]closed{}, changed: map[string]bool{}, reclosed: map[string]bool{}}
+	s := newState()
+	return &s
 }
 
 var testRules = rules{

@@ -19,10 +19,15 @@ import (
 // case, and an empty one matches all; "*" as Entity with no Topic mutes everything.
 // Muted alerts are kept and speak when the silence ends while they are still on. The
 // resolution of an alert told before goes out all the same.
+//
+// With Exact it mutes the one series of which Entity and Topic are these. With Alert it ends
+// when that alert is resolved, though not later than Until. Desk.Mute makes such silences.
 type Silence struct {
 	ID        string    `json:"id"`
 	Entity    string    `json:"entity,omitempty"`
 	Topic     string    `json:"topic,omitempty"`
+	Exact     bool      `json:"exact,omitempty"`
+	Alert     string    `json:"alert,omitempty"`
 	Until     time.Time `json:"until"`
 	Author    string    `json:"author,omitempty"`
 	Comment   string    `json:"comment,omitempty"`
@@ -30,9 +35,30 @@ type Silence struct {
 }
 
 func (m Silence) mutes(s news.Series, now time.Time) bool {
+	if m.Exact {
+		return now.Before(m.Until) && strings.EqualFold(m.Entity, s.Entity) && strings.EqualFold(m.Topic, s.Topic)
+	}
 	return now.Before(m.Until) &&
 		(m.Entity == "" || m.Entity == "*" || strings.EqualFold(m.Entity, s.Entity)) &&
 		(m.Topic == "" || strings.EqualFold(m.Topic, s.Topic))
+}
+
+// silence puts a silence in force and drops those that ended a day ago.
+func (s *state) silence(m Silence, now time.Time) {
+	s.endSilences(func(o Silence) bool { return o.ID == m.ID || now.Sub(o.Until) > 24*time.Hour })
+	s.silences = append(s.silences, m)
+	s.resilenced[m.ID] = true
+}
+
+// endSilences takes the silences that match out of force.
+func (s *state) endSilences(match func(Silence) bool) {
+	s.silences = slices.DeleteFunc(s.silences, func(m Silence) bool {
+		if match(m) {
+			s.resilenced[m.ID] = true
+			return true
+		}
+		return false
+	})
 }
 
 // Errors of Silences.

@@ -13,15 +13,17 @@ type Sink interface {
 	// Check says what is wrong with routing to the channel ("" = none named). No network.
 	Check(channel string) error
 	// Deliver sends one message and returns what to call it in later deliveries of the
-	// same alert to the same channel (Delivery.Ref). It returns within Delivery.Timeout.
-	// An error that is not a *DeliveryError is tried again, as one of unknown outcome.
+	// same alert to the same channel (Delivery.Ref), also where only a part of it was sent:
+	// the next attempt goes on from there. It returns by ctx's deadline. An error that is
+	// not a *DeliveryError is tried again, as one of unknown outcome. A sink that does not
+	// show what people did leaves Annotate out.
 	Deliver(ctx context.Context, d Delivery) (ref string, err error)
 }
 
 // Delivery is one message to send.
 type Delivery struct {
 	Alert    news.Alert
-	Action   Action // Fire, Escalate or Resolve
+	Action   Action // Fire, Escalate, Annotate or Resolve
 	Revision int    // 1 for the first message about the alert, one up with each
 	Channel  string
 	Ref      string    // of the alert's former message in this channel; "" if there is none

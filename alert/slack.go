@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/slack-go/slack"
 
 	"github.com/barograph/barograph/internal/secret"
@@ -23,15 +25,23 @@ import (
 // IDs) and as a member of the channel, the bot can look whether a message arrived before
 // it posts that message again: see Slack.
 type SlackConfig struct {
-	Token   secret.Secret `yaml:"token"`
-	APIURL  string        `yaml:"api_url"` // "" = Slack's own
-	Timeout news.Duration `yaml:"timeout"` // of one call; 0 = 10 s
+	Token    secret.Secret `yaml:"token"`
+	AppToken secret.Secret `yaml:"app_token"` // of Socket Mode, scope connections:write: see SlackActions. "" = no buttons
+	APIURL   string        `yaml:"api_url"`   // "" = Slack's own
+	Timeout  news.Duration `yaml:"timeout"`   // of one call; 0 = 10 s
 
-	Log *slog.Logger `yaml:"-"` // nil = slog.Default()
+	// Chart draws the alert's window with what was expected, as PNG. It is uploaded to the
+	// thread when the alert fires and when it is resolved, which needs the scope files:write;
+	// where that fails the alert goes without. nil = no charts.
+	Chart func(context.Context, news.Alert) ([]byte, error) `yaml:"-"`
+
+	Log        *slog.Logger          `yaml:"-"` // nil = slog.Default()
+	Registerer prometheus.Registerer `yaml:"-"`
 }
 
 // Slack is the sink that posts to Slack channels: one message an alert, edited in place
-// while it grows and when it is resolved.
+// while it grows and when it is resolved. Its thread has the texts behind it, edited in
+// place likewise, and charts.
 //
 // Editing is idempotent; posting is not, and chat.postMessage has no documented
 // idempotency key. So every message carries metadata with the alert's ID, and after an
@@ -41,8 +51,11 @@ type SlackConfig struct {
 // the next attempt), and channels whose history the bot may not read. There the message
 // is posted again: twice is better than never.
 type Slack struct {
-	client *slack.Client
-	log    *slog.Logger
+	client  *slack.Client
+	buttons bool
+	chart   func(context.Context, news.Alert) ([]byte, error)
+	charts  *prometheus.CounterVec
+	log     *slog.Logger
 
 	mu    sync.Mutex
 	holds map[string]time.Time // channel → Slack asked for silence until then
@@ -51,9 +64,10 @@ type Slack struct {
 }
 
 const (
-	slackEvent     = "barograph_alert" // event_type of the messages' metadata
-	slackPages     = 10                // of history, 100 messages each, are looked through at most
-	slackClockSkew = 2 * time.Minute   // between this machine's clock and Slack's
+	slackEvent     = "barograph_alert"    // event_type of the messages' metadata
+	threadEvent    = "barograph_evidence" // likewise of the threads' messages
+	slackPages     = 10                   // of history, 100 messages each, are looked through at most
+	slackClockSkew = 2 * time.Minute      // between this machine's clock and Slack's
 )
 
 // NewSlack returns the sink. It makes no network call; Verify does.
@@ -70,9 +84,20 @@ func NewSlack(cfg SlackConfig) (*Slack, error) {
 	if cfg.APIURL != "" {
 		options = append(options, slack.OptionAPIURL(strings.TrimSuffix(cfg.APIURL, "/")+"/"))
 	}
+	if cfg.AppToken != "" {
+		options = append(options, slack.OptionAppLevelToken(cfg.AppToken.Reveal()))
+	}
+	charts := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "barograph_alert_charts_total", Help: "Charts for Slack, by result (uploaded, failed)."}, []string{"result"})
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(charts); err != nil {
+			return nil, fmt.Errorf("slack: registering metrics: %w", err)
+		}
+	}
 	return &Slack{
-		client: slack.New(cfg.Token.Reveal(), options...),
-		log:    cfg.Log, holds: map[string]time.Time{}, ids: map[string]string{}, now: time.Now,
+		client:  slack.New(cfg.Token.Reveal(), options...),
+		buttons: cfg.AppToken != "", chart: cfg.Chart, charts: charts,
+		log: cfg.Log, holds: map[string]time.Time{}, ids: map[string]string{}, now: time.Now,
 	}, nil
 }
 
@@ -98,66 +123,108 @@ func (s *Slack) Check(channel string) error {
 	return nil
 }
 
-// Deliver posts the alert, or edits the message that it has. Ref is "CHANNEL TS".
+// slackRef is what Deliver returns: where the alert's message is, the one with its texts in
+// the thread, and what was uploaded there.
+type slackRef struct {
+	channel, message string
+	evidence         string // ts; "" = none yet
+	shown            string // digest of what the evidence message shows
+	charted          string // the last status of which there is a chart
+}
+
+func (r slackRef) String() string {
+	if r.message == "" {
+		return ""
+	}
+	return strings.TrimRight(strings.Join([]string{r.channel, r.message,
+		cmp.Or(r.evidence, "-"), cmp.Or(r.shown, "-"), cmp.Or(r.charted, "-")}, " "), " -")
+}
+
+func slackRefOf(s string) (r slackRef) {
+	parts := strings.Fields(s)
+	for i, field := range []*string{&r.channel, &r.message, &r.evidence, &r.shown, &r.charted} {
+		if i < len(parts) && parts[i] != "-" {
+			*field = parts[i]
+		}
+	}
+	return r
+}
+
+// Deliver posts the alert, or edits the message that it has; then the thread.
 func (s *Slack) Deliver(ctx context.Context, d Delivery) (string, error) {
 	if wait := s.heldFor(d.Channel); wait > 0 {
 		return d.Ref, &DeliveryError{Err: errSlackHold, After: wait, Refused: true}
 	}
-	ref := d.Ref
-	if ref == "" && d.Unsure {
-		found, err := s.find(ctx, d)
-		if err != nil {
+	ref := slackRefOf(d.Ref)
+	if ref.message == "" && d.Unsure {
+		if err := s.find(ctx, d, &ref); err != nil {
 			return "", s.failure(d.Channel, "conversations.history", err)
 		}
-		ref = found
 	}
-	if ref == "" {
-		return s.post(ctx, d)
+	var err error
+	if ref.message == "" {
+		if err = s.post(ctx, d, &ref); err == nil {
+			err = s.thread(ctx, d, &ref, false)
+		}
+		return ref.String(), err
 	}
-	return ref, s.edit(ctx, d, ref)
+	deleted, err := s.edit(ctx, d, ref)
+	if err == nil && !deleted {
+		err = s.thread(ctx, d, &ref, d.Unsure)
+	}
+	return ref.String(), err
 }
 
 var errSlackHold = errors.New("slack asked to wait before the next message to this channel")
 
-func (s *Slack) post(ctx context.Context, d Delivery) (string, error) {
-	channel, ts, err := s.client.PostMessageContext(ctx, d.Channel, options(d)...)
+func (s *Slack) post(ctx context.Context, d Delivery, ref *slackRef) (err error) {
+	ref.channel, ref.message, err = s.client.PostMessageContext(ctx, d.Channel, s.options(d)...)
 	if err != nil {
-		return "", s.failure(d.Channel, "chat.postMessage", err)
-	}
-	return channel + " " + ts, nil
-}
-
-func (s *Slack) edit(ctx context.Context, d Delivery, ref string) error {
-	channel, ts, _ := strings.Cut(ref, " ")
-	_, _, _, err := s.client.UpdateMessageContext(ctx, channel, ts, options(d)...)
-	var refusal slack.SlackErrorResponse
-	if errors.As(err, &refusal) && refusal.Err == "message_not_found" {
-		s.log.Info("slack message was deleted: not posted again", "alert", d.Alert.ID, "channel", channel)
-		return nil
-	}
-	if err != nil {
-		return s.failure(d.Channel, "chat.update", err)
+		ref.message = ""
+		return s.failure(d.Channel, "chat.postMessage", err)
 	}
 	return nil
 }
 
-func options(d Delivery) []slack.MsgOption {
-	blocks, text := slackMessage(d)
+// edit reports whether somebody has deleted the message: it is not posted again then.
+func (s *Slack) edit(ctx context.Context, d Delivery, ref slackRef) (deleted bool, err error) {
+	_, _, _, err = s.client.UpdateMessageContext(ctx, ref.channel, ref.message, s.options(d)...)
+	if refusedAs(err, "message_not_found") {
+		s.log.Info("slack message was deleted: not posted again", "alert", d.Alert.ID, "channel", ref.channel)
+		return true, nil
+	}
+	if err != nil {
+		return false, s.failure(d.Channel, "chat.update", err)
+	}
+	return false, nil
+}
+
+func refusedAs(err error, reason string) bool {
+	var refusal slack.SlackErrorResponse
+	return errors.As(err, &refusal) && refusal.Err == reason
+}
+
+func (s *Slack) options(d Delivery) []slack.MsgOption {
+	blocks, text := slackMessage(d, s.buttons)
+	return messageOptions(slackEvent, d, blocks, text)
+}
+
+func messageOptions(event string, d Delivery, blocks []slack.Block, text string) []slack.MsgOption {
 	return []slack.MsgOption{
 		slack.MsgOptionText(text, false), slack.MsgOptionBlocks(blocks...),
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
-		slack.MsgOptionMetadata(slack.SlackMetadata{EventType: slackEvent, EventPayload: map[string]any{
+		slack.MsgOptionMetadata(slack.SlackMetadata{EventType: event, EventPayload: map[string]any{
 			"alert_id": d.Alert.ID, "status": string(d.Alert.Status), "revision": d.Revision,
 		}}),
 	}
 }
 
-// find looks for the alert's message in the channel's history; "" when it is not there or
-// the bot may not look.
-func (s *Slack) find(ctx context.Context, d Delivery) (string, error) {
+// find looks for the alert's message in the channel's history; there is none in ref when it
+// is not there or the bot may not look.
+func (s *Slack) find(ctx context.Context, d Delivery, ref *slackRef) error {
 	channel, err := s.channelID(ctx, d.Channel)
 	if err != nil || channel == "" {
-		return "", s.mayNotLook(d, err)
+		return s.mayNotLook(d, err)
 	}
 	query := &slack.GetConversationHistoryParameters{
 		ChannelID: channel, IncludeAllMetadata: true, Limit: 100,
@@ -166,18 +233,19 @@ func (s *Slack) find(ctx context.Context, d Delivery) (string, error) {
 	for range slackPages {
 		page, err := s.client.GetConversationHistoryContext(ctx, query)
 		if err != nil {
-			return "", s.mayNotLook(d, err)
+			return s.mayNotLook(d, err)
 		}
 		for _, m := range page.Messages {
 			if m.Metadata.EventType == slackEvent && m.Metadata.EventPayload["alert_id"] == d.Alert.ID {
-				return channel + " " + m.Timestamp, nil
+				ref.channel, ref.message = channel, m.Timestamp
+				return nil
 			}
 		}
 		if query.Cursor = page.ResponseMetaData.NextCursor; query.Cursor == "" {
 			break
 		}
 	}
-	return "", nil
+	return nil
 }
 
 // mayNotLook turns a refusal to show the history into "not found", with a warning; other

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -12,13 +13,14 @@ import (
 )
 
 // slackMessage is an alert in Block Kit and, for notifications and screen readers, as text.
+// Buttons are there where somebody listens to them, while the alert is on.
 //
 // Whatever comes from the stream stands in plain_text and rich_text, which Slack does not
 // parse: no mention, link or format can be smuggled in. Only our own words and numbers
 // are mrkdwn. The text is mrkdwn by nature and therefore escaped.
 // Limits (docs.slack.dev/reference/block-kit/blocks): header 150 characters, a text or
 // field 3000 and 2000, 50 blocks; clean keeps all far below.
-func slackMessage(d Delivery) (blocks []slack.Block, text string) {
+func slackMessage(d Delivery, buttons bool) (blocks []slack.Block, text string) {
 	a := d.Alert
 	blocks = []slack.Block{
 		slack.NewHeaderBlock(plainText(headerOf(a))),
@@ -27,6 +29,12 @@ func slackMessage(d Delivery) (blocks []slack.Block, text string) {
 	}
 	if list := headlines(a); list != nil {
 		blocks = append(blocks, slack.NewRichTextBlock("", list))
+	}
+	if notes := notesOf(a); len(notes) > 0 {
+		blocks = append(blocks, slack.NewContextBlock("", notes...))
+	}
+	if buttons && a.Status == news.Firing {
+		blocks = append(blocks, alertButtons(a))
 	}
 	return append(blocks, slack.NewContextBlock("", *plainText(footer(d)))), fallback(a)
 }
@@ -72,7 +80,7 @@ func copies(n int) string {
 
 // fact takes our own words only: they are parsed as mrkdwn.
 func fact(title, value string) *slack.TextBlockObject {
-	return slack.NewTextBlockObject(slack.MarkdownType, "*"+title+"*\n"+value, false, true)
+	return ours("*" + title + "*\n" + value)
 }
 
 // slackDate is shown in the reader's zone and language; the fallback is in UTC.
@@ -85,21 +93,61 @@ func words(s string) slack.RichTextSectionElement {
 	return slack.NewRichTextSectionTextElement(plain.Line(s, 1000), nil)
 }
 
-// headlines are the strongest texts, linked where their address is one to click on.
+// headlines are the strongest texts.
 func headlines(a news.Alert) slack.RichTextElement {
 	var items []slack.RichTextElement
 	for _, e := range strongest(a) {
-		var shown slack.RichTextSectionElement = slack.NewRichTextSectionTextElement(headline(e), nil)
-		if address := link(e.URL); address != "" {
-			shown = slack.NewRichTextSectionLinkElement(address, headline(e), nil)
-		}
-		sure := slack.NewRichTextSectionTextElement(fmt.Sprintf(" (%s negative)", percent(e.Negative)), nil)
-		items = append(items, slack.NewRichTextSection(shown, sure))
+		items = append(items, evidenceLine(e))
 	}
 	if len(items) == 0 {
 		return nil
 	}
 	return slack.NewRichTextList(slack.RTEListBullet, 0, items...)
+}
+
+// evidenceLine is a text, linked where its address is one to click on.
+func evidenceLine(e news.Evidence) *slack.RichTextSection {
+	var shown slack.RichTextSectionElement = slack.NewRichTextSectionTextElement(headline(e), nil)
+	if address := link(e.URL); address != "" {
+		shown = slack.NewRichTextSectionLinkElement(address, headline(e), nil)
+	}
+	sure := slack.NewRichTextSectionTextElement(fmt.Sprintf(" (%s negative)", percent(e.Negative)), nil)
+	return slack.NewRichTextSection(shown, sure)
+}
+
+// shownNotes is how many notes a message shows, the newest.
+const shownNotes = 5
+
+// notesOf says what people did about the alert. Corrections stand at their texts.
+func notesOf(a news.Alert) []slack.MixedElement {
+	var notes []slack.MixedElement
+	for _, n := range a.Notes {
+		switch {
+		case n.Did == news.Acknowledged:
+			notes = append(notes, ours("Acknowledged by "+who(n.By)))
+		case n.Did == news.Muted && n.Until.IsZero():
+			notes = append(notes, ours("Muted by "+who(n.By)+" until this is resolved"))
+		case n.Did == news.Muted:
+			notes = append(notes, ours("Muted by "+who(n.By)+" until "+slackDate(n.Until)))
+		}
+	}
+	return notes[max(0, len(notes)-shownNotes):]
+}
+
+var slackUser = regexp.MustCompile(`^slack:([UW][A-Z0-9]{2,20})$`)
+
+// who is a mention for people of Slack, else their name as the place knows it, without
+// anything that mrkdwn would take for markup.
+func who(by string) string {
+	if id := slackUser.FindStringSubmatch(by); id != nil {
+		return "<@" + id[1] + ">"
+	}
+	return slackEscape.Replace(strings.NewReplacer("*", "", "_", " ", "~", "", "`", "").Replace(plain.Line(by, 60)))
+}
+
+// ours takes our own words only: they are parsed as mrkdwn.
+func ours(words string) *slack.TextBlockObject {
+	return slack.NewTextBlockObject(slack.MarkdownType, words, false, true)
 }
 
 func footer(d Delivery) string {

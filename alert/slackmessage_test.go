@@ -70,17 +70,58 @@ func hostile() news.Alert {
 func TestSlackMessages(t *testing.T) {
 	for name, d := range moments() {
 		t.Run(name, func(t *testing.T) {
-			blocks, text := slackMessage(d)
-			var buf bytes.Buffer
-			enc := json.NewEncoder(&buf)
-			enc.SetEscapeHTML(false)
-			enc.SetIndent("", "  ")
-			if err := enc.Encode(map[string]any{"text": text, "blocks": blocks}); err != nil {
-				t.Fatal(err)
-			}
-			golden(t, "slack-"+name+".json", buf.Bytes())
+			blocks, text := slackMessage(d, false)
+			goldenBlocks(t, "slack-"+name+".json", blocks, text)
 		})
 	}
+}
+
+func goldenBlocks(t *testing.T, name string, blocks []slack.Block, text string) {
+	t.Helper()
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(map[string]any{"text": text, "blocks": blocks}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, name, buf.Bytes())
+}
+
+// What the message and its thread show to people who can press buttons, and after they did.
+func TestSlackMessagesWithButtons(t *testing.T) {
+	fresh := moments()["firing"]
+	worked := fresh
+	worked.Alert.Notes = []news.Note{
+		{At: noon, By: "slack:U0KIM", Did: news.Acknowledged},
+		{At: noon, By: "console:<b>jane*", Did: news.Muted, Until: noon.Add(time.Hour)},
+		{At: noon, By: "slack:U0LEE", Did: news.Muted},
+		{At: noon, By: "slack:U0KIM", Did: news.Corrected, Item: "a", Task: news.TaskSentiment, Label: "neutral"},
+		{At: noon, By: "slack:U0LEE", Did: news.Corrected, Item: "a", Task: news.TaskEntity, Label: news.NotAbout},
+	}
+	for name, d := range map[string]Delivery{"buttons": fresh, "worked": worked} {
+		blocks, text := slackMessage(d, true)
+		goldenBlocks(t, "slack-"+name+".json", blocks, text)
+		blocks, text = slackEvidence(d.Alert, true)
+		goldenBlocks(t, "slack-"+name+"-thread.json", blocks, text)
+	}
+	hostile := Delivery{Alert: hostile(), Revision: 1}
+	blocks, text := slackEvidence(hostile.Alert, true)
+	goldenBlocks(t, "slack-hostile-thread.json", blocks, text)
+}
+
+func TestSlackPicture(t *testing.T) {
+	day := make([]int, 24)
+	for i := range day {
+		day[i] = i * i
+	}
+	p := Picture{Series: apple, Length: 30 * time.Minute, Items: 12, Negative: 9, Expected: 1.2, ShareBefore: .13, Surprise: 4.3,
+		DayItems: day, DayNegatives: append(make([]int, 22), 3, 9)}
+	open := []news.Alert{opened(burst(appleLawsuit, noon, 9, 4), 6).Alert, opened(burst(tesla, noon, 9, 4), 6).Alert}
+	blocks, text := slackPicture(p, open)
+	goldenBlocks(t, "slack-picture.json", blocks, text)
+	blocks, text = slackPicture(Picture{Series: lawsuit, ShareBefore: .2, DayItems: make([]int, 24), DayNegatives: make([]int, 24)}, nil)
+	goldenBlocks(t, "slack-picture-calm.json", blocks, text)
 }
 
 // What Slack parses as mrkdwn holds nothing of the stream's unescaped, and all is within

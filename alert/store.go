@@ -64,7 +64,8 @@ func (s *store) load(ctx context.Context) (*state, error) {
 	if len(reply) != 4 {
 		return nil, fmt.Errorf("reading the alert state: %d parts in the reply, want 4", len(reply))
 	}
-	st := &state{changed: map[string]bool{}, reclosed: map[string]bool{}}
+	fresh := newState()
+	st := &fresh
 	if _, err := fmt.Sscan(fmt.Sprint(reply[0]), &st.version); err != nil {
 		return nil, fmt.Errorf("reading the alert state's version: %w", err)
 	}
@@ -102,15 +103,15 @@ func decoded[V any](flat any) (map[string]V, error) {
 // commitScript applies what was decided on a version of the state, or nothing when that
 // is no longer the state's version.
 //
-// KEYS: version, open, closed, out, queue, sinks, then the due set of each delivery.
-// ARGV: version, now in ms, number of open changes, of closed changes, of deliveries; then
-// key and JSON of each open and closed change ("" = remove); then lane, member, sink and
-// JSON of each delivery.
+// KEYS: version, open, closed, silences, out, queue, sinks, then the due set of each delivery.
+// ARGV: version, now in ms, number of open changes, of closed changes, of silences, of
+// deliveries; then key and JSON of each change of these hashes ("" = remove); then lane,
+// member, sink and JSON of each delivery.
 // Returns 1 when applied, 0 when the version has moved on.
 var commitScript = redis.NewScript(`
 if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then return 0 end
-local i = 6
-for part = 1, 2 do
+local i = 7
+for part = 1, 3 do
   for _ = 1, tonumber(ARGV[2 + part]) do
     if ARGV[i + 1] == '' then
       redis.call('HDEL', KEYS[1 + part], ARGV[i])
@@ -120,11 +121,11 @@ for part = 1, 2 do
     i = i + 2
   end
 end
-for n = 1, tonumber(ARGV[5]) do
-  redis.call('HSET', KEYS[4], ARGV[i + 1], ARGV[i + 3])
-  redis.call('ZADD', KEYS[5], 0, ARGV[i + 1])
-  redis.call('SADD', KEYS[6], ARGV[i + 2])
-  redis.call('ZADD', KEYS[6 + n], 'NX', ARGV[2], ARGV[i])
+for n = 1, tonumber(ARGV[6]) do
+  redis.call('HSET', KEYS[5], ARGV[i + 1], ARGV[i + 3])
+  redis.call('ZADD', KEYS[6], 0, ARGV[i + 1])
+  redis.call('SADD', KEYS[7], ARGV[i + 2])
+  redis.call('ZADD', KEYS[7 + n], 'NX', ARGV[2], ARGV[i])
   i = i + 4
 end
 redis.call('INCR', KEYS[1])
@@ -133,24 +134,23 @@ return 1`)
 // commit writes the changes of st and the deliveries of the outcomes in one step. It
 // reports false when another commit came first: nothing is written then.
 func (s *store) commit(ctx context.Context, st *state, outcomes []outcome, now time.Time) (bool, error) {
-	if len(st.changed) == 0 && len(st.reclosed) == 0 {
+	if len(st.changed) == 0 && len(st.reclosed) == 0 && len(st.resilenced) == 0 {
 		return true, nil
 	}
-	keys := s.keys("version", "open", "closed", "out", "queue", "sinks")
-	var tail []any
-	for _, key := range sortedKeys(st.changed) {
-		raw, err := encoded(st.open, key)
-		if err != nil {
-			return false, err
-		}
-		tail = append(tail, key, raw)
+	silences := map[string]Silence{}
+	for _, m := range st.silences {
+		silences[m.ID] = m
 	}
-	for _, key := range sortedKeys(st.reclosed) {
-		raw, err := encoded(st.closed, key)
-		if err != nil {
-			return false, err
-		}
-		tail = append(tail, key, raw)
+	keys := s.keys("version", "open", "closed", "silences", "out", "queue", "sinks")
+	tail, err := changes(nil, st.changed, st.open)
+	if err == nil {
+		tail, err = changes(tail, st.reclosed, st.closed)
+	}
+	if err == nil {
+		tail, err = changes(tail, st.resilenced, silences)
+	}
+	if err != nil {
+		return false, err
 	}
 	deliveries := 0
 	for _, o := range outcomes {
@@ -165,7 +165,7 @@ func (s *store) commit(ctx context.Context, st *state, outcomes []outcome, now t
 			deliveries++
 		}
 	}
-	args := append([]any{st.version, now.UnixMilli(), len(st.changed), len(st.reclosed), deliveries}, tail...)
+	args := append([]any{st.version, now.UnixMilli(), len(st.changed), len(st.reclosed), len(st.resilenced), deliveries}, tail...)
 	applied, err := commitScript.Run(ctx, s.redis, keys, args...).Int()
 	if err != nil {
 		return false, fmt.Errorf("writing alert decisions: %w", err)
@@ -173,17 +173,22 @@ func (s *store) commit(ctx context.Context, st *state, outcomes []outcome, now t
 	return applied == 1, nil
 }
 
-// encoded is the JSON of m[key], or "" where there is none: the script removes it then.
-func encoded[V any](m map[string]V, key string) (string, error) {
-	v, ok := m[key]
-	if !ok {
-		return "", nil
+// changes appends the keys that changed, each with its JSON, or "" where m has it no more:
+// the script removes it then.
+func changes[V any](args []any, changed map[string]bool, m map[string]V) ([]any, error) {
+	for _, key := range sortedKeys(changed) {
+		v, there := m[key]
+		if !there {
+			args = append(args, key, "")
+			continue
+		}
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("encoding the state of %q: %w", key, err)
+		}
+		args = append(args, key, raw)
 	}
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return "", fmt.Errorf("encoding the state of series %q: %w", key, err)
-	}
-	return string(raw), nil
+	return args, nil
 }
 
 // setSilence stores one silence and drops others, and makes decisions under way start again.

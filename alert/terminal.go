@@ -40,8 +40,12 @@ func NewTerminal(w io.Writer) *Terminal {
 // Check wants no channel.
 func (t *Terminal) Check(channel string) error { return noChannel(channel) }
 
-// Deliver prints the alert in one write.
+// Deliver prints the alert in one write. What people did is not printed: a terminal has no
+// card to change.
 func (t *Terminal) Deliver(_ context.Context, d Delivery) (string, error) {
+	if d.Action == Annotate {
+		return "", nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, err := io.WriteString(t.to, t.card(d)); err != nil {

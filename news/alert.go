@@ -48,7 +48,31 @@ type Alert struct {
 	Evidence     []Evidence `json:"evidence"`
 	Model        Model      `json:"model"`
 	Reason       string     `json:"reason"` // the numbers in one sentence
+	Notes        []Note     `json:"notes,omitempty"`
 }
+
+// Note is what a person did about an alert; an alert carries them in their order.
+type Note struct {
+	At  time.Time `json:"at"`
+	By  string    `json:"by"` // as in Label.Author
+	Did Deed      `json:"did"`
+
+	Until time.Time `json:"until,omitzero"` // of Muted; zero: until the alert is resolved
+
+	Item  string `json:"item,omitempty"`  // of Corrected: which text,
+	Task  string `json:"task,omitempty"`  // as in Label,
+	Label string `json:"label,omitempty"` // and the right one
+}
+
+// Deed is what can be done about an alert.
+type Deed string
+
+// The deeds.
+const (
+	Acknowledged Deed = "acknowledged" // somebody looks after it
+	Muted        Deed = "muted"        // its series is silenced for a while
+	Corrected    Deed = "corrected"    // one of its texts was misread
+)
 
 // Reason puts a spike's numbers into one sentence: "8 negative of 9 items in 30 min,
 // 0.3 expected; by chance once in 2,400 days".

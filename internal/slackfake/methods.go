@@ -16,12 +16,20 @@ func (s *Server) post(r *http.Request) map[string]any {
 		return refused("channel_not_found")
 	}
 	m := &Message{Channel: id, ThreadTS: r.Form.Get("thread_ts")}
+	if m.ThreadTS != "" && !c.has(m.ThreadTS) {
+		return refused("thread_not_found")
+	}
 	if reason := fill(m, r); reason != "" {
 		return refused(reason)
 	}
 	m.TS = s.nextTS()
 	c.messages = append(c.messages, m)
 	return map[string]any{"ok": true, "channel": id, "ts": m.TS, "message": shown(m)}
+}
+
+// has reports whether the channel shows a message.
+func (c *channel) has(ts string) bool {
+	return slices.ContainsFunc(c.messages, func(m *Message) bool { return m.TS == ts && m.ThreadTS == "" })
 }
 
 func (s *Server) update(r *http.Request) map[string]any {
@@ -100,12 +108,30 @@ func withinLimits(blocks []slack.Block) bool {
 			}
 		case *slack.RichTextBlock:
 			ok = len(b.Elements) > 0
+		case *slack.ActionBlock:
+			ok = b.Elements != nil && withinActions(b)
 		}
 		if !ok {
 			return false
 		}
 	}
 	return true
+}
+
+func withinActions(b *slack.ActionBlock) bool {
+	seen := map[string]bool{}
+	for _, e := range b.Elements.ElementSet {
+		button, is := e.(*slack.ButtonBlockElement)
+		if !is {
+			continue
+		}
+		if seen[button.ActionID] || button.ActionID == "" || len(button.ActionID) > 255 || len(button.Value) > 2000 || !within(button.Text, 75) {
+			return false
+		}
+		seen[button.ActionID] = true
+	}
+	n := len(b.Elements.ElementSet)
+	return n > 0 && n <= 25 && len(b.BlockID) <= 255
 }
 
 func within(text *slack.TextBlockObject, limit int) bool {
@@ -120,6 +146,10 @@ func shown(m *Message) map[string]any {
 	}
 	if m.ThreadTS != "" {
 		out["thread_ts"] = m.ThreadTS
+	}
+	for _, f := range m.Files {
+		files, _ := out["files"].([]map[string]any)
+		out["files"] = append(files, map[string]any{"id": f.ID, "name": f.Name, "title": f.Title})
 	}
 	return out
 }
@@ -156,12 +186,38 @@ func (s *Server) history(r *http.Request) map[string]any {
 			break
 		}
 		item := shown(m)
-		if r.Form.Get("include_all_metadata") == "1" && m.Metadata.EventType != "" {
-			item["metadata"] = m.Metadata
-		}
+		withMetadata(r, item, m)
 		page = append(page, item)
 	}
 	return map[string]any{"ok": true, "messages": page, "has_more": next != "", "response_metadata": map[string]any{"next_cursor": next}}
+}
+
+func withMetadata(r *http.Request, item map[string]any, m *Message) {
+	if r.Form.Get("include_all_metadata") == "1" && m.Metadata.EventType != "" {
+		item["metadata"] = m.Metadata
+	}
+}
+
+// replies are the message and its thread, oldest first.
+func (s *Server) replies(r *http.Request) map[string]any {
+	c, ts := s.channels[r.Form.Get("channel")], r.Form.Get("ts")
+	switch {
+	case c == nil:
+		return refused("channel_not_found")
+	case c.unread:
+		return refused("missing_scope")
+	case !c.has(ts):
+		return refused("thread_not_found")
+	}
+	var all []map[string]any
+	for _, m := range c.messages {
+		if m.TS == ts || m.ThreadTS == ts {
+			item := shown(m)
+			withMetadata(r, item, m)
+			all = append(all, item)
+		}
+	}
+	return map[string]any{"ok": true, "messages": all, "has_more": false}
 }
 
 func (s *Server) list() map[string]any {

@@ -1,8 +1,9 @@
 // Package slackfake is a local server that speaks the part of Slack's Web API that
 // Barograph uses, over a real socket: auth.test, chat.postMessage, chat.update,
-// conversations.history, conversations.list. It refuses what Slack refuses (wrong token,
-// unknown channel, blocks over the limits) and fails on demand: 429, 5xx,
-// errors, delays, a connection dropped before or after the message was taken.
+// conversations.history, .replies and .list, uploads of files, and Socket Mode with buttons
+// and slash commands. It refuses what Slack refuses (wrong token, unknown channel or thread,
+// blocks over the limits) and fails on demand: 429, 5xx, errors, delays, a connection dropped
+// before or after the message was taken.
 package slackfake
 
 import (
@@ -20,8 +21,12 @@ import (
 	"github.com/slack-go/slack"
 )
 
-// Token is the one that the server takes.
-const Token = "xoxb-fake-token"
+// Token and AppToken are the ones that the server takes; TeamID is its workspace.
+const (
+	Token    = "xoxb-fake-token"
+	AppToken = "xapp-fake-token"
+	TeamID   = "T0001"
+)
 
 // Server is an http.Handler; Start serves it for a test. All methods may be called while
 // it serves.
@@ -35,6 +40,12 @@ type Server struct {
 	clock    int64 // the last ts, microseconds
 	now      func() time.Time
 	changed  chan struct{} // closed and replaced when anything is recorded
+
+	files   map[string]*File
+	sockets []*socket
+	acks    map[string]int // envelope ID → how often it was acknowledged
+	said    []Ephemeral
+	serial  int
 }
 
 type channel struct {
@@ -50,7 +61,14 @@ type Message struct {
 	Blocks                []slack.Block
 	BlocksJSON            json.RawMessage
 	Metadata              slack.SlackMetadata
-	Edits                 int // how often chat.update changed it
+	Edits                 int    // how often chat.update changed it
+	Files                 []File // shared with it
+}
+
+// File is what was uploaded.
+type File struct {
+	ID, Name, Title, AltText string
+	Content                  []byte
 }
 
 // Call is one request to the API.
@@ -64,6 +82,7 @@ type Call struct {
 type Fault struct {
 	Method     string        // "" = any
 	Channel    string        // "" = any
+	Thread     bool          // replies in threads only
 	Times      int           // how many calls; 0 = 1; -1 = until Heal
 	Status     int           // an HTTP status instead of an answer, e.g. 503; 429 with RetryAfter
 	RetryAfter time.Duration // of a 429, whole seconds
@@ -78,7 +97,7 @@ type Fault struct {
 func New() *Server {
 	return &Server{
 		channels: map[string]*channel{"C0001ALERTS": {name: "alerts"}, "C0002DESK": {name: "desk"}},
-		now:      time.Now, changed: make(chan struct{}),
+		now:      time.Now, changed: make(chan struct{}), files: map[string]*File{}, acks: map[string]int{},
 	}
 }
 
@@ -126,14 +145,21 @@ func (s *Server) HideHistory(id string) {
 	s.channels[id].unread = true
 }
 
-// Messages are the channel's, oldest first, as they are now.
-func (s *Server) Messages(id string) []Message {
+// Messages are the channel's, oldest first, as they are now, without replies in threads.
+func (s *Server) Messages(id string) []Message { return s.messages(id, "") }
+
+// Thread are the replies to a message, oldest first, as they are now.
+func (s *Server) Thread(id, ts string) []Message { return s.messages(id, ts) }
+
+func (s *Server) messages(id, thread string) []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []Message
 	if c := s.channels[id]; c != nil {
 		for _, m := range c.messages {
-			out = append(out, *m)
+			if m.ThreadTS == thread {
+				out = append(out, *m)
+			}
 		}
 	}
 	return out
@@ -184,6 +210,9 @@ func (s *Server) Wait(t testing.TB, limit time.Duration, what string, done func(
 // ServeHTTP answers POST /METHOD and /api/METHOD.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	method := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/"), "api/")
+	if s.serveBeside(w, r, method) {
+		return
+	}
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -234,7 +263,8 @@ func (s *Server) record(method string, r *http.Request) (Fault, bool) {
 	s.calls = append(s.calls, Call{Method: method, Form: form, At: s.now()})
 	for i := range s.faults {
 		f := &s.faults[i]
-		if f.Times == 0 || (f.Method != "" && f.Method != method) || (f.Channel != "" && f.Channel != r.Form.Get("channel")) {
+		if f.Times == 0 || (f.Method != "" && f.Method != method) || (f.Channel != "" && f.Channel != r.Form.Get("channel")) ||
+			(f.Thread && r.Form.Get("thread_ts") == "") {
 			continue
 		}
 		if f.Times > 0 {
@@ -264,6 +294,9 @@ func (s *Server) do(method string, r *http.Request) map[string]any {
 	if token == "" {
 		token = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	}
+	if method == "apps.connections.open" {
+		return s.open(token, r)
+	}
 	if token != Token {
 		return refused("invalid_auth")
 	}
@@ -271,7 +304,7 @@ func (s *Server) do(method string, r *http.Request) map[string]any {
 	defer s.mu.Unlock()
 	switch method {
 	case "auth.test":
-		return map[string]any{"ok": true, "team": "Fake Desk", "user": "barograph", "team_id": "T0001", "user_id": "U0001"}
+		return map[string]any{"ok": true, "team": "Fake Desk", "user": "barograph", "team_id": TeamID, "user_id": "U0001"}
 	case "chat.postMessage":
 		return s.post(r)
 	case "chat.update":
@@ -280,6 +313,12 @@ func (s *Server) do(method string, r *http.Request) map[string]any {
 		return s.history(r)
 	case "conversations.list":
 		return s.list()
+	case "conversations.replies":
+		return s.replies(r)
+	case "files.getUploadURLExternal":
+		return s.uploadURL(r)
+	case "files.completeUploadExternal":
+		return s.completeUpload(r)
 	}
 	return refused("unknown_method")
 }
