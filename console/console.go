@@ -1,5 +1,9 @@
-// Package console is what Barograph serves over HTTP: /metrics for Prometheus, /healthz
-// (the process lives) and /readyz (it can do its work) for an orchestrator.
+// Package console is what Barograph serves over HTTP: the pages that people watch, the same
+// as JSON under /api/v1/, /metrics for Prometheus, /healthz (the process lives) and /readyz
+// (it can do its work) for an orchestrator.
+//
+//	readings, alerts ──► Index ──► search, the texts behind a stretch, who watches (events)
+//	Redis ──► Sources ───────────► counts, pressure, what is on, silences, labels
 package console
 
 import (
@@ -29,14 +33,20 @@ type Config struct {
 	Listen   string              // host:port; "" = 127.0.0.1:8095. Port 0 takes a free one.
 	Gatherer prometheus.Gatherer // nil = an empty registry
 	Checks   []Check             // what /readyz asks, all at once
+	Sources  *Sources            // what pages and API show; nil = there are none of them
+	Access   Access              // who may see pages and API; the rest is open to all
 	Log      *slog.Logger        // nil = slog.Default()
 }
 
 // Server answers HTTP until its context ends.
 type Server struct {
-	listener net.Listener
-	server   *http.Server
-	log      *slog.Logger
+	listener  net.Listener
+	server    *http.Server
+	log       *slog.Logger
+	sources   *Sources
+	access    *gate
+	pressures pressures
+	ending    chan struct{} // closed at shutdown, for streams of events
 }
 
 // New binds the address, so that a port in use is an error at start and not later.
@@ -50,25 +60,41 @@ func New(config Config) (*Server, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	listener, err := net.Listen("tcp", config.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("console: %w; choose another address with --listen or console.listen", err)
-	}
+	s := &Server{log: config.Log, sources: config.Sources, ending: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(config.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", ready(config.Checks))
-	return &Server{
-		listener: listener,
-		log:      config.Log,
-		server: &http.Server{
-			Handler:           mux,
-			ReadHeaderTimeout: 5 * time.Second,
-			ReadTimeout:       10 * time.Second,
-			WriteTimeout:      30 * time.Second,
-			IdleTimeout:       2 * time.Minute,
-		},
-	}, nil
+	if s.sources != nil {
+		var err error
+		if s.access, err = newGate(config.Access, config.Listen, s); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(s.serveAPI(mux), s.servePages(mux)); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.listener, err = net.Listen("tcp", config.Listen); err != nil {
+		return nil, fmt.Errorf("console: %w; choose another address with --listen or console.listen", err)
+	}
+	s.server = &http.Server{
+		Handler:           headers(mux),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+	}
+	s.server.RegisterOnShutdown(func() { close(s.ending) })
+	return s, nil
+}
+
+// now is the sources' time.
+func (s *Server) now() time.Time {
+	if s.sources.Clock == nil {
+		return time.Now().UTC()
+	}
+	return s.sources.Clock().UTC()
 }
 
 // Addr is the address it listens on, with the port that was taken.

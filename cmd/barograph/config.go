@@ -110,7 +110,12 @@ type webhookConfig struct {
 }
 
 type consoleConfig struct {
-	Listen string `yaml:"listen"`
+	Listen         string        `yaml:"listen"`
+	Token          secret.Secret `yaml:"token"`
+	TrustedHeader  string        `yaml:"trusted_header"`
+	TrustedProxies []string      `yaml:"trusted_proxies"` // addresses and networks; none = loopback
+	IndexItems     int           `yaml:"index_items"`
+	IndexBytes     int64         `yaml:"index_bytes"`
 }
 
 type logConfig struct {
@@ -124,7 +129,7 @@ const maxFuture = time.Hour
 const environmentPrefix = "BAROGRAPH"
 
 // Variables that begin with the prefix and are no settings of the monitor.
-var otherVariables = []string{"BAROGRAPH_ONNXRUNTIME", "BAROGRAPH_DEPS", "BAROGRAPH_DATA"}
+var otherVariables = []string{"BAROGRAPH_ONNXRUNTIME", "BAROGRAPH_DEPS", "BAROGRAPH_DATA", "BAROGRAPH_CONSOLE_TOKEN"}
 
 func defaults() config {
 	return config{
@@ -137,7 +142,7 @@ func defaults() config {
 		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond, Reload: 5 * time.Second},
 		Trend:        trendConfig{FalseAlertsPerDay: 1, MinNegative: 3, WarmUp: 24 * time.Hour, History: 48 * time.Hour},
 		Alert:        alertConfig{Quiet: time.Hour, Critical: 6},
-		Console:      consoleConfig{Listen: "127.0.0.1:8095"},
+		Console:      consoleConfig{Listen: "127.0.0.1:8095", IndexItems: 50_000, IndexBytes: 64 << 20},
 		Log:          logConfig{Format: "text"},
 		DrainTimeout: 20 * time.Second,
 	}
@@ -239,6 +244,9 @@ func (c *config) check() error {
 		if hook.Name == "" || hook.URL == "" {
 			fault("alert.webhooks: entry %d needs a name and a url", i+1)
 		}
+	}
+	if c.Console.IndexItems <= 0 || c.Console.IndexBytes <= 0 {
+		fault("console.index_items and console.index_bytes are above 0")
 	}
 	if slack := c.Alert.Slack; slack != nil && slack.Token == "" {
 		fault("alert.slack: token is missing: write token: env:SLACK_TOKEN, or leave the section out")

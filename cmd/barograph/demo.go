@@ -79,7 +79,7 @@ func newDemo() *cobra.Command {
 		},
 	}
 	cmd.Flags().DurationVar(&limit, "for", 0, "stop after so long, such as 60s; 0 = at Ctrl-C")
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of /metrics, /healthz and /readyz; port 0 = any that is free")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of the console and /metrics; port 0 = any that is free")
 	return cmd
 }
 
@@ -153,7 +153,7 @@ func runDemo(ctx context.Context, out io.Writer, listen string) error {
 	}
 	start := time.Now()
 	clock.Store(&simulated{start: start.Add(-demoHistory), began: start})
-	fmt.Fprintf(out, "Up after %.1f s. Metrics: http://%s/metrics\n", time.Since(began).Seconds(), m.console.Addr())
+	fmt.Fprintf(out, "\n    Console: http://%s\n\nUp after %.1f s. Metrics: http://%[1]s/metrics\n", m.console.Addr(), time.Since(began).Seconds())
 	fmt.Fprintf(out, "One second here is %d minutes there, from %s on. Alerts speak after %s there;\n"+
 		"bad news about Boeing (BA) begins after %s there, %.0f s from now.\n\n", demoSpeed/60,
 		clock.Load().start.Format("Mon 15:04"), news.Duration(demoWarmUp).Words(), news.Duration(demoBurstAt).Words(), demoBurstAt.Seconds()/demoSpeed)

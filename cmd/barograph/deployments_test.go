@@ -105,6 +105,7 @@ func TestDeploymentsNameMetricsThatExist(t *testing.T) {
 // TestDeployedConfigurations reads the configurations that are shipped as the monitor does.
 func TestDeployedConfigurations(t *testing.T) {
 	t.Setenv("SLACK_TOKEN", "xoxb-of-a-test")
+	t.Setenv("BAROGRAPH_CONSOLE_TOKEN", "the-token-of-a-test")
 	for _, path := range []string{"deployments/compose/barograph.yaml", "deployments/kubernetes/base/barograph.yaml"} {
 		cfg, err := readConfig(filepath.Join(testenv.Root(t), path))
 		if err != nil {

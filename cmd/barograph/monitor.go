@@ -43,6 +43,8 @@ type monitor struct {
 	trend    *trend.Store
 	desk     *alert.Desk
 	console  *console.Server
+	index    *console.Index
+	tail     *tail
 	alerts   *kafka.Writer
 	labels   *kafka.Writer
 	settle   settleMetrics
@@ -103,8 +105,7 @@ func newMonitor(cfg config, p parts, log *slog.Logger) (m *monitor, err error) {
 			return m, err
 		}
 	}
-	m.console, err = console.New(console.Config{Listen: cfg.Console.Listen, Gatherer: m.registry, Checks: m.checks(), Log: log})
-	return m, err
+	return m, m.newConsole()
 }
 
 // newDecisions makes the trend and alert stages. A process with trend decides about alerts
@@ -181,7 +182,7 @@ func (m *monitor) run(ctx context.Context) error {
 	defer m.close()
 	beside, endBeside := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBeside()
-	m.log.Info("serving /metrics, /healthz and /readyz", "address", "http://"+m.console.Addr())
+	m.log.Info("serving the console, /metrics, /healthz and /readyz", "address", "http://"+m.console.Addr())
 
 	all, running := errgroup.WithContext(ctx)
 	var besides errgroup.Group
@@ -194,6 +195,9 @@ func (m *monitor) run(ctx context.Context) error {
 		case <-running.Done():
 			return nil
 		}
+	})
+	besides.Go(func() error {
+		return m.tail.run(beside, m.cfg.Kafka.Readings, m.cfg.Console.IndexItems, m.cfg.Kafka.Alerts)
 	})
 	if m.stages.alert {
 		besides.Go(func() error { return ended(beside, m.desk.Run(beside)) })

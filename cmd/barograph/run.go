@@ -46,7 +46,7 @@ func newRun() *cobra.Command {
 	}
 	configFlags(cmd, &path)
 	cmd.Flags().StringSliceVar(&stages, "stages", nil, "run a part: ingest, classify, trend, alert")
-	cmd.Flags().StringVar(&listen, "listen", "", "address of /metrics, /healthz and /readyz")
+	cmd.Flags().StringVar(&listen, "listen", "", "address of the console, /metrics, /healthz and /readyz")
 	cmd.Flags().StringVar(&device, "device", "", "auto, cpu or cuda")
 	return cmd
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/console"
+)
+
+// bundleList describes the configured bundles for the console. Reading them means reading
+// their weights for the digest, so that it is done seldom.
+type bundleList struct {
+	dirs, bases []string
+	classifies  bool // this process runs them
+
+	mu    sync.Mutex
+	found []console.Model
+	until time.Time
+}
+
+const bundlesStay = 15 * time.Second
+
+func (b *bundleList) list(context.Context) ([]console.Model, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Now().Before(b.until) {
+		return b.found, nil
+	}
+	b.found = nil
+	for _, dir := range b.dirs {
+		bundle, err := classify.OpenBundle(dir, b.bases)
+		if err != nil {
+			continue // another process's: its readings name it all the same
+		}
+		b.found = append(b.found, modelOf(bundle, b.classifies))
+	}
+	b.until = time.Now().Add(bundlesStay)
+	return b.found, nil
+}
+
+func modelOf(bundle *classify.Bundle, live bool) console.Model {
+	m := console.Model{Model: bundle.Model(), Languages: bundle.Languages, Live: live}
+	card, err := os.ReadFile(filepath.Join(bundle.Dir, "README.md"))
+	if err == nil {
+		m.Card = string(card)
+	}
+	figures := figuresIn(m.Card)
+	for _, head := range bundle.Heads {
+		row := figures[head.Task]
+		m.Heads = append(m.Heads, console.Head{Task: head.Task, Labels: head.Labels, Accuracy: row["accuracy"], MacroF1: row["macro-f1"], ECE: row["ece"]})
+	}
+	return m
+}
+
+// figuresIn reads the first table of a model card that has a column "head": its cells by
+// head, then by the last word of their column's name ("validation accuracy" is accuracy).
+func figuresIn(card string) map[string]map[string]string {
+	out := map[string]map[string]string{}
+	var columns []string
+	for line := range strings.Lines(card) {
+		line = strings.TrimSpace(line)
+		switch inTable := strings.HasPrefix(line, "|"); {
+		case !inTable && columns != nil:
+			return out
+		case !inTable || strings.HasPrefix(line, "|---"):
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		if columns == nil {
+			if cells[0] == "head" {
+				columns = cells
+			}
+			continue
+		}
+		row := map[string]string{}
+		for i, cell := range cells[:min(len(cells), len(columns))] {
+			row[figureName(columns[i])] = cell
+		}
+		out[cells[0]] = row
+	}
+	return out
+}
+
+// figureName is what a column is about; the calibrated ECE counts, not the raw one.
+func figureName(column string) string {
+	name := strings.ToLower(column)
+	switch {
+	case strings.HasSuffix(name, "accuracy"):
+		return "accuracy"
+	case strings.HasPrefix(name, "macro-f1"):
+		return "macro-f1"
+	case strings.HasPrefix(name, "ece") && !strings.Contains(name, "raw"):
+		return "ece"
+	}
+	return name
+}

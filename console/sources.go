@@ -1,0 +1,127 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// Sources are where the console has what it shows. Each is called with the request's
+// context, by many goroutines at once.
+type Sources struct {
+	// Index has the readings and alerts of late. Required.
+	Index *Index
+
+	// Outlook says what the rule sees in series now, in the order of the question. Course
+	// lists a series' counts in steps of event time [from, to).
+	Outlook func(ctx context.Context, of []news.Series) ([]Outlook, error)
+	Course  func(ctx context.Context, of news.Series, from, to time.Time, step time.Duration) ([]Step, error)
+
+	// Firing lists the alerts that are on now.
+	Firing func(context.Context) ([]news.Alert, error)
+
+	Silences    Silences
+	Corrections Corrections
+
+	// Models lists the bundles that this process is configured with.
+	Models func(context.Context) ([]Model, error)
+
+	// Lag is how many messages wait in the partitions that this process reads; false where
+	// it reads none. nil = never known.
+	Lag func() (int64, bool)
+
+	// Keeps is how long counts are kept.
+	Keeps time.Duration
+
+	Clock func() time.Time // nil = time.Now
+}
+
+// Silences mutes series.
+type Silences interface {
+	// Add gives the silence its ID. Its error is ErrInvalid where the silence is at fault.
+	Add(context.Context, Silence) (Silence, error)
+	List(context.Context) ([]Silence, error)
+	// Remove has ErrNotFound where there is none of that ID.
+	Remove(ctx context.Context, id string) error
+}
+
+// Corrections takes what people say of readings.
+type Corrections interface {
+	// Add has ErrInvalid where the label is at fault.
+	Add(context.Context, news.Label) error
+	// List gives the newest first, at most limit.
+	List(ctx context.Context, limit int) ([]news.Label, error)
+}
+
+// Errors of Silences and Corrections. What wraps ErrInvalid is shown to the caller.
+var (
+	ErrInvalid  = errors.New("invalid")
+	ErrNotFound = errors.New("not found")
+)
+
+// Outlook is what the rule sees in a series now.
+type Outlook struct {
+	Series      news.Series   `json:"series"`
+	Window      news.Duration `json:"window"` // the least likely one; "0s" where nothing is worth a look
+	Items       int           `json:"items"`  // in it, as the next three
+	Negative    int           `json:"negative"`
+	Copies      int           `json:"copies"`
+	Expected    float64       `json:"expected"`
+	Surprise    float64       `json:"surprise"`
+	ShareBefore float64       `json:"share_before"`
+	Recent      []Count       `json:"-"` // of the last 24 h
+}
+
+// Count is what was counted in a stretch of event time.
+type Count struct {
+	Start    time.Time
+	Items    int
+	Negative int
+}
+
+// Step is a stretch of a series' course beside what is expected of it.
+type Step struct {
+	Start    time.Time `json:"start"`
+	Items    int       `json:"items"`
+	Negative int       `json:"negative"`
+	Copies   int       `json:"copies"`
+	Usual    float64   `json:"usual"`    // items at that hour of the week
+	Expected float64   `json:"expected"` // negatives, at the step's volume
+	Low      float64   `json:"low"`      // chance alone leaves the negatives between low and high nine times of ten
+	High     float64   `json:"high"`
+}
+
+// Silence mutes series until a time. "" matches all, and the entity "*" everything.
+type Silence struct {
+	ID        string    `json:"id"`
+	Entity    string    `json:"entity"`
+	Topic     string    `json:"topic"`
+	Until     time.Time `json:"until"`
+	Author    string    `json:"author"`
+	Comment   string    `json:"comment"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Model is a bundle and how well it does.
+type Model struct {
+	news.Model
+	Languages []string `json:"languages"`
+	Heads     []Head   `json:"heads"`
+	Live      bool     `json:"live"` // this process classifies with it
+	Card      string   `json:"card"` // its README.md; "" = none
+
+	// What the index has of it.
+	Readings int        `json:"readings"`
+	LastSeen *time.Time `json:"last_seen"`
+}
+
+// Head is what a bundle tells apart, and its figures as its card has them.
+type Head struct {
+	Task     string   `json:"task"`
+	Labels   []string `json:"labels"`
+	Accuracy string   `json:"accuracy"` // "" = the card does not say
+	MacroF1  string   `json:"macro_f1"`
+	ECE      string   `json:"ece"`
+}
