@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,7 +68,10 @@ func (w *watched) due(now time.Time) bool {
 func (s *Stage) load(w *watched) {
 	w.known, w.retry = w.found, time.Time{}
 	log, old := s.config.Model.Log.With("bundle", w.lane.dir), w.lane.live.Bundle
-	m, err := s.open(w.lane.dir)
+	m, err := s.open(w.lane.dir, old.Digest)
+	if errors.Is(err, ErrAlreadyLive) { // touched, or promoted and rolled back
+		return
+	}
 	if err != nil {
 		s.metrics.failures.WithLabelValues(w.lane.dir).Inc()
 		if !w.logged {
@@ -76,17 +80,21 @@ func (s *Stage) load(w *watched) {
 		w.logged, w.retry = true, time.Now().Add(retryLoad)
 		return
 	}
-	if m.Bundle.Digest == old.Digest { // touched, or promoted and rolled back
-		m.Close()
-		return
-	}
 	s.serve(w.lane, m)
 	log.Info("a new bundle serves", "model", m.Bundle.Name, "version", m.Bundle.Version, "digest", m.Bundle.Digest, "before", old.Digest)
 }
 
-// open opens and warms a bundle. What a damaged file makes panic is an error.
-func (s *Stage) open(dir string) (m *Model, err error) {
+// open opens and warms a bundle that is another than the one that serves. What a damaged
+// file makes panic is an error.
+func (s *Stage) open(dir, serving string) (m *Model, err error) {
 	defer catch(&err, s.config.Model.Log, "loading "+dir)
+	b, err := OpenBundle(dir, s.config.Model.Bases)
+	if err != nil {
+		return nil, err
+	}
+	if b.Digest == serving {
+		return nil, ErrAlreadyLive
+	}
 	return openServing(dir, s.config.Model)
 }
 
