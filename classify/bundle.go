@@ -54,12 +54,16 @@ func OpenBundle(dir string, bases []string) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Dir: live}
+	return openFolder(live, filepath.Base(filepath.Clean(dir)), bases)
+}
+
+// openFolder reads what a folder says of itself; name is the bundle's where it says none.
+func openFolder(dir, name string, bases []string) (*Bundle, error) {
+	b := &Bundle{Dir: dir, Name: name}
 	config, err := b.readConfig(bases)
 	if err != nil {
 		return nil, err
 	}
-	b.Name = filepath.Base(filepath.Clean(dir))
 	if own := config.Barograph; own != nil {
 		b.Name, b.Version, b.Languages = cmp.Or(own.Name, b.Name), own.Version, own.Languages
 		b.EntitySegment, b.precision = own.EntitySegment, own.Precision

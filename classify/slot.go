@@ -87,6 +87,11 @@ func (s Slot) Folder(v Version) string {
 	return filepath.Join(s.Dir, versionsFolder, v.Folder)
 }
 
+// Open reads what a version says of itself, whether or not it is live. Errors are OpenBundle's.
+func (s Slot) Open(v Version, bases []string) (*Bundle, error) {
+	return openFolder(s.Folder(v), filepath.Base(filepath.Clean(s.Dir)), bases)
+}
+
 // write makes what s says true, all at once.
 func (s Slot) write() error {
 	raw, err := json.MarshalIndent(s, "", "  ")
