@@ -1,5 +1,10 @@
 package classify
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Tokenizer makes of texts what a model is trained on: the same ids as it reads when it
 // serves.
 type Tokenizer struct{ *tokenizer }
@@ -19,21 +24,28 @@ func (t Tokenizer) Pair(text, entity string, max int) (ids, types []int32, cut b
 	if err != nil {
 		return nil, nil, false, err
 	}
+	around := t.frame
 	var second []int32
 	if entity != "" {
+		if t.pair == nil {
+			return nil, nil, false, fmt.Errorf("%w: this tokenizer has no form for a text and an entity", ErrTokenizer)
+		}
+		around = *t.pair
 		if second, err = t.Encode(nil, entity); err != nil {
 			return nil, nil, false, err
 		}
-		second = append(second[:min(len(second), max/4)], t.after...)
+		second = second[:min(len(second), max/longestEntity)]
 	}
-	room := max - len(t.before) - len(t.after) - len(second)
+	room := max - len(around.before) - len(around.between) - len(second) - len(around.after)
 	if cut = len(first) > room; cut {
 		first = first[:room]
 	}
-	ids = append(append(append(ids, t.before...), first...), t.after...)
-	types = make([]int32, len(ids), len(ids)+len(second))
-	for range second {
-		types = append(types, 1)
+	ids = slices.Concat(around.before, first, around.between, second, around.after)
+	types = make([]int32, len(ids))
+	if around.typed {
+		for i := len(ids) - len(second) - len(around.after); i < len(ids); i++ {
+			types[i] = 1
+		}
 	}
-	return append(ids, second...), types, cut, nil
+	return ids, types, cut, nil
 }
