@@ -28,7 +28,8 @@ const (
 // Alert is what people and other programs are told: the message on the alerts topic
 // and the body of a webhook.
 type Alert struct {
-	ID           string     `json:"id"` // stable over the alert's life, from series and start
+	ID           string     `json:"id"` // stable over the alert's life, from series, kind and start
+	Kind         SpikeKind  `json:"kind"`
 	Status       Status     `json:"status"`
 	Series       Series     `json:"series"`
 	Severity     Severity   `json:"severity"`
@@ -38,6 +39,7 @@ type Alert struct {
 	Window       Duration   `json:"window"`
 	Items        int        `json:"items"`
 	Negative     int        `json:"negative"`
+	Positive     int        `json:"positive,omitempty"` // of a positive spike
 	Expected     float64    `json:"expected"`
 	VolumeFactor float64    `json:"volume_factor"`
 	Share        float64    `json:"share"`
@@ -74,11 +76,25 @@ const (
 	Corrected    Deed = "corrected"    // one of its texts was misread
 )
 
+// Count is Spike.Count of the alert's spike.
+func (a Alert) Count() int {
+	switch a.Kind {
+	case SpikePositive:
+		return a.Positive
+	case SpikeVolume:
+		return a.Items
+	}
+	return a.Negative
+}
+
 // Reason puts a spike's numbers into one sentence: "8 negative of 9 items in 30 min,
-// 0.3 expected; by chance once in 2,400 days".
+// 0.3 expected; by chance once in 2,400 days", or "40 items in 30 min, 9 expected; …".
 func (s Spike) Reason() string {
-	text := fmt.Sprintf("%d negative of %d items in %s, %s expected", s.Window.Negative, s.Window.Items,
-		Duration(s.Window.Length).Words(), number(s.Expected))
+	text := fmt.Sprintf("%d %s of %d items", s.Count(), s.Kind.OrNegative(), s.Window.Items)
+	if s.Kind == SpikeVolume {
+		text = fmt.Sprintf("%d items", s.Window.Items)
+	}
+	text += fmt.Sprintf(" in %s, %s expected", Duration(s.Window.Length).Words(), number(s.Expected))
 	if s.VolumeFactor >= 1.5 {
 		text += fmt.Sprintf(" at %.1f times the usual volume", s.VolumeFactor)
 	}

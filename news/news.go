@@ -142,3 +142,7 @@ const MaxReadingText = 4000
 // Negative reports whether the reading counts as negative in a window: its
 // calibrated probability of negative is at least a half.
 func (r Reading) Negative() bool { return r.Sentiment.Negative >= 0.5 }
+
+// Positive reports whether the reading counts as positive in a window: its calibrated
+// probability of positive is at least a half.
+func (r Reading) Positive() bool { return r.Sentiment.Positive >= 0.5 }

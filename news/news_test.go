@@ -69,6 +69,25 @@ func TestReasonIsASentence(t *testing.T) {
 	}
 }
 
+func TestReasonSaysItsKind(t *testing.T) {
+	spike := news.Spike{Window: news.Window{Length: 30 * time.Minute, Items: 40, Positive: 31, Negative: 4}, Expected: 9, VolumeFactor: 1, Surprise: 7}
+	for kind, want := range map[news.SpikeKind]string{
+		"":                 "4 negative of 40 items in 30 min, 9.0 expected; by chance less than once in a million days",
+		news.SpikeNegative: "4 negative of 40 items in 30 min, 9.0 expected; by chance less than once in a million days",
+		news.SpikePositive: "31 positive of 40 items in 30 min, 9.0 expected; by chance less than once in a million days",
+		news.SpikeVolume:   "40 items in 30 min, 9.0 expected; by chance less than once in a million days",
+	} {
+		if spike.Kind = kind; spike.Reason() != want {
+			t.Errorf("%q: %q, want %q", kind, spike.Reason(), want)
+		}
+	}
+	for kind, want := range map[news.SpikeKind]float64{"": .1, news.SpikePositive: .775, news.SpikeVolume: 1} {
+		if spike.Kind = kind; spike.Share() != want {
+			t.Errorf("%q: share %g, want %g", kind, spike.Share(), want)
+		}
+	}
+}
+
 func TestDurationInJSON(t *testing.T) {
 	for d, want := range map[time.Duration]string{15 * time.Minute: "15m", 2 * time.Hour: "2h", 90 * time.Second: "1m30s", 90 * time.Minute: "1h30m"} {
 		text, err := json.Marshal(news.Duration(d))

@@ -54,14 +54,35 @@ func (s Series) String() string {
 type Window struct {
 	Length   time.Duration
 	Items    int
-	Negative int
-	Copies   int // further items with a text already counted
+	Negative int // of a negative spike; in other spikes 0
+	Positive int // of a positive spike; in other spikes 0
+	Copies   int // further items with a text already counted, or nearly so
 }
 
-// Spike is a series in which negative readings came in numbers that its own past does
-// not explain, with the numbers of that decision.
+// SpikeKind is what there is more of than a series' past explains. "" is negative.
+type SpikeKind string
+
+// The kinds of spike. Positive and volume spikes are only looked for where a rule says so.
+const (
+	SpikeNegative SpikeKind = "negative" // negative items
+	SpikePositive SpikeKind = "positive" // positive items
+	SpikeVolume   SpikeKind = "volume"   // items of any sort
+)
+
+// OrNegative is the kind, spelt out.
+func (k SpikeKind) OrNegative() SpikeKind {
+	if k == "" {
+		return SpikeNegative
+	}
+	return k
+}
+
+// Spike is a series in which readings of a kind came in numbers that its own past does
+// not explain, with the numbers of that decision. In a positive or a volume spike, "negative"
+// below reads "positive", or any item.
 type Spike struct {
 	Series       Series
+	Kind         SpikeKind
 	At           time.Time // when it was judged: the clock of arrival
 	StartedAt    time.Time // event time of the window's first negative bucket
 	Window       Window
@@ -75,12 +96,24 @@ type Spike struct {
 	Model        Model // of the strongest evidence
 }
 
-// Share is the window's share of negatives, 0..1; 0 for an empty window.
+// Count is how many items make the spike: the window's negatives, positives or items.
+func (s Spike) Count() int {
+	switch s.Kind {
+	case SpikePositive:
+		return s.Window.Positive
+	case SpikeVolume:
+		return s.Window.Items
+	}
+	return s.Window.Negative
+}
+
+// Share is the window's share of the items that make the spike, 0..1; 0 for an empty window
+// and 1 for a volume spike.
 func (s Spike) Share() float64 {
 	if s.Window.Items == 0 {
 		return 0
 	}
-	return float64(s.Window.Negative) / float64(s.Window.Items)
+	return float64(s.Count()) / float64(s.Window.Items)
 }
 
 // Evidence is one text behind a spike.
@@ -89,4 +122,5 @@ type Evidence struct {
 	Title    string  `json:"title"`
 	URL      string  `json:"url"`
 	Negative float64 `json:"negative"` // probability
+	Positive float64 `json:"positive,omitempty"`
 }
