@@ -32,6 +32,16 @@ func (f *Findings) note(format string, args ...any) {
 // shown is how many examples of a kind are named.
 const shown = 5
 
+// Read reads the rows of one source for one head, to evaluate it on.
+func Read(s Source, head bert.Head) ([]*Example, Findings, error) {
+	r := newReader([]bert.Head{head}, false)
+	examples, err := r.take([]Source{s})
+	if err == nil {
+		err = r.finish(examples)
+	}
+	return examples, r.found, err
+}
+
 // reader gathers rows into examples, one for each text and entity.
 type reader struct {
 	heads    []bert.Head

@@ -125,14 +125,14 @@ func TestEvaluate(t *testing.T) {
 		return out.String(), err
 	}
 	bundle := testenv.Root(t) + "/models/en"
-	out, err := run("--model", bundle, "--label", "mood")
+	out, err := run("--model", bundle, "--label-column", "mood")
 	if err != nil || !strings.Contains(out, "2 rows: accuracy 1.0000") {
 		t.Errorf("error %v, output\n%s", err, out)
 	}
-	if _, err := run("--model", bundle, "--task", "topic", "--label", "mood"); err == nil || !strings.Contains(err.Error(), `"positive"`) {
+	if _, err := run("--model", bundle, "--task", "topic", "--label-column", "mood"); err == nil || !strings.Contains(err.Error(), `"positive"`) {
 		t.Errorf("error %v; want one that names the label", err)
 	}
-	if _, err := run("--model", bundle); err == nil || !strings.Contains(err.Error(), "--label") {
+	if _, err := run("--model", bundle); err == nil || !strings.Contains(err.Error(), "--label-column") {
 		t.Errorf("error %v; want one that says how to name the column", err)
 	}
 }

@@ -2,30 +2,32 @@ package main
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
-	"strings"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/finetune"
 )
 
 // evaluation is what `barograph evaluate` is asked for.
 type evaluation struct {
-	model       classifyConfig
-	data        string
-	task        string
-	text, label string // columns
-	split       string // all, train or validation
-	asJSON      bool
+	model  classifyConfig
+	source finetune.Source // columns
+	data   string
+	task   string
+	split  string // all, train or validation
+	other  string // bundle to hold it against
+	asJSON bool
 }
 
 func newEvaluate() *cobra.Command {
@@ -37,9 +39,11 @@ func newEvaluate() *cobra.Command {
 		Long: "Reads labelled rows (CSV with a header, TSV or JSON lines) and prints accuracy, macro-F1, calibration, and\n" +
 			"precision, recall and F1 for each class, with the confusion matrix. Rows with a text seen before are left\n" +
 			"out. --split validation keeps the tenth of the rows whose text's SHA-256 begins with a byte below 26: the\n" +
-			"shipped bundles never trained on those.",
-		Example: `  barograph evaluate --model models/en --data tweets.csv --label sentiment --split validation
-  barograph evaluate --model models/en --data tweets.csv --task topic --label topic --precision fp32`,
+			"shipped bundles never trained on those. --against says whether another bundle is worse by more than chance.",
+		Example: `  barograph evaluate --model models/en --data tweets.csv --label-column sentiment --split validation
+  barograph evaluate --model models/en --data tweets.csv --task topic --precision fp32
+  barograph evaluate --model models/mine --against models/en --data tweets.csv --split validation
+  barograph evaluate --model models/by-entity --data sentfin.csv --entity-column entities_json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(e.model.Bundles) != 1 || e.data == "" {
@@ -54,106 +58,170 @@ func newEvaluate() *cobra.Command {
 	modelFlags(cmd, &e.model)
 	cmd.Flags().StringVar(&e.data, "data", "", "labelled rows: .csv or .tsv with a header, or JSON lines")
 	cmd.Flags().StringVar(&e.task, "task", "sentiment", "head to measure: sentiment or topic")
-	cmd.Flags().StringVar(&e.text, "text", "text", "column with the text")
-	cmd.Flags().StringVar(&e.label, "label", "", "column with the label; the task's name without it")
+	cmd.Flags().StringVar(&e.source.Text, "text-column", "", "column with the text; text or title without it")
+	cmd.Flags().StringVar(&e.source.Label, "label-column", "", "column with the label; the task's name without it")
+	cmd.Flags().StringVar(&e.source.Entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label")
 	cmd.Flags().StringVar(&e.split, "split", "all", "all, train or validation")
+	cmd.Flags().StringVar(&e.other, "against", "", "another bundle, read on the same rows: McNemar's test and a bootstrap of the difference")
 	cmd.Flags().BoolVar(&e.asJSON, "json", false, "print JSON")
 	return cmd
 }
 
+// judged is a bundle's readings of the rows, and what they are worth.
+type judged struct {
+	Bundle        string `json:"bundle"` // name, version, digest and what it ran on
+	labels        []string
+	truth         []int
+	probabilities [][]float64
+	classify.Evaluation
+}
+
 func (e evaluation) run(cmd *cobra.Command) error {
-	config, err := modelConfig(e.model, newLogger(logConfig{Level: slog.LevelWarn}))
-	if err != nil {
-		return usageError{err}
-	}
-	model, err := classify.OpenModel(e.model.Bundles[0], config)
+	first, err := e.judge(cmd, e.model.Bundles[0], nil)
 	if err != nil {
 		return err
 	}
-	defer model.Close()
-	head := slices.IndexFunc(model.Bundle.Heads, func(h bert.Head) bool { return h.Task == e.task })
-	if head < 0 {
-		return fmt.Errorf("%s has no head for %s", model.Bundle.Dir, e.task)
+	if e.other == "" {
+		if e.asJSON {
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(first.Evaluation)
+		}
+		return e.write(cmd.OutOrStdout(), first)
 	}
-	labels := model.Bundle.Heads[head].Labels
-	texts, truth, err := e.rows(labels)
+	other, err := e.judge(cmd, e.other, first.labels)
 	if err != nil {
 		return err
 	}
-	probabilities, err := predict(cmd, model, texts, head)
-	if err != nil {
-		return err
-	}
-	result, err := classify.Evaluate(labels, truth, probabilities)
+	c, err := classify.Compare(first.labels, first.truth, first.probabilities, other.probabilities)
 	if err != nil {
 		return err
 	}
 	if e.asJSON {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(result)
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
+			judged
+			Against judged              `json:"against"`
+			Compare classify.Comparison `json:"comparison"`
+		}{first, other, c})
 	}
-	b := model.Bundle
-	fmt.Fprintf(cmd.OutOrStdout(), "%s %s, digest %.12s, %s on %s; %s of %s\n\n", b.Name, b.Version, b.Digest,
-		cmp.Or(string(model.Precision), "as exported"), model.Device, e.split, e.data)
-	return writeEvaluation(cmd.OutOrStdout(), result)
+	if err := e.write(cmd.OutOrStdout(), first); err != nil {
+		return err
+	}
+	return writeComparison(cmd.OutOrStdout(), first, other, c)
 }
 
-// rows reads the texts of the split and the index of each one's label.
-func (e evaluation) rows(labels []string) (texts []string, truth []int, err error) {
+// judge reads the rows with one bundle. Classes are in the order of labels where they are
+// given: two bundles may order theirs differently.
+func (e evaluation) judge(cmd *cobra.Command, dir string, labels []string) (judged, error) {
+	config, err := modelConfig(e.model, newLogger(logConfig{Level: slog.LevelWarn}))
+	if err != nil {
+		return judged{}, usageError{err}
+	}
+	model, err := classify.OpenModel(dir, config)
+	if err != nil {
+		return judged{}, err
+	}
+	defer model.Close()
+	head := slices.IndexFunc(model.Bundle.Heads, func(h bert.Head) bool { return h.Task == e.task })
+	if head < 0 {
+		return judged{}, fmt.Errorf("%s has no head for %s", model.Bundle.Dir, e.task)
+	}
+	own := model.Bundle.Heads[head].Labels
+	b := model.Bundle
+	j := judged{labels: labels, Bundle: fmt.Sprintf("%s %s, digest %.12s, %s on %s", b.Name, b.Version, b.Digest,
+		cmp.Or(string(model.Precision), "as exported"), model.Device)}
+	if labels == nil {
+		j.labels = own
+	}
+	order := make([]int, len(j.labels))
+	for i, l := range j.labels {
+		if order[i] = slices.Index(own, l); order[i] < 0 || len(own) != len(j.labels) {
+			return judged{}, fmt.Errorf("%s has other labels for %s than the first bundle: %q and %q", dir, e.task, own, j.labels)
+		}
+	}
+	examples, err := e.rows(j.labels)
+	if err != nil {
+		return judged{}, err
+	}
+	for _, x := range examples {
+		j.truth = append(j.truth, x.Labels[0])
+	}
+	said, err := predict(cmd, model, examples, head)
+	if err != nil {
+		return judged{}, err
+	}
+	for _, p := range said {
+		row := make([]float64, len(order))
+		for i, at := range order {
+			row[i] = p[at]
+		}
+		j.probabilities = append(j.probabilities, row)
+	}
+	j.Evaluation, err = classify.Evaluate(j.labels, j.truth, j.probabilities)
+	return j, err
+}
+
+// rows reads the examples of the split.
+func (e evaluation) rows(labels []string) ([]*finetune.Example, error) {
 	input, _, err := openInput(e.data)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer input.Close()
-	column := cmp.Or(e.label, e.task)
-	seen := map[string]bool{}
-	for r := range rowsOf(input, e.data) {
-		if r.err != nil {
-			return nil, nil, fmt.Errorf("%s: line %d: %w", e.data, r.line, r.err)
+	s := e.source
+	s.Task, s.Name = e.task, filepath.Base(e.data)
+	s.Rows = func(yield func(finetune.Row) bool) {
+		for r := range rowsOf(input, e.data) {
+			if !yield(finetune.Row{At: "line " + strconv.Itoa(r.line), Fields: r.fields, Err: r.err}) {
+				return
+			}
 		}
-		text, ok := r.fields[e.text]
-		label, labelled := r.fields[column]
-		if !ok || !labelled {
-			return nil, nil, fmt.Errorf("%s: line %d has no column %s and %s; name the columns with --text and --label", e.data, r.line, e.text, column)
-		}
-		if seen[text] || e.split != "all" && validation(text) != (e.split == "validation") {
-			continue
-		}
-		seen[text] = true
-		class := slices.Index(labels, label)
-		if class < 0 {
-			return nil, nil, fmt.Errorf("%s: line %d: label %q is none of the bundle's: %s", e.data, r.line, label, strings.Join(labels, ", "))
-		}
-		texts, truth = append(texts, text), append(truth, class)
 	}
-	if len(texts) == 0 {
-		return nil, nil, fmt.Errorf("%s: no rows in the split %s", e.data, e.split)
+	examples, _, err := finetune.Read(s, bert.Head{Task: e.task, Labels: labels})
+	if err != nil {
+		return nil, err
 	}
-	return texts, truth, nil
+	if e.split != "all" {
+		examples = slices.DeleteFunc(examples, func(x *finetune.Example) bool {
+			return finetune.InValidation(x.Text) != (e.split == "validation")
+		})
+	}
+	if len(examples) == 0 {
+		return nil, fmt.Errorf("%s: no rows in the split %s", e.data, e.split)
+	}
+	return examples, nil
 }
 
-// validation tells the rows that the shipped bundles were not trained on, by their text
-// alone: the same text is on the same side in every file.
-func validation(text string) bool { return sha256.Sum256([]byte(text))[0] < 26 }
-
-// predict reads the texts a few thousand at once, for the progress bar's sake.
-func predict(cmd *cobra.Command, model *classify.Model, texts []string, head int) ([][]float64, error) {
-	bar := newProgress(cmd.ErrOrStderr(), int64(len(texts)), "evaluate")
+// predict reads the texts a few thousand at once, for the progress bar's sake. A bundle
+// that reads no entity reads the text alone.
+func predict(cmd *cobra.Command, model *classify.Model, examples []*finetune.Example, head int) ([][]float64, error) {
+	bar := newProgress(cmd.ErrOrStderr(), int64(len(examples)), "evaluate")
 	defer bar.Close()
-	probabilities := make([][]float64, 0, len(texts))
-	for chunk := range slices.Chunk(texts, 1024) {
+	probabilities := make([][]float64, 0, len(examples))
+	for chunk := range slices.Chunk(examples, 1024) {
 		if err := cmd.Context().Err(); err != nil {
 			return nil, err
 		}
-		predictions, faults := model.Predict(chunk)
+		texts, entities := make([]string, len(chunk)), make([]string, len(chunk))
+		for i, x := range chunk {
+			texts[i] = x.Text
+			if model.Bundle.EntitySegment {
+				entities[i] = x.Entity
+			}
+		}
+		predictions, faults := model.PredictFor(texts, entities)
 		for i, p := range predictions {
 			if faults[i] != nil {
-				return nil, fmt.Errorf("reading %q: %w", chunk[i], faults[i])
+				return nil, fmt.Errorf("reading %q: %w", texts[i], faults[i])
 			}
 			probabilities = append(probabilities, p[head])
 		}
 		_ = bar.Add(len(chunk))
 	}
 	return probabilities, nil
+}
+
+func (e evaluation) write(w io.Writer, j judged) error {
+	fmt.Fprintf(w, "%s; %s of %s\n\n", j.Bundle, e.split, e.data)
+	return writeEvaluation(w, j.Evaluation)
 }
 
 func writeEvaluation(w io.Writer, e classify.Evaluation) error {
@@ -175,4 +243,25 @@ func writeEvaluation(w io.Writer, e classify.Evaluation) error {
 		fmt.Fprintln(table)
 	}
 	return table.Flush()
+}
+
+func writeComparison(w io.Writer, first, other judged, c classify.Comparison) error {
+	fmt.Fprintf(w, "\nAgainst %s:\n\n", other.Bundle)
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "\taccuracy\tmacro-F1\tcalibration error\tright alone\t")
+	fmt.Fprintf(table, "this\t%.4f\t%.4f\t%.4f\t%d\t\n", first.Accuracy, first.MacroF1, first.ECE, c.OnlyFirst)
+	fmt.Fprintf(table, "the other\t%.4f\t%.4f\t%.4f\t%d\t\n", other.Accuracy, other.MacroF1, other.ECE, c.OnlyOther)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	verdict := "no difference beyond chance"
+	switch {
+	case c.Low > 0:
+		verdict = "better beyond chance"
+	case c.High < 0:
+		verdict = "worse beyond chance"
+	}
+	_, err := fmt.Fprintf(w, "\nmacro-F1 %+.4f, in 95 %% of resamples %+.4f to %+.4f: %s. McNemar's exact test: p = %.3g.\n",
+		c.Gain, c.Low, c.High, verdict, c.McNemar)
+	return err
 }
