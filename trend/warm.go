@@ -1,0 +1,254 @@
+package trend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/barograph/barograph/news"
+)
+
+// A cold key-space is warmed in two steps, which may run beside any number of Stores:
+//
+//	history, in order of arrival ──► History.Observe   each reading, in memory
+//	                             └─► Store.Count       those of the last days, by id: what the
+//	                                                   store has counted already changes nothing
+//	then ──► Store.Adopt                               each series' baseline, series by series;
+//	                                                   everything's last, which ends the warm-up
+//
+// A run that is interrupted has made nothing speak. Run again, it ends where it would have.
+
+// ErrGrown says that a key-space has a past of its own.
+var ErrGrown = errors.New("the series have a past of their own")
+
+// Adopted says what became of series.
+type Adopted struct {
+	Series int       // that know the history's past now
+	Known  int       // that reached back as far before, and are left as they were
+	Since  time.Time // arrival of the first reading that the key-space knows of
+}
+
+// Since is the arrival of the first reading that was judged in the key-space: the warm-up
+// counts from it. Zero: there is none.
+func (s *Store) Since(ctx context.Context) (time.Time, error) {
+	states, err := s.peek(ctx, []news.Series{{}}, s.clock())
+	if err != nil || states[0].packed == "" {
+		return time.Time{}, err
+	}
+	return time.Unix(states[0].base.since, 0).UTC(), nil
+}
+
+// Count counts readings as Observe does, each once, and judges nothing. What Observe would
+// not count is left out without a word: of history, most is older.
+func (s *Store) Count(ctx context.Context, readings []news.Reading) error {
+	now := s.clock()
+	recent := slices.DeleteFunc(slices.Clone(readings), func(r news.Reading) bool {
+		return r.ID == "" || r.PublishedAt.Before(now.Add(-s.history)) || r.PublishedAt.After(now.Add(future))
+	})
+	for some := range slices.Chunk(recent, batch) {
+		plans := s.plans(some, now)
+		for _, p := range plans {
+			for i := range p.series {
+				p.series[i].judge = false
+			}
+		}
+		if err := s.count(ctx, plans, now, map[news.Series]*stored{}); err != nil {
+			return fmt.Errorf("counting %d readings in Redis: %w", len(readings), err)
+		}
+	}
+	return nil
+}
+
+// Adopt gives the series the past that a history has learnt: levels, shares, weekly profiles,
+// spikes that were told, and how often series came near one. The history is taken as complete
+// up to 12 h before the clock; what the store has counted since then is learnt
+// on top of it in time. A series that knows of as early an arrival is left as it is, so that a
+// second run changes nothing.
+//
+// It fails with ErrGrown, before it changes anything, where the key-space has judged for
+// longer than Config.History but not for as long as the history: some of its own past is
+// learnt and cannot be told apart any more. progress is called now and then; nil = not.
+func (s *Store) Adopt(ctx context.Context, h *History, progress func(done, of int)) (a Adopted, err error) {
+	now := s.clock()
+	everything := h.replay.everything
+	if everything.base == (baseline{}) {
+		return a, errors.New("trend: the history has no readings")
+	}
+	everything.base.learn(everything.ring, unixSeconds(now), noPrior(), everything.outage)
+	since, err := s.Since(ctx)
+	switch old := time.Unix(everything.base.since, 0).UTC(); {
+	case err != nil:
+		return a, err
+	case !since.IsZero() && !since.After(old):
+		return Adopted{Known: h.Series(), Since: since}, nil
+	case !since.IsZero() && since.Before(now.Add(-s.history)):
+		return a, fmt.Errorf("%w: they have been counted since %s", ErrGrown, since.Format(time.RFC3339))
+	default:
+		a.Since = old
+	}
+	lent := everything.base.prior()
+	all := make([]adoption, 0, h.Series())
+	for key, state := range h.replay.series {
+		if state.base.next*bucketsPerChunk < bucketOf(now.Add(-keepSeries)) {
+			continue // not heard of for so long that a Store would have forgotten it
+		}
+		base := state.base
+		base.learn(state.ring, unixSeconds(now), lent, everything.outage)
+		entity, topic, _ := strings.Cut(key, keySeparator)
+		all = append(all, adoption{news.Series{Entity: entity, Topic: topic}, base})
+	}
+	if everything.base.next*bucketsPerChunk > bucketOf(now) {
+		return a, fmt.Errorf("trend: the history goes on to %s, which is to come", startOf(everything.base.next*bucketsPerChunk).Format(time.RFC3339))
+	}
+	for some := range slices.Chunk(all, reads) {
+		some = slices.DeleteFunc(some, func(one adoption) bool { return one.of == news.Series{} })
+		if err := s.adopt(ctx, some, now, &a); err != nil {
+			return a, err
+		}
+		if progress != nil {
+			progress(a.Series+a.Known, len(all))
+		}
+	}
+	if err := s.adoptPeaks(ctx, h.replay.peaks, now); err != nil {
+		return a, err
+	}
+	return a, s.adopt(ctx, []adoption{{base: everything.base}}, now, &a)
+}
+
+type adoption struct {
+	of   news.Series
+	base baseline
+}
+
+// keySeparator is that of news.Series.Key.
+const keySeparator = "\x1f"
+
+// adoptAttempts bounds the races with Stores that learn meanwhile.
+const adoptAttempts = 10
+
+// adopt replaces the baselines of some series. One that another Store changed meanwhile is read
+// again.
+func (s *Store) adopt(ctx context.Context, some []adoption, now time.Time, a *Adopted) error {
+	if len(some) == 0 {
+		return nil
+	}
+	names := make([]news.Series, len(some))
+	for i, one := range some {
+		names[i] = one.of
+	}
+	states, err := s.peek(ctx, names, now)
+	if err != nil {
+		return fmt.Errorf("reading %d series: %w", len(some), err)
+	}
+	left := map[int]*stored{}
+	for i, state := range states {
+		left[i] = state
+	}
+	for range adoptAttempts {
+		var calls []call
+		beaten := map[int]*stored{}
+		for i, state := range left {
+			if state.packed != "" && state.base.since <= some[i].base.since {
+				a.Known++
+				continue
+			}
+			calls = append(calls, s.adoptCall(some[i], i, state, now, beaten))
+		}
+		if err := s.run(ctx, adopt, calls); err != nil {
+			return fmt.Errorf("giving %d series their past: %w", len(calls), err)
+		}
+		a.Series += len(calls) - len(beaten)
+		if left = beaten; len(left) == 0 {
+			return s.sawSeries(ctx, names)
+		}
+	}
+	return fmt.Errorf("giving %d series their past: other monitors changed them %d times meanwhile", len(left), adoptAttempts)
+}
+
+func (s *Store) adoptCall(one adoption, i int, state *stored, now time.Time, beaten map[int]*stored) call {
+	base := one.base
+	if state.packed != "" { // spikes that were told meanwhile stay told
+		base.fired, base.openUntil = max(base.fired, state.base.fired), max(base.openUntil, state.base.openUntil)
+	}
+	return call{
+		keys: []string{s.keys.ofSeries(one.of, "counts"), s.keys.ofSeries(one.of, "base")},
+		argv: []any{state.packed, base.encode(), base.next * bucketsPerChunk, int64(keepSeries.Seconds())},
+		take: func(answer []any) error {
+			if len(answer) == 0 {
+				return nil
+			}
+			packed, _ := answer[0].(string)
+			beaten[i] = &stored{packed: packed}
+			if packed == "" {
+				return nil
+			}
+			var err error
+			if beaten[i].base, err = decodeBase(packed); err != nil {
+				beaten[i].base.since = math.MaxInt64 // it cannot be read: the history's is better
+			}
+			return nil
+		},
+	}
+}
+
+// sawSeries adds to the number of series, of which the threshold depends.
+func (s *Store) sawSeries(ctx context.Context, of []news.Series) error {
+	seen := make([]any, len(of))
+	for i, series := range of {
+		seen[i] = series.Key()
+	}
+	return s.retry(ctx, func(ctx context.Context) error {
+		pipe := s.redis.Pipeline()
+		pipe.PFAdd(ctx, s.keys.seriesSeen(), seen...)
+		pipe.Expire(ctx, s.keys.seriesSeen(), keepSeries)
+		_, err := pipe.Exec(ctx)
+		return err
+	})
+}
+
+// adoptPeaks sets the counts of peaks of the days that the threshold comes from.
+func (s *Store) adoptPeaks(ctx context.Context, days map[int64]*[episodeBins + 1]int, now time.Time) error {
+	err := s.retry(ctx, func(ctx context.Context) error {
+		pipe := s.redis.Pipeline()
+		for day, bins := range days {
+			if day <= dayOf(now)-episodeDays || day > dayOf(now) {
+				continue
+			}
+			for bin, n := range bins {
+				pipe.HSet(ctx, s.keys.peaks(day), strconv.Itoa(bin), n)
+			}
+			pipe.Expire(ctx, s.keys.peaks(day), keepPeaks)
+		}
+		_, err := pipe.Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("giving the threshold its past: %w", err)
+	}
+	return nil
+}
+
+// adopt replaces a series' baseline if nobody else has. A series without counts gets none,
+// but is there.
+//
+// KEYS: counts, base
+//
+// ARGV: the base that was read ("": none), the new base, the first bucket it has not
+// learnt, seconds to keep both
+//
+// Returns nothing where it was replaced, else the base as it is now.
+var adopt = redis.NewScript(`
+local counts, base = redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or ''
+if base ~= ARGV[1] then return {base} end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+local stop = string.find(counts, ';', 1, true) or 1
+redis.call('SET', KEYS[1], ARGV[3] .. ';' .. string.sub(counts, stop + 1), 'EX', ARGV[4])
+return {}
+`)
