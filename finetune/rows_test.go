@@ -1,0 +1,113 @@
+package finetune
+
+import (
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/barograph/barograph/classify/bert"
+)
+
+// rows makes a source's rows of "text|label" or "text|label|entity".
+func rows(lines ...string) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		for i, line := range lines {
+			parts := strings.Split(line, "|")
+			fields := map[string]string{"text": parts[0], "sentiment": parts[1]}
+			if len(parts) > 2 {
+				fields["entity"] = parts[2]
+			}
+			if !yield(Row{At: "line " + string(rune('2'+i)), Fields: fields}) {
+				return
+			}
+		}
+	}
+}
+
+var sentiment = bert.Head{Task: "sentiment", Labels: []string{"negative", "neutral", "positive"}}
+
+func TestDuplicatesAndConflictsAreCountedAndTheFirstStays(t *testing.T) {
+	s := Source{Task: "sentiment", Name: "a.csv", Rows: rows("up|positive", "down|Negative", "up|positive", "down|neutral", "up| positive ")}
+	examples, found, err := Read(s, sentiment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(examples) != 2 || examples[1].Labels[0] != 0 || found.Rows != 5 || found.Duplicates != 2 || found.Conflicts != 1 {
+		t.Errorf("%d examples, %+v", len(examples), found)
+	}
+	if len(found.First) != 1 || !strings.Contains(found.First[0], "line 5") || !strings.Contains(found.First[0], "line 3") {
+		t.Errorf("the conflict is told as %q: both lines are wanted", found.First)
+	}
+}
+
+func TestBadRowsAreNamedWithTheirLine(t *testing.T) {
+	for name, row := range map[string]Row{
+		"unknown label":      {At: "line 7", Fields: map[string]string{"text": "x", "sentiment": "angry"}},
+		"empty label":        {At: "line 7", Fields: map[string]string{"text": "x", "sentiment": ""}},
+		"no label column":    {At: "line 7", Fields: map[string]string{"text": "x", "mood": "neutral"}},
+		"no text column":     {At: "line 7", Fields: map[string]string{"body": "x", "sentiment": "neutral"}},
+		"only a link":        {At: "line 7", Fields: map[string]string{"text": "https://t.co/x ", "sentiment": "neutral"}},
+		"what reading found": {At: "line 7", Err: errors.New("a bare quote")},
+		"broken entities":    {At: "line 7", Fields: map[string]string{"text": "x", "entities_json": `{"A": 3}`}},
+		"no entity":          {At: "line 7", Fields: map[string]string{"text": "x", "entities_json": `{}`}},
+	} {
+		s := Source{Task: "sentiment", Name: "a.csv", Rows: slices.Values([]Row{row})}
+		_, _, err := Read(s, sentiment)
+		if !errors.Is(err, ErrRows) || !strings.Contains(err.Error(), "a.csv: line 7: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		r := newReader([]bert.Head{sentiment}, true)
+		s.Rows = slices.Values([]Row{row, {At: "line 8", Fields: map[string]string{"text": "x", "sentiment": "neutral"}}})
+		if got, err := r.take([]Source{s}); err != nil || len(got) != 1 || r.found.Bad != 1 {
+			t.Errorf("%s, left out as asked: %d examples, %+v, %v", name, len(got), r.found, err)
+		}
+	}
+}
+
+func TestHeadlinesWithEntities(t *testing.T) {
+	nokia := Row{At: "line 2", Fields: map[string]string{"title": "Nokia falls as Ericsson wins order", "entities_json": `{"Nokia":"negative","Ericsson":"positive"}`}}
+	both := Row{At: "line 3", Fields: map[string]string{"title": "Banks rally", "entities_json": `{"ICICI":"positive","SBI":"positive"}`}}
+	whole, found, err := Read(Source{Task: "sentiment", Rows: slices.Values([]Row{nokia, both})}, sentiment)
+	if err != nil || len(whole) != 1 || whole[0].Entity != "" || whole[0].Labels[0] != 2 || found.Mixed != 1 {
+		t.Errorf("as a whole: %d examples, %+v, %v", len(whole), found, err)
+	}
+	each, _, err := Read(Source{Task: "sentiment", Entity: "entities_json", Rows: slices.Values([]Row{nokia, both})}, sentiment)
+	if err != nil || len(each) != 4 {
+		t.Fatalf("for each entity: %d examples, %v", len(each), err)
+	}
+	if e := each[0]; e.Entity != "Ericsson" || e.Labels[0] != 2 || each[1].Entity != "Nokia" || each[1].Labels[0] != 0 {
+		t.Errorf("the first headline's entities are %+v and %+v", each[0], each[1])
+	}
+	named, _, err := Read(Source{Task: "sentiment", Entity: "entity", Rows: rows("Banks rally|positive|SBI")}, sentiment)
+	if err != nil || len(named) != 1 || named[0].Entity != "SBI" {
+		t.Errorf("an entity in a column of its own: %+v, %v", named, err)
+	}
+}
+
+// TestTwoTasksMeetInOneExample where they label the same text, and new labels are sorted.
+func TestTwoTasksMeetInOneExample(t *testing.T) {
+	topics := slices.Values([]Row{
+		{At: "line 2", Fields: map[string]string{"text": "up", "topic": "Shares"}},
+		{At: "line 3", Fields: map[string]string{"text": "gold", "topic": "Metals"}},
+	})
+	r := newReader([]bert.Head{{Task: "sentiment"}, {Task: "topic"}}, false)
+	examples, err := r.take([]Source{
+		{Task: "sentiment", Name: "a", Rows: rows("up|positive"), Weight: 0.7},
+		{Task: "topic", Name: "b", Rows: topics},
+	})
+	if err == nil {
+		err = r.finish(examples)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(r.heads[1].Labels, []string{"Metals", "Shares"}) {
+		t.Errorf("topics are %q", r.heads[1].Labels)
+	}
+	up, gold := examples[0], examples[1]
+	if !slices.Equal(up.Labels, []int{2, 1}) || !slices.Equal(up.Weights, []float32{0.7, 1}) || !slices.Equal(up.Sources, []int{0, 1}) || !slices.Equal(gold.Labels, []int{-1, 0}) {
+		t.Errorf("up is %+v, gold %+v", up, gold)
+	}
+}
