@@ -22,8 +22,8 @@ import (
 type replayOptions struct {
 	config, format, out, from, to, report string
 
-	explain bool
-	budgets []float64
+	explain, warm bool
+	budgets       []float64
 }
 
 func newReplay() *cobra.Command {
@@ -33,11 +33,12 @@ func newReplay() *cobra.Command {
 		Short: "Run history through trend and alert: what would have fired",
 		Long: "Reads readings, or items (which it classifies first), as JSON lines in order of arrival, or with --from and\n" +
 			"--to the readings topic, and writes the alerts that would have been sent as JSON lines. Its clock is\n" +
-			"arrived_at, else classified_at (of readings), else published_at. Needs no Redis. Lines that cannot be read\n" +
-			"are named with file and line; exit code 1 then. FILE may be - for standard input.",
+			"arrived_at, else classified_at (of readings), else published_at. Only --warm needs Redis. Lines that cannot be\n" +
+			"read are named with file and line; exit code 1 then. FILE may be - for standard input.",
 		Example: `  barograph replay readings.jsonl | jq -r .reason
   barograph replay -c barograph.yaml --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z --explain
   barograph replay --report out.html readings.jsonl > alerts.jsonl
+  barograph replay -c barograph.yaml --warm --from 2026-10-25T00:00:00Z
   barograph replay --budget 0.5,1,2 readings.jsonl
   barograph replay --format bench events.jsonl -o alerts.jsonl`,
 		Args: arguments(0, 1, "one file"),
@@ -50,11 +51,15 @@ func newReplay() *cobra.Command {
 	cmd.Flags().StringVarP(&o.out, "out", "o", "", "file to write; without it, standard output")
 	cmd.Flags().BoolVar(&o.explain, "explain", false, "write the numbers of each decision to standard error")
 	cmd.Flags().Float64SliceVar(&o.budgets, "budget", nil, "false alerts a day; several compare settings in a table instead of writing alerts")
+	cmd.Flags().BoolVar(&o.warm, "warm", false, "give the Redis of the configuration this past: a new monitor then speaks at once; nothing is sent")
 	cmd.Flags().StringVar(&o.report, "report", "", "draw the series that alerted: a page (name.html) or a picture (name.png)")
 	return cmd
 }
 
 func replay(cmd *cobra.Command, o replayOptions, args []string) error {
+	if o.warm && o.from != "" && o.to == "" {
+		o.to = time.Now().UTC().Format(time.RFC3339)
+	}
 	if err := o.check(args); err != nil {
 		return usageError{fmt.Errorf("%w; see %s -h", err, cmd.CommandPath())}
 	}
@@ -73,6 +78,13 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 		return err
 	}
 	defer discardReport()
+	var warm *warming
+	if o.warm {
+		if warm, err = openWarming(cmd.Context(), cfg, cmd.ErrOrStderr()); err != nil {
+			return err
+		}
+		defer warm.client.Close()
+	}
 	moments, closeSource, err := openHistory(cmd, cfg, o, args)
 	if err != nil {
 		return err
@@ -84,6 +96,14 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 			bad++
 			fmt.Fprintln(cmd.ErrOrStderr(), m.err)
 			continue
+		}
+		if warm != nil {
+			if !warm.takes(m) {
+				continue
+			}
+			if err := warm.add(cmd.Context(), m.reading); err != nil {
+				return err
+			}
 		}
 		for _, r := range runs {
 			if err := r.add(m); err != nil {
@@ -101,6 +121,11 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s; %.1f s\n", runs[0].summary(), time.Since(start).Seconds())
+	if warm != nil {
+		if err := warm.finish(cmd.Context(), runs[0].counted); err != nil {
+			return err
+		}
+	}
 	if bad > 0 {
 		return fmt.Errorf("%d lines or messages could not be read; each is named above", bad)
 	}
@@ -112,7 +137,7 @@ func (o replayOptions) check(args []string) error {
 	case o.format != "" && o.format != "bench":
 		return fmt.Errorf("--format is %q; there is bench", o.format)
 	case (o.from == "") != (o.to == ""):
-		return errors.New("--from and --to go together")
+		return errors.New("--from and --to go together; with --warm, --to may be left out")
 	case (o.from == "") == (len(args) == 0):
 		return errors.New("give a file, or --from and --to")
 	case o.from != "" && o.format != "":
@@ -121,6 +146,8 @@ func (o replayOptions) check(args []string) error {
 		return errors.New("--explain is of alerts; --format bench writes a reason in each of its lines")
 	case (o.explain || o.report != "") && len(o.budgets) > 1:
 		return errors.New("--explain and --report take one --budget")
+	case o.warm && (o.format != "" || len(o.budgets) > 0):
+		return errors.New("--warm goes by the configuration, without --format and --budget")
 	case o.report != "" && o.format != "":
 		return errors.New("--report is of alerts; --format bench has none")
 	}
@@ -143,6 +170,11 @@ func (o replayOptions) check(args []string) error {
 	return nil
 }
 
+// ruleOf is the rule as it is configured.
+func ruleOf(c trendConfig) trend.Rule {
+	return trend.Rule{FalseAlertsPerDay: c.FalseAlertsPerDay, Surprise: c.Surprise, MinNegative: c.MinNegative, WarmUp: c.WarmUp}
+}
+
 // replayRun is history under one setting.
 type replayRun struct {
 	rule    trend.Rule
@@ -160,8 +192,7 @@ type replayRun struct {
 }
 
 func runsOf(cfg config, o replayOptions, out, explain io.Writer) []*replayRun {
-	rule := trend.Rule{FalseAlertsPerDay: cfg.Trend.FalseAlertsPerDay, Surprise: cfg.Trend.Surprise,
-		MinNegative: cfg.Trend.MinNegative, WarmUp: cfg.Trend.WarmUp}
+	rule := ruleOf(cfg.Trend)
 	rules := []trend.Rule{rule}
 	for i, budget := range o.budgets {
 		rule.FalseAlertsPerDay, rule.Surprise = budget, 0
@@ -176,12 +207,12 @@ func runsOf(cfg config, o replayOptions, out, explain io.Writer) []*replayRun {
 			r.counted = trend.NewHistory(rule, cfg.Trend.History)
 			r.desk = alert.NewHistory(alert.Config{Quiet: cfg.Alert.Quiet, Critical: cfg.Alert.Critical})
 		}
-		if len(rules) == 1 {
+		if len(rules) == 1 && (!o.warm || o.out != "") {
 			r.out = json.NewEncoder(out)
 			r.out.SetEscapeHTML(false)
-			if o.explain {
-				r.explain = explain
-			}
+		}
+		if o.explain {
+			r.explain = explain
 		}
 		runs = append(runs, r)
 	}
