@@ -1,0 +1,184 @@
+// Command classify measures the classify stage alone: texts a second, how much of a batch is
+// padding, and what share of the machine's matrix-product peak the model reaches.
+//
+//	go run ./bench/classify -model models/en -texts FILE [-precision int8] [-threads 2] [-json]
+//
+// FILE has a text a line. Copies are not answered from memory here: peers do not, either.
+// bench/peers/run times it beside what people use. `make build` must have run.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/news"
+)
+
+// result is one run.
+type result struct {
+	Texts     int      `json:"texts"`
+	Seconds   float64  `json:"seconds"`
+	PerSecond float64  `json:"texts_per_second"`
+	Tokens    float64  `json:"tokens"`  // without padding
+	Padding   float64  `json:"padding"` // share of all tokens run
+	GFLOPS    float64  `json:"gflops"`  // of the tokens, without padding
+	Labels    []string `json:"labels"`  // of the first head, in the order of the texts
+}
+
+func main() {
+	log.SetFlags(0)
+	model := flag.String("model", "models/en", "bundle")
+	bases := flag.String("bases", ".deps/bases", "folder of the base models")
+	file := flag.String("texts", "", "file with a text a line")
+	precision := flag.String("precision", "int8", "fp32 or int8")
+	threads := flag.Int("threads", runtime.NumCPU(), "of the model")
+	peak := flag.Bool("peak", false, "measure this machine's matrix-product peak instead")
+	asJSON := flag.Bool("json", false, "one JSON object, with the labels")
+	flag.Parse()
+	if *peak {
+		if err := printPeak(*threads); err != nil {
+			log.Fatal("bench/classify: ", err)
+		}
+		return
+	}
+	texts, err := readTexts(*file)
+	if err != nil {
+		log.Fatal("bench/classify: ", err)
+	}
+	r, err := measure(*model, *bases, bert.Precision(*precision), *threads, texts)
+	if err != nil {
+		log.Fatal("bench/classify: ", err)
+	}
+	if *asJSON {
+		_ = json.NewEncoder(os.Stdout).Encode(r)
+		return
+	}
+	fmt.Printf("%d texts in %.1f s: %.0f texts/s, %.0f tokens/s, %.1f %% padding, %.1f GFLOP/s\n",
+		r.Texts, r.Seconds, r.PerSecond, r.Tokens/r.Seconds, 100*r.Padding, r.GFLOPS)
+}
+
+func readTexts(path string) ([]string, error) {
+	if path == "" {
+		return nil, errors.New("name a file with a text a line by -texts")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var texts []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		texts = append(texts, lines.Text())
+	}
+	return texts, nil
+}
+
+func measure(model, base string, precision bert.Precision, threads int, texts []string) (result, error) {
+	registry := prometheus.NewRegistry()
+	stage, err := classify.New(classify.Config{
+		Model:   classify.ModelConfig{Bases: []string{base}, Precision: precision, Threads: threads},
+		Bundles: []string{model}, Copies: -1, Registerer: registry,
+	})
+	if err != nil {
+		return result{}, err
+	}
+	defer stage.Close()
+	r := result{Texts: len(texts), Labels: make([]string, len(texts))}
+	if _, err := read(stage, texts[:min(len(texts), 64)], nil); err != nil { // warm
+		return r, err
+	}
+	tokens, padding, err := counted(registry)
+	if err != nil {
+		return r, err
+	}
+	if r.Seconds, err = read(stage, texts, r.Labels); err != nil {
+		return r, err
+	}
+	allTokens, allPadding, err := counted(registry)
+	if err != nil {
+		return r, err
+	}
+	r.Tokens, padding = allTokens-tokens, allPadding-padding
+	r.PerSecond, r.Padding = float64(r.Texts)/r.Seconds, padding/(r.Tokens+padding)
+	checkpoint, err := bert.Open(model, []string{base})
+	if err != nil {
+		return r, err
+	}
+	r.GFLOPS = float64(r.Texts) * flops(checkpoint.Config, r.Tokens/float64(r.Texts)) / r.Seconds / 1e9
+	return r, nil
+}
+
+// read puts the texts through the stage at once and returns the seconds it took.
+func read(stage *classify.Stage, texts []string, labels []string) (float64, error) {
+	var (
+		wait   sync.WaitGroup
+		mu     sync.Mutex
+		failed error
+	)
+	start := time.Now()
+	for i, text := range texts {
+		wait.Add(1)
+		err := stage.Submit(context.Background(), news.Item{ID: strconv.Itoa(i), Text: text, Lang: "en"}, func(readings []news.Reading, err error) {
+			defer wait.Done()
+			if err != nil && !errors.Is(err, classify.ErrNoText) {
+				mu.Lock()
+				failed = errors.Join(failed, err)
+				mu.Unlock()
+			} else if err == nil && labels != nil {
+				labels[i] = readings[0].Sentiment.Label()
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	wait.Wait()
+	return time.Since(start).Seconds(), failed
+}
+
+// counted are the tokens and the padding that went through the model so far.
+func counted(registry *prometheus.Registry) (tokens, padding float64, err error) {
+	families, err := registry.Gather()
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, f := range families {
+		if f.GetName() != "barograph_classify_tokens_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetValue() == "padding" }) {
+				padding += m.GetCounter().GetValue()
+			} else {
+				tokens += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return tokens, padding, nil
+}
+
+// flops are the multiplications and additions of one text of so many tokens: four products
+// of the hidden size and two of the feed-forward's in each layer, and attention's two. The
+// last layer has one query. Embeddings, normalisation and heads are left out.
+func flops(c bert.Config, tokens float64) float64 {
+	h, f, n := float64(c.HiddenSize), float64(c.IntermediateSize), float64(c.Layers)
+	full := tokens * (8*h*h + 4*h*f + 4*tokens*h)
+	last := tokens*4*h*h + 4*h*h + 4*h*f + 4*tokens*h
+	return (n-1)*full + last
+}

@@ -1,0 +1,38 @@
+"""Prints what bench/peers/run measured: medians over the rounds, and ratios within each round."""
+import json
+import pathlib
+import statistics
+import sys
+
+out, rounds, backend = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+names = {
+    "int8": "Barograph, int8", "fp32": "Barograph, fp32", "torch": "Python transformers (PyTorch, fp32, batches of 32)",
+    "ort": "Python onnxruntime + tokenizers (int8, batches of 32)", "hugot8": f"hugot ({backend}, int8, batches of 32)",
+    "hugot32": f"hugot ({backend}, fp32, batches of 32)",
+}
+
+
+def load(model, kind):
+    return [json.loads((out / f"{model}.{kind}.{r}").read_text()) for r in range(1, rounds + 1)]
+
+
+def agree(a, b):
+    return sum(x == y for x, y in zip(a["labels"], b["labels"], strict=True)) / len(a["labels"])
+
+
+for model in "all-minilm-l6-v2", "bge-small-en-v1.5":
+    runs = {kind: load(model, kind) for kind in names}
+    peaks = [dict(line.split()[:2] for line in (out / f"{model}.peak.{r}").read_text().splitlines()) for r in range(1, rounds + 1)]
+    print(f"\n{model}, {runs['int8'][0]['texts']} texts, medians of {rounds} rounds\n")
+    print("| | texts/s | Barograph int8 over it | same labels as PyTorch |\n|---|---|---|---|")
+    for kind, name in names.items():
+        rate = statistics.median(r["texts_per_second"] for r in runs[kind])
+        ratio = statistics.median(a["texts_per_second"] / b["texts_per_second"] for a, b in zip(runs["int8"], runs[kind]))
+        print(f"| {name} | {rate:.0f} | {ratio:.1f} | {agree(runs[kind][0], runs['torch'][0]):.1%} |")
+    for kind in "int8", "fp32":
+        share = statistics.median(r["gflops"] / float(p[kind]) for r, p in zip(runs[kind], peaks))
+        padding = runs[kind][0]["padding"]
+        print(f"\n{kind}: {statistics.median(r['gflops'] for r in runs[kind]):.0f} GFLOP/s of useful tokens, {share:.0%} of the "
+              f"{statistics.median(float(p[kind]) for p in peaks):.0f} that matrix products alone reach; {padding:.1%} padding")
+a, b = (json.loads((out / f"en.{kind}.1").read_text()) for kind in ("int8", "fp32"))
+print(f"\nmodels/en, int8 beside fp32: the same label for {agree(a, b):.2%} of {a['texts']} texts")
