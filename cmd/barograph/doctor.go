@@ -79,6 +79,10 @@ func examinations(cfg config) []examination {
 		{"redis", func(ctx context.Context) (string, error) { return lookAtRedis(ctx, cfg.Redis) },
 			"see that redis.addresses are reachable from here, and its username, password and tls are right"},
 	}
+	if parts.trend {
+		list = append(list, examination{"series", func(ctx context.Context) (string, error) { return lookAtSeries(ctx, cfg) },
+			"the Redis user needs SCAN, MEMORY USAGE and PFCOUNT beside what the monitor needs; see docs/operation.md"})
+	}
 	if !parts.classify {
 		return append(list, alertExaminations(cfg)...)
 	}
@@ -158,17 +162,18 @@ func lookAtRedis(ctx context.Context, c redisConfig) (string, error) {
 		line, _, _ := strings.Cut(rest, "\r\n")
 		return line
 	}
-	finding := fmt.Sprintf("version %s, %s in use", value("redis_version"), value("used_memory_human"))
+	used, err := usedMemory(ctx, client)
+	if err != nil {
+		return "", err
+	}
+	finding := fmt.Sprintf("version %s, %s in use", value("redis_version"), sized(used))
 	if policy := value("maxmemory_policy"); policy != "noeviction" && policy != "" {
 		finding += fmt.Sprintf("\nmaxmemory-policy is %s: under pressure it drops counts and alerts; use noeviction", policy)
 	}
 	if mode := value("redis_mode"); mode == "cluster" && !c.Cluster && len(c.Addresses) == 1 {
 		return "", errors.New("it is a Redis Cluster: set redis.cluster: true")
 	}
-	if cluster, ok := client.(*redis.ClusterClient); ok {
-		if err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return master.Ping(ctx).Err() }); err != nil {
-			return "", err
-		}
+	if _, ok := client.(*redis.ClusterClient); ok {
 		finding += "; all masters of the cluster answer"
 	}
 	return finding, nil

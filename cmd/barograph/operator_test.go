@@ -49,7 +49,7 @@ redis: {addresses: ['%s']}
 			}
 		}
 	}
-	expect(ok("doctor"), "kafka          ok", "will create news", "redis          ok", "onnx runtime   ok", "models/en", "models/zh")
+	expect(ok("doctor"), "kafka          ok", "will create news", "redis          ok", "series         ok", "none judged yet", "onnx runtime   ok", "models/en", "models/zh")
 
 	file := filepath.Join(t.TempDir(), "items.jsonl")
 	now := time.Now().UTC().Format(time.RFC3339)
