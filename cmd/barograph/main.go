@@ -75,7 +75,7 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see %s -h", err, cmd.CommandPath())}
 	})
 	root.AddCommand(
-		newDemo(), newRun(), newFeed(), newClassify(), newFinetune(), newEvaluate(), newModel(), newReplay(), newSilence(), newDoctor(),
+		newDemo(), newRun(), newFeed(), newClassify(), newFinetune(), newEvaluate(), newModel(), newReplay(), newSilence(), newDoctor(), newBench(),
 	)
 	return root
 }
