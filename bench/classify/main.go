@@ -27,6 +27,7 @@ import (
 
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/news"
 )
 
@@ -46,7 +47,9 @@ func main() {
 	model := flag.String("model", "models/en", "bundle")
 	bases := flag.String("bases", ".deps/bases", "folder of the base models")
 	file := flag.String("texts", "", "file with a text a line")
-	precision := flag.String("precision", "int8", "fp32 or int8")
+	precision := flag.String("precision", "int8", "fp32, int8 or (on CUDA) fp16")
+	device := flag.String("device", "cpu", "cpu or cuda")
+	budget := flag.Int("budget", 0, "tokens in a batch, padding included; 0 = the monitor's")
 	threads := flag.Int("threads", runtime.NumCPU(), "of the model")
 	peak := flag.Bool("peak", false, "measure this machine's matrix-product peak instead")
 	asJSON := flag.Bool("json", false, "one JSON object, with the labels")
@@ -61,7 +64,9 @@ func main() {
 	if err != nil {
 		log.Fatal("bench/classify: ", err)
 	}
-	r, err := measure(*model, *bases, bert.Precision(*precision), *threads, texts)
+	r, err := measure(*model, classify.ModelConfig{
+		Bases: []string{*bases}, Device: onnx.Device(*device), Precision: bert.Precision(*precision), Threads: *threads, TokenBudget: *budget,
+	}, texts)
 	if err != nil {
 		log.Fatal("bench/classify: ", err)
 	}
@@ -89,11 +94,10 @@ func readTexts(path string) ([]string, error) {
 	return texts, nil
 }
 
-func measure(model, base string, precision bert.Precision, threads int, texts []string) (result, error) {
+func measure(model string, run classify.ModelConfig, texts []string) (result, error) {
 	registry := prometheus.NewRegistry()
 	stage, err := classify.New(classify.Config{
-		Model:   classify.ModelConfig{Bases: []string{base}, Precision: precision, Threads: threads},
-		Bundles: []string{model}, Copies: -1, Registerer: registry,
+		Model: run, Bundles: []string{model}, Copies: -1, Registerer: registry,
 	})
 	if err != nil {
 		return result{}, err
@@ -116,7 +120,7 @@ func measure(model, base string, precision bert.Precision, threads int, texts []
 	}
 	r.Tokens, padding = allTokens-tokens, allPadding-padding
 	r.PerSecond, r.Padding = float64(r.Texts)/r.Seconds, padding/(r.Tokens+padding)
-	checkpoint, err := bert.Open(model, []string{base})
+	checkpoint, err := bert.Open(model, run.Bases)
 	if err != nil {
 		return r, err
 	}
