@@ -35,7 +35,7 @@ $(BASES) $(MINILM): | bin/barograph
 	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
 
 deps: build $(MINILM)
-	@deps/fetch kafka redis promtool
+	@deps/fetch kafka redis promtool python
 
 demo: build
 	@bin/barograph demo $(ARGS)

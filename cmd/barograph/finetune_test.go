@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/finetune/step"
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/internal/testenv"
+	"github.com/barograph/barograph/news"
+)
+
+// finetuneArguments train MiniLM on one core on the first rows of the sample.
+func finetuneArguments(t *testing.T, rows int, out string, more ...string) []string {
+	t.Helper()
+	sample, err := os.ReadFile(filepath.Join(testenv.Root(t), "finetune", "testdata", "tweets.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "tweets.csv")
+	lines := bytes.SplitAfter(sample, []byte("\n"))
+	if err := os.WriteFile(file, bytes.Join(lines[:rows+1], nil), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	deps := testenv.Deps(t)
+	t.Setenv("BAROGRAPH_ONNXRUNTIME", filepath.Join(deps, "onnxruntime"))
+	return append([]string{"finetune", "--task", "sentiment", "--train", file, "--base", filepath.Join(deps, "bases", "all-minilm-l6-v2"),
+		"--out", out, "--batch", "8", "--epochs", "3", "--max-tokens", "48", "--threads", "1", "--device", "cpu"}, more...)
+}
+
+// TestFinetuneGoesOnAfterAKill: the process is killed in the second epoch, and --resume
+// ends in the very bytes of a run that was left alone.
+func TestFinetuneGoesOnAfterAKill(t *testing.T) {
+	dir := t.TempDir()
+	whole, killed := filepath.Join(dir, "whole"), filepath.Join(dir, "killed")
+	run := func(args []string, kill bool) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+		cmd.Env = append(os.Environ(), asMain+"=1")
+		pipe, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		for lines := bufio.NewScanner(pipe); lines.Scan(); {
+			fmt.Fprintln(&log, lines.Text())
+			if kill && strings.HasPrefix(lines.Text(), "epoch 1 after") {
+				_ = cmd.Process.Kill()
+			}
+		}
+		if err := cmd.Wait(); (err != nil) != kill {
+			t.Fatalf("%q: %v\n%s", args, err, log.String())
+		}
+		return log.String()
+	}
+	run(finetuneArguments(t, 96, whole), false)
+	run(finetuneArguments(t, 96, killed), true)
+	log := run(finetuneArguments(t, 96, killed, "--resume"), false)
+	if !strings.Contains(log, "going on after update") {
+		t.Errorf("it did not go on from a checkpoint:\n%s", log)
+	}
+	for _, name := range []string{"adapter_model.safetensors", "metrics.csv"} {
+		want, err := os.ReadFile(filepath.Join(whole, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(killed, name))
+		if err != nil || !bytes.Equal(want, got) {
+			t.Errorf("%s is not that of the run that was left alone (%v)", name, err)
+		}
+	}
+}
+
+func TestFinetuneRefusesWrongUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"--task", "sentiment", "--train", "a.csv"},
+		{"--train", "a.csv", "--base", "b", "--out", "o"},
+		{"--task", "mood", "--train", "a.csv", "--base", "b", "--out", "o"},
+		{"--tasks", "topic", "--base", "b", "--out", "o"},
+		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--full", "--head-only"},
+		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--sweep", "speed=3"},
+		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--budget", "1h"},
+	} {
+		root := newRoot()
+		root.SetArgs(append([]string{"finetune"}, args...))
+		root.SetOut(new(bytes.Buffer))
+		root.SetErr(new(bytes.Buffer))
+		var usage usageError
+		if err := root.ExecuteContext(t.Context()); !errors.As(err, &usage) {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
+func TestSweepsAreEveryCombination(t *testing.T) {
+	all, err := parseSweep(finetune.Defaults(step.LoRA), "lr=1e-4,3e-4 rank=8,16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range all {
+		got = append(got, fmt.Sprint(s.Rate, " ", s.Rank))
+	}
+	if want := []string{"0.0001 8", "0.0001 16", "0.0003 8", "0.0003 16"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, bad := range []string{"lr", "lr=x", "lr=1 lr=2", "colour=red"} {
+		if _, err := parseSweep(finetune.Defaults(step.LoRA), bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// TestCorrectionsAreRows: of the labels topic, the last label of each key counts, what was
+// taken back does not, and labels about one company are for bundles by entity.
+func TestCorrectionsAreRows(t *testing.T) {
+	server := testenv.StartKafka(t)
+	server.CreateTopic("barograph.labels", 3)
+	client := openBroker(t, server.Addr)
+	writer := client.Writer("barograph.labels")
+	defer writer.Close()
+	label := func(id, task, label, entity string, value bool) kafka.Message {
+		l := news.Label{ID: id, At: time.Now(), Author: "console:jane", Task: task, Label: label, Entity: entity, Text: "text of " + id}
+		m := kafka.Message{Key: []byte(l.Key())}
+		if value {
+			m.Value, _ = json.Marshal(l)
+		}
+		return m
+	}
+	err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 10},
+		label("1", "sentiment", "positive", "", true), label("1", "sentiment", "negative", "", true),
+		label("2", "sentiment", "neutral", "BA", true), label("3", "topic", "Macro", "", true),
+		label("4", "sentiment", "neutral", "", true), label("4", "sentiment", "", "", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := writeConfig(t, fmt.Sprintf("kafka: {brokers: ['%s'], topics: [{name: news, kind: news}]}", server.Addr))
+	for _, c := range []struct {
+		task, entity string
+		want         []string
+	}{
+		{"sentiment", "", []string{"text of 1|negative|"}},
+		{"sentiment", "entity", []string{"text of 2|neutral|BA"}},
+		{"topic", "", []string{"text of 3|Macro|"}},
+	} {
+		t1 := training{task: c.task, entity: c.entity, path: path}
+		set, err := t1.sources(t.Context(), []string{"labels"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for row := range set.list[0].Rows {
+			got = append(got, row.Fields["text"]+"|"+row.Fields[c.task]+"|"+row.Fields["entity"])
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s %s: got %q, want %q", c.task, c.entity, got, c.want)
+		}
+	}
+}
