@@ -28,7 +28,7 @@ type Said struct {
 	Severity news.Severity `json:"severity"`
 	Window   news.Duration `json:"window"`
 	Items    int           `json:"items"`
-	Negative int           `json:"negative"`
+	Count    int           `json:"count"` // of them negative; positive in a positive spike, all in one of volume
 	Expected float64       `json:"expected"`
 	Surprise float64       `json:"surprise"`
 }
@@ -55,7 +55,7 @@ func (x *Index) addAlert(a news.Alert, at time.Time, key string) bool {
 	}
 	t.keys = append(t.keys, key)
 	t.said = append(t.said, Said{At: at.UTC(), Status: a.Status, Severity: a.Severity, Window: a.Window, Items: a.Items,
-		Negative: a.Negative, Expected: a.Expected, Surprise: a.Surprise})
+		Count: a.Count(), Expected: a.Expected, Surprise: a.Surprise})
 	t.alert = a
 	if n := len(t.said) - maxTold; n > 0 {
 		t.said, t.keys = t.said[n:], t.keys[n:]

@@ -15,7 +15,7 @@ type itemRow struct {
 	PublishedAt time.Time      `json:"published_at"`
 	Lang        string         `json:"lang"`
 	Entities    []string       `json:"entities"`
-	Shown       string         `json:"shown"` // negative (as counted), neutral or positive
+	Shown       string         `json:"shown"` // negative or positive as counted, else neutral
 	Sentiment   news.Sentiment `json:"sentiment"`
 	Topic       news.Topic     `json:"topic"`
 	DuplicateOf string         `json:"duplicate_of"`

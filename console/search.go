@@ -41,12 +41,12 @@ func (q *Query) match(r *news.Reading) bool {
 		(q.Text == "" || strings.Contains(strings.ToLower(r.Title), q.Text) || strings.Contains(strings.ToLower(r.Text), q.Text))
 }
 
-// shownSentiment is what a reading is shown as: negative where it is counted so.
+// shownSentiment is what a reading is shown as: negative and positive are as they are counted.
 func shownSentiment(r *news.Reading) string {
 	switch {
 	case r.Negative():
 		return "negative"
-	case r.Sentiment.Positive > r.Sentiment.Neutral:
+	case r.Positive():
 		return "positive"
 	}
 	return "neutral"

@@ -1,7 +1,7 @@
 // An alert: why it was told, what happened after, and how to mute it.
 import { foreign, h, outward, show } from '../dom.js';
 import { get, post, remove, seldom, seriesLink, seriesPath } from '../api.js';
-import { at, chance, count, few, percent, seconds, sentence, seriesName, span, w } from '../words.js';
+import { at, chance, count, counted, few, percent, seconds, sentence, seriesName, span, w } from '../words.js';
 import { Course, numbers } from '../chart.js';
 import { itemRow } from '../item.js';
 import { alertCard, severityBadge } from '../parts.js';
@@ -43,8 +43,7 @@ export async function start(body, fail) {
     document.title = `${seriesName(alert.series)} – Barograph`;
     show(head, heading(alert, a.now));
     show(figures, decision(alert));
-    show(evidence, h('h2', {}, w.evidence), h('ol', {}, alert.evidence.map((e) => h('li', {}, outward(e.title, e.url), ' ', h('span.mood.negative', {}, percent(e.negative))))),
-      h('p.small', {}, w.readBy(`${alert.model.name} ${alert.model.version}`)));
+    if (!evidence.querySelector('.correct')) show(evidence, h('h2', {}, w.evidence), await Promise.all(alert.evidence.map(text)), h('p.small', {}, w.readBy(`${alert.model.name} ${alert.model.version}`)));
     show(story, h('h2', {}, w.history), told(a.history));
     show(mute, h('h2', {}, w.mute), muting(alert, a.silences, change));
     show(others, a.others.length > 0 && [h('h2', {}, w.others), a.others.map((o) => alertCard(o, a.now))]);
@@ -73,6 +72,12 @@ export async function start(body, fail) {
   return refresh;
 }
 
+// text is a piece of evidence: the whole item while the index has it.
+async function text(e) {
+  const { items } = await get('/items', { id: e.id, limit: 1 });
+  return items.length ? itemRow(items[0]) : h('article.item', {}, h('h3', {}, outward(e.title, e.url), ' ', h('span.mood.negative', {}, percent(e.negative))));
+}
+
 function heading(a, now) {
   const copy = h('button.quiet', { onclick: async () => {
     await navigator.clipboard.writeText(location.href);
@@ -90,7 +95,7 @@ function heading(a, now) {
 function decision(a) {
   const cell = (value, name, beside) => h('div', {}, h('dt', {}, name), h('dd', {}, value, beside && h('div.small', {}, beside)));
   return [
-    cell(count(a.negative), w.nNegative, w.nOf(count(a.items), span(seconds(a.window)))),
+    cell(count(counted(a)), { positive: w.nPositive, volume: w.nVolume0 }[a.kind] ?? w.nNegative, w.nOf(count(a.items), span(seconds(a.window)))),
     cell(few(a.expected), w.nExpected, a.volume_factor >= 1.5 ? `${few(a.volume_factor)} ${w.nVolume}` : null),
     cell(percent(a.share), w.nShare, w.nBefore(percent(a.share_before))),
     cell(count(a.sources), w.nSources, w.nCopies(count(a.copies))),
@@ -99,9 +104,9 @@ function decision(a) {
 }
 
 function told(history) {
-  return h('div.scroll', {}, h('table', {}, h('thead', {}, h('tr', {}, [w.time, w.status, w.severity].map((c) => h('th', { scope: 'col' }, c)), [w.negativeColumn, w.expectedColumn, w.chance].map((c) => h('th.num', { scope: 'col' }, c)))),
+  return h('div.scroll', {}, h('table', {}, h('thead', {}, h('tr', {}, [w.time, w.status, w.severity].map((c) => h('th', { scope: 'col' }, c)), [w.itemsColumn, w.expectedColumn, w.chance].map((c) => h('th.num', { scope: 'col' }, c)))),
     h('tbody', {}, history.map((s) => h('tr', {}, h('td', {}, at(s.at)), h('td', {}, s.status === 'firing' ? w.firingOne : w.resolved), h('td', {}, w[s.severity] ?? s.severity),
-      h('td.num', {}, `${count(s.negative)} / ${count(s.items)}`), h('td.num', {}, few(s.expected)), h('td.num', {}, chance(s.surprise)))))));
+      h('td.num', {}, `${count(s.count)} / ${count(s.items)}`), h('td.num', {}, few(s.expected)), h('td.num', {}, chance(s.surprise)))))));
 }
 
 function muting(a, silences, change) {

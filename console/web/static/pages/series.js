@@ -47,7 +47,7 @@ export async function start(body, fail) {
     tableBox.ontoggle = () => tableBox.open && show(table, numbers(s.steps, step, pick));
     show(spikes, s.spikes.length > 0 && [h('h2', {}, w.spikes), s.spikes.map((a) => alertCard(a, s.now))]);
     parts.hidden = s.parts.length === 0;
-    show(parts, h('h2', {}, series.topic && !series.entity ? w.companiesOf : w.topicsOf), seriesTable(s.parts, w.topicsOf));
+    show(parts, h('h2', {}, series.topic && !series.entity ? w.companiesOf : w.topicsOf), seriesTable(s.parts, w.topicsOf, series));
     view.shown = [s.from, s.to];
   }
 
