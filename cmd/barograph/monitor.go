@@ -50,6 +50,8 @@ type monitor struct {
 	settle   settleMetrics
 
 	corrections *alert.Corrections
+	counts      *trend.Store // for charts and pictures in Slack
+	slack       *alert.SlackActions
 }
 
 // parts are what `barograph demo` replaces. The zero value is the real thing.
@@ -127,6 +129,9 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 	if m.cfg.Kafka.Alerts != "" {
 		m.alerts = m.broker.Writer(m.cfg.Kafka.Alerts)
 	}
+	if err := m.prepareSlack(); err != nil {
+		return err
+	}
 	all, routes, err := sinksOf(m.cfg.Alert, m.alerts, sinks)
 	if err != nil {
 		return err
@@ -135,7 +140,10 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 		Redis: m.redis, Prefix: m.cfg.Redis.Prefix, Routes: routes, Sinks: all,
 		Quiet: m.cfg.Alert.Quiet, Critical: m.cfg.Alert.Critical, Clock: m.clock, Log: m.log, Registerer: m.registry,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return m.newSlackActions(all, routes)
 }
 
 // checks are what /readyz asks. The models need none: they are loaded before it listens.
@@ -201,6 +209,9 @@ func (m *monitor) run(ctx context.Context) error {
 	})
 	if m.stages.alert {
 		besides.Go(func() error { return ended(beside, m.desk.Run(beside)) })
+	}
+	if m.slack != nil {
+		besides.Go(func() error { return ended(beside, m.slack.Run(beside)) })
 	}
 	all.Go(func() error { return m.consume(running) })
 	err := all.Wait()

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/internal/chart"
+	"github.com/barograph/barograph/news"
+	"github.com/barograph/barograph/trend"
+)
+
+// prepareSlack gives the Slack sink what it needs of other stages: charts of what the trend
+// stage counted. It comes before the sinks are made.
+func (m *monitor) prepareSlack() error {
+	if m.cfg.Alert.Slack == nil {
+		return nil
+	}
+	if m.counts = m.trend; m.counts == nil { // another process counts; this one only looks
+		var err error
+		m.counts, err = trend.New(trend.Config{Redis: m.redis, Prefix: m.cfg.Redis.Prefix, History: m.cfg.Trend.History, Clock: m.clock, Log: m.log,
+			Rule: trend.Rule{MinNegative: m.cfg.Trend.MinNegative}})
+		if err != nil {
+			return err
+		}
+	}
+	c := *m.cfg.Alert.Slack
+	c.Chart, c.Log, c.Registerer = m.chart, m.log, m.registry
+	m.cfg.Alert.Slack = &c
+	return nil
+}
+
+// newSlackActions makes what answers buttons and the slash command, where there is an app
+// token and this process delivers alerts.
+func (m *monitor) newSlackActions(sinks map[string]alert.Sink, routes []alert.Route) (err error) {
+	sink, is := sinks["slack"].(*alert.Slack)
+	if !is || m.cfg.Alert.Slack == nil || m.cfg.Alert.Slack.AppToken == "" || !m.stages.alert {
+		return nil
+	}
+	var channels []string
+	for _, r := range routes {
+		if r.Sink == "slack" {
+			channels = append(channels, r.Channel)
+		}
+	}
+	m.slack, err = alert.NewSlackActions(alert.SlackActionsConfig{
+		Slack: sink, Desk: m.desk, Channels: channels, Corrections: m.corrections,
+		Reading: readingFinder{broker: m.broker, topic: m.cfg.Kafka.Readings}.find,
+		Picture: m.picture, Log: m.log, Registerer: m.registry,
+	})
+	return err
+}
+
+// Size of a chart in Slack, pixels, and how much of the past it shows: at least so long, and
+// so many windows.
+const (
+	chartWidth, chartHeight = 960, 440
+	chartPast               = 6 * time.Hour
+	chartWindows            = 6
+)
+
+// chart draws an alert's window as it slid over the hours before and since, on what was
+// expected.
+func (m *monitor) chart(ctx context.Context, a news.Alert) ([]byte, error) {
+	window := time.Duration(a.Window)
+	if window < trend.BucketLength {
+		return nil, errors.New("the alert has no window")
+	}
+	to := m.clock()
+	if a.ResolvedAt != nil {
+		to = *a.ResolvedAt
+	}
+	from := a.StartedAt.Add(-max(chartPast, chartWindows*window))
+	// The window slides over single buckets; how far chance leads away from what is expected
+	// is told for whole windows.
+	steps, err := m.counts.Course(ctx, a.Series, from.Add(-window), to, trend.BucketLength)
+	if err != nil {
+		return nil, err
+	}
+	windows, err := m.counts.Course(ctx, a.Series, from.Add(-window), to, window)
+	if err != nil {
+		return nil, err
+	}
+	picture := chart.Series{Title: a.Series.String(), Note: a.Reason, From: from, To: to, Length: trend.BucketLength, Window: window,
+		Points: slide(steps, windows, window), Marks: []chart.Mark{{At: a.FiredAt, Since: a.StartedAt, Label: "alert " + a.FiredAt.UTC().Format("15:04")}}}
+	for _, s := range steps {
+		if s.Items > 0 && !s.Start.Before(from) {
+			picture.Buckets = append(picture.Buckets, chart.Bucket{Start: s.Start, Items: s.Items, Negative: s.Negative})
+		}
+	}
+	if a.ResolvedAt != nil {
+		picture.Marks = append(picture.Marks, chart.Mark{At: *a.ResolvedAt, Label: "over " + a.ResolvedAt.UTC().Format("15:04"), Over: true})
+	}
+	var out bytes.Buffer
+	err = chart.PNG(&out, chartWidth, chartHeight, picture)
+	return out.Bytes(), err
+}
+
+// slide sums the steps over a window that ends with each of them.
+func slide(steps, windows []trend.Step, window time.Duration) (points []chart.Point) {
+	width := int(window / trend.BucketLength)
+	for last := width - 1; last < len(steps); last++ {
+		p := chart.Point{At: steps[last].Start.Add(trend.BucketLength), Limit: math.Inf(1)}
+		for _, s := range steps[last-width+1 : last+1] {
+			p.Negative += float64(s.Negative)
+			p.Expected += s.Expected
+		}
+		for _, w := range windows {
+			if !w.Start.After(steps[last].Start) && steps[last].Start.Before(w.Start.Add(window)) && w.High > w.Expected {
+				p.Limit = p.Expected + w.High - w.Expected
+			}
+		}
+		points = append(points, p)
+	}
+	return points
+}
+
+// picture answers a person who asks for a series in their own words.
+func (m *monitor) picture(ctx context.Context, words string) (alert.Picture, error) {
+	asked := m.seriesNamed(words)
+	found, err := m.counts.Outlook(ctx, asked)
+	if err != nil {
+		return alert.Picture{}, err
+	}
+	for _, o := range found {
+		if len(o.Recent) > 0 {
+			return pictureOf(o, m.clock()), nil
+		}
+	}
+	return alert.Picture{}, alert.ErrUnknownSeries
+}
+
+// seriesNamed are the series that words may mean, the likeliest first: "AAPL", "Apple",
+// "AAPL / Earnings", "/ Earnings"; nothing is everything.
+func (m *monitor) seriesNamed(words string) (series []news.Series) {
+	company, topic, _ := strings.Cut(words, "/")
+	company, topic = strings.TrimPrefix(strings.TrimSpace(company), "$"), strings.TrimSpace(topic)
+	names := append([]string{company, strings.ToUpper(company)}, m.watch.Tag(news.Item{Text: company})...)
+	for _, name := range names {
+		series = append(series, news.Series{Entity: name, Topic: topic})
+	}
+	if topic == "" && company != "" {
+		series = append(series, news.Series{Topic: company})
+	}
+	return series
+}
+
+func pictureOf(o trend.Outlook, now time.Time) alert.Picture {
+	p := alert.Picture{Series: o.Series, Length: o.Window.Length, Items: o.Window.Items, Negative: o.Window.Negative, Expected: o.Expected,
+		ShareBefore: o.ShareBefore, Surprise: o.Surprise, DayItems: make([]int, 24), DayNegatives: make([]int, 24)}
+	for _, b := range o.Recent {
+		if hour := 23 - int(now.Sub(b.Start)/time.Hour); hour >= 0 && hour < 24 {
+			p.DayItems[hour] += b.Items
+			p.DayNegatives[hour] += b.Negative
+		}
+	}
+	return p
+}
