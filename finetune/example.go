@@ -32,7 +32,7 @@ type Source struct {
 
 	Text   string  // column with the text; "" is text or, where there is none, title
 	Label  string  // column with the label; "" is the task's name or, where there is none, entities_json
-	Entity string  // column with the entity that the label is about; "" reads texts as a whole
+	Entity string  // column with the entity that the label is about; "" reads texts as a whole, as an empty or missing field does
 	Weight float64 // of each row in the loss; 0 is 1
 }
 
@@ -59,7 +59,7 @@ type labelled struct{ text, entity, label, at string }
 var errMixed = errors.New("entities differ")
 
 // read takes the text, the entity and the label out of a row. An object of entities gives
-// one for each; read as a whole, their common label or errMixed.
+// one for each or, where texts are read as a whole, their common label or errMixed.
 func (s Source) read(row Row) ([]labelled, error) {
 	if row.Err != nil {
 		return nil, row.Err
@@ -71,16 +71,9 @@ func (s Source) read(row Row) ([]labelled, error) {
 	if strings.TrimSpace(classify.StripURLs(text)) == "" {
 		return nil, errors.New("the text is empty, links aside")
 	}
-	if s.Entity != "" {
-		entity, err := s.field(row, s.Entity)
-		if err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(strings.TrimSpace(entity), "{") {
+	if entity := strings.TrimSpace(row.Fields[s.Entity]); s.Entity != "" && entity != "" {
+		if strings.HasPrefix(entity, "{") {
 			return perEntity(text, entity, row.At)
-		}
-		if strings.TrimSpace(entity) == "" {
-			return nil, fmt.Errorf("column %s is empty", s.Entity)
 		}
 		label, err := s.field(row, s.Label, s.Task)
 		return []labelled{{text, entity, label, row.At}}, err
@@ -115,7 +108,7 @@ func (s Source) field(row Row, named string, otherwise ...string) (string, error
 			return value, nil
 		}
 	}
-	return "", fmt.Errorf("there is no column %s (it has %s); name the columns by --text-column, --label-column and --entity-column",
+	return "", fmt.Errorf("there is no column %s (it has %s); name the columns by --text-column and --label-column",
 		strings.Join(otherwise, " or "), strings.Join(slices.Sorted(maps.Keys(row.Fields)), ", "))
 }
 

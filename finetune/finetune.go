@@ -205,6 +205,9 @@ func (j *job) read() error {
 	if err := r.finish(train, valid); err != nil {
 		return err
 	}
+	if column := j.Train[0].Entity; column != "" && !slices.ContainsFunc(train, hasEntity) {
+		return fmt.Errorf("%w: no row has an entity in a column %s", ErrRows, column)
+	}
 	if len(j.Valid) == 0 {
 		train, valid = split(j.Settings.Split, train, j.Settings.Seed)
 	}
@@ -266,9 +269,9 @@ func (j *job) sourceRows() []SourceRows {
 }
 
 // entities tells whether the model reads an entity after the text.
-func (j *job) entities() bool {
-	return slices.ContainsFunc(j.data.train, func(e *Example) bool { return e.Entity != "" })
-}
+func (j *job) entities() bool { return slices.ContainsFunc(j.data.train, hasEntity) }
+
+func hasEntity(e *Example) bool { return e.Entity != "" }
 
 func (j *job) openRuntime() (*onnx.Runtime, error) {
 	library := j.Library

@@ -80,6 +80,9 @@ func TestHeadlinesWithEntities(t *testing.T) {
 	if e := each[0]; e.Entity != "Ericsson" || e.Labels[0] != 2 || each[1].Entity != "Nokia" || each[1].Labels[0] != 0 {
 		t.Errorf("the first headline's entities are %+v and %+v", each[0], each[1])
 	}
+	if plain, _, err := Read(Source{Task: "sentiment", Entity: "entities_json", Rows: rows("Banks rally|positive")}, sentiment); err != nil || len(plain) != 1 || plain[0].Entity != "" {
+		t.Errorf("a file without the column: %+v, %v", plain, err)
+	}
 	named, _, err := Read(Source{Task: "sentiment", Entity: "entity", Rows: rows("Banks rally|positive|SBI")}, sentiment)
 	if err != nil || len(named) != 1 || named[0].Entity != "SBI" {
 		t.Errorf("an entity in a column of its own: %+v, %v", named, err)

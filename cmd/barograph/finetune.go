@@ -44,8 +44,8 @@ func newFinetune() *cobra.Command {
   barograph finetune --tasks sentiment=tweets.csv,sentiment=headlines.csv:0.7,topic=topics.csv \
       --base .deps/bases/bge-small-en-v1.5 --out models/mine           # one encoder, two heads; a file of less weight
   barograph finetune --task sentiment --train tweets.csv,labels -c barograph.yaml --base models/en --out models/en-2
-  barograph finetune --task sentiment --train sentfin.csv --entity-column entities_json --base .deps/bases/bge-small-en-v1.5 \
-      --out models/by-entity                                           # sentiment toward each company
+  barograph finetune --task sentiment --train sentfin.csv --entity-column entities_json \
+      --base .deps/bases/bge-small-en-v1.5 --out models/by-entity      # sentiment toward each company
   barograph finetune … --sweep "lr=5e-4,1.5e-3 rank=8,16" --budget 2h  # the best of four
   barograph finetune … --resume                                        # after a kill, to the same end`,
 		Args: noArguments,
@@ -69,7 +69,7 @@ func (t *training) dataFlags(cmd *cobra.Command) {
 	f.StringSliceVar(&t.valid, "valid", nil, "validation rows, written as --train or --tasks is; without it a tenth of the rows")
 	f.StringVar(&t.text, "text-column", "", "column with the text; text or title without it")
 	f.StringVar(&t.label, "label-column", "", "column with the label; the task's name without it")
-	f.StringVar(&t.entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label; trains a bundle that reads the company after the text")
+	f.StringVar(&t.entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label: trains a bundle that reads the company after the text; rows and files without it are texts as a whole")
 	f.BoolVar(&t.config.SkipBad, "skip-bad", false, "leave out rows that cannot be used, and count them")
 	f.StringVar(&t.config.Base, "base", "", "folder of a base model in Hugging Face's layout, or a bundle to train further")
 	basesFlag(cmd, &t.config.Bases)

@@ -129,7 +129,7 @@ func TestSweepsAreEveryCombination(t *testing.T) {
 }
 
 // TestCorrectionsAreRows: of the labels topic, the last label of each key counts, what was
-// taken back does not, and labels about one company are for bundles by entity.
+// taken back does not, and labels about one company are for bundles that read one.
 func TestCorrectionsAreRows(t *testing.T) {
 	server := testenv.StartKafka(t)
 	server.CreateTopic("barograph.labels", 3)
@@ -157,7 +157,7 @@ func TestCorrectionsAreRows(t *testing.T) {
 		want         []string
 	}{
 		{"sentiment", "", []string{"text of 1|negative|"}},
-		{"sentiment", "entity", []string{"text of 2|neutral|BA"}},
+		{"sentiment", "entity", []string{"text of 1|negative|", "text of 2|neutral|BA"}},
 		{"topic", "", []string{"text of 3|Macro|"}},
 	} {
 		t1 := training{task: c.task, entity: c.entity, path: path}

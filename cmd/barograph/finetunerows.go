@@ -187,12 +187,12 @@ func eachMessage(ctx context.Context, client *broker.Client, topic string, numbe
 	return err
 }
 
-// labelRows are the labels of a task as rows: those about one company where a bundle by
-// entity is trained, else those about the whole text.
+// labelRows are the labels of a task as rows. Those about one company are left out where
+// the bundle is to read texts as a whole.
 func labelRows(labels []news.Label, task string, byEntity bool) iter.Seq[finetune.Row] {
 	return func(yield func(finetune.Row) bool) {
 		for _, l := range labels {
-			if l.Task != task || (l.Entity != "") != byEntity {
+			if l.Task != task || (l.Entity != "" && !byEntity) {
 				continue
 			}
 			row := finetune.Row{
