@@ -7,7 +7,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -51,15 +49,17 @@ func main() {
 }
 
 func run(data, dir string) error {
+	derive := exec.Command("go", "run", "./bench/rows", "-data", data, "-out", dir)
+	derive.Stderr = os.Stderr
+	if err := derive.Run(); err != nil {
+		return fmt.Errorf("deriving rows: %w", err)
+	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "bundle\thead\trows\taccuracy fp32\tint8\tmacro-F1 fp32\tint8\tECE fp32\tint8\tseconds fp32\tint8")
 	for _, m := range measures {
 		file := filepath.Join(data, m.data, "train.csv")
 		if m.data == "finnl-zh-topic" {
-			var err error
-			if file, err = subjects(file, dir); err != nil {
-				return err
-			}
+			file = filepath.Join(dir, "subjects.csv")
 		}
 		float, floatTook, err := evaluate(m, file, "fp32")
 		if err != nil {
@@ -85,47 +85,4 @@ func evaluate(m measure, file, precision string) (e classify.Evaluation, took ti
 		return e, 0, fmt.Errorf("barograph evaluate on %s: %w", m.data, err)
 	}
 	return e, time.Since(start), json.Unmarshal(out, &e)
-}
-
-// known are the topics of the Chinese bundle.
-var known = strings.Fields("公司 新冠 经济 行业 大盘 政策 政治 期货 能源 债券 房地产 虚拟货币 外汇")
-
-// subjects rewrites labels such as "中国 公司" (a region and subjects) as the Chinese bundle
-// was trained on them: the first word that is, or ends with, a subject. Other rows are left out.
-func subjects(file, dir string) (string, error) {
-	in, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer in.Close()
-	rows, err := csv.NewReader(in).ReadAll()
-	if err != nil {
-		return "", err
-	}
-	out := filepath.Join(dir, "topic.csv")
-	written, err := os.Create(out)
-	if err != nil {
-		return "", err
-	}
-	defer written.Close()
-	w := csv.NewWriter(written)
-	_ = w.Write(rows[0])
-	for _, row := range rows[1:] {
-		if topic := subject(row[1]); topic != "" {
-			_ = w.Write([]string{row[0], topic})
-		}
-	}
-	w.Flush()
-	return out, w.Error()
-}
-
-func subject(label string) string {
-	for _, word := range strings.Fields(label) {
-		for _, topic := range known {
-			if strings.HasSuffix(word, topic) {
-				return topic
-			}
-		}
-	}
-	return ""
 }
