@@ -125,16 +125,37 @@ func (b *base) continueAdapter(dir string, s *Settings) error {
 		return err
 	}
 	s.Rank, s.Alpha, s.Targets = adapter.Rank, adapter.Alpha, nil
+	pairs := 0
 	for name, t := range tensors {
 		name = strings.Replace(name, ".default.", ".", 1)
 		name = strings.Replace(name, ".modules_to_save.", ".", 1)
 		b.init[name] = t.Data
 		if module, ok := strings.CutSuffix(name, ".lora_A.weight"); ok {
-			s.Targets = append(s.Targets, strings.TrimPrefix(module, "base_model.model."))
+			pairs++
+			if kind := kindOf(module); !slices.Contains(s.Targets, kind) {
+				s.Targets = append(s.Targets, kind)
+			}
 		}
 	}
 	slices.Sort(s.Targets)
+	if layers := b.checkpoint.Config.Layers; pairs != len(s.Targets)*layers {
+		return fmt.Errorf("%w: the adapter in %s has %d pairs for %d kinds of linear layers in %d encoder layers: merge it by --full, or begin from its base",
+			ErrBase, dir, pairs, len(s.Targets), layers)
+	}
 	return nil
+}
+
+// allLinears are an encoder layer's linear layers, as PEFT's target_modules names them.
+var allLinears = []string{"query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"}
+
+// kindOf is which of them a module is, "" for none.
+func kindOf(module string) string {
+	for _, l := range allLinears {
+		if module == l || strings.HasSuffix(module, "."+l) {
+			return l
+		}
+	}
+	return ""
 }
 
 // initHeads takes the heads' weights, under the names that package step gives them.

@@ -66,9 +66,6 @@ func (j *job) weightFiles() (map[string]writer, error) {
 	return files, nil
 }
 
-// allLinears are an encoder layer's linear layers, as PEFT's target_modules names them.
-var allLinears = []string{"query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"}
-
 // adapterConfig is PEFT's LoraConfig.
 func (j *job) adapterConfig() map[string]any {
 	s := j.best.settings

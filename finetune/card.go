@@ -167,12 +167,7 @@ func kinds(targets []string) int {
 	}
 	found := map[string]bool{}
 	for _, t := range targets {
-		for _, l := range allLinears {
-			if t == l || strings.HasSuffix(t, "."+l) {
-				found[l] = true
-				break
-			}
-		}
+		found[kindOf(t)] = true
 	}
 	return len(found)
 }

@@ -55,8 +55,8 @@ func (t *Tape) Input(name string, shape ...Dim) *Value { return t.input(name, t.
 // Ints declares an input of int64.
 func (t *Tape) Ints(name string, shape ...Dim) *Value { return t.input(name, onnxpb.Int64, shape) }
 
-// Bools declares an input of bool.
-func (t *Tape) Bools(name string, shape ...Dim) *Value { return t.input(name, onnxpb.Bool, shape) }
+// Bytes declares an input of uint8.
+func (t *Tape) Bytes(name string, shape ...Dim) *Value { return t.input(name, onnxpb.Uint8, shape) }
 
 func (t *Tape) input(name string, typ onnxpb.Type, shape Shape) *Value {
 	v := &Value{t.b.Input(name, typ, shape...), shape}

@@ -34,7 +34,6 @@ func checks() []check {
 		return func(t *Tape, in []*Value) *Value { return f(t, in[0]) }
 	}
 	awayFromZero := func(r *rand.Rand) float64 { return math.Copysign(0.5+r.Float64(), r.Float64()-0.5) }
-	mask := func(t *Tape, shape ...Dim) *Value { return t.Bools("mask", shape...) }
 	return []check{
 		{name: "Add", shapes: [][]int{{5, 3}, {5, 3}}, build: two((*Tape).Add)},
 		{name: "Add of a row", shapes: [][]int{{5, 3}, {3}}, build: two((*Tape).Add)},
@@ -65,6 +64,9 @@ func checks() []check {
 		{name: "Linear on a matrix", shapes: [][]int{{5, 3}, {4, 3}, {5, 4}}, build: func(t *Tape, in []*Value) *Value {
 			return t.Linear(in[0], in[1], in[2], 2)
 		}},
+		{name: "Linear on few columns", shapes: [][]int{{5, 2}, {3, 2}}, build: two(func(t *Tape, x, w *Value) *Value {
+			return t.Linear(x, w, nil, 3)
+		})},
 		{name: "Linear twice on the same", shapes: [][]int{{5, 3}, {4, 3}, {2, 3}, {4, 2}}, build: func(t *Tape, in []*Value) *Value {
 			return t.Linear(t.Linear(in[0], in[2], nil, 1), in[3], t.Linear(in[0], in[1], nil, 1), 2)
 		}},
@@ -80,11 +82,8 @@ func checks() []check {
 		{name: "Sum of one dimension", shapes: [][]int{{2, 5, 3}}, build: one(func(t *Tape, x *Value) *Value { return t.Sum(x, false, 1) })},
 		{name: "Sum kept", shapes: [][]int{{2, 5, 3}}, build: one(func(t *Tape, x *Value) *Value { return t.Sum(x, true, 0, 2) })},
 		{name: "Mean", shapes: [][]int{{5, 3}}, build: one(func(t *Tape, x *Value) *Value { return t.Mean(x, false, 1) })},
-		{name: "Where", shapes: [][]int{{5, 3}, {3}}, build: two(func(t *Tape, a, b *Value) *Value {
-			return t.Where(mask(t, Named("n"), N(3)), a, b)
-		})},
 		{name: "Dropout", shapes: [][]int{{5, 3}}, build: one(func(t *Tape, x *Value) *Value {
-			return t.Dropout(x, mask(t, Named("n"), N(3)), 0.25)
+			return t.Dropout(x, t.Bytes("mask", Named("n"), N(3)), 0.25)
 		})},
 	}
 }

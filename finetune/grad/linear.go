@@ -14,11 +14,20 @@ func (t *Tape) Linear(x, w, c *Value, alpha float64) *Value {
 		if b.need[x] { // what is known of dx is added inside the product
 			b.grads[x] = t.gemm(dy, w, b.take(x), false, false, alpha)
 		}
-		b.add(w, func() *Value { return t.gemm(dy, x, nil, true, false, alpha) })
+		b.add(w, func() *Value { return t.weightGradient(x, dy, alpha) })
 		if c != nil {
 			b.add(c, func() *Value { return dy })
 		}
 	})
+}
+
+// weightGradient is alpha dyᵀ x. A narrow x, as LoRA's, is the left factor of a product
+// that is turned afterwards: kernels are slow at results of few columns.
+func (t *Tape) weightGradient(x, dy *Value, alpha float64) *Value {
+	if in := x.shape[1]; in.Size > 0 && in.Size < 64 && dy.shape[1].Size > in.Size {
+		return t.Transpose(t.gemm(x, dy, nil, true, false, alpha), 1, 0)
+	}
+	return t.gemm(dy, x, nil, true, false, alpha)
 }
 
 // gemm is alpha op(a) op(b) + c on matrices.

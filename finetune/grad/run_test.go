@@ -97,8 +97,7 @@ func (c check) graph(t *testing.T, r *onnx.Runtime, float onnxpb.Type) opened {
 	o := opened{check: c, graph: open(t, r, g), float: float}
 	o.fixed = map[string]onnx.Tensor{
 		"weigh": o.tensor(weigh.Shape, numbers),
-		"mask": {Shape: []int{5, 3}, Data: []bool{true, false, true, true, true, false, false, true,
-			true, true, true, false, true, true, false}},
+		"mask":  {Shape: []int{5, 3}, Data: []uint8{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0}},
 	}
 	return o
 }

@@ -176,7 +176,7 @@ func (g *graph) dropout(name string, x *grad.Value, p float64) *grad.Value {
 	}
 	m := maskInput{"keep:" + name, x.Shape(), p}
 	g.masks = append(g.masks, m)
-	return g.Dropout(x, g.Bools(m.name, m.shape...), p)
+	return g.Dropout(x, g.Bytes(m.name, m.shape...), p)
 }
 
 // pool makes one vector [batch, hidden] of a text.

@@ -88,7 +88,7 @@ func (t *Trainer) inputs(b Batch) (map[string]onnx.Tensor, error) {
 			n *= d
 		}
 		if cap(t.keep[i]) < n {
-			t.keep[i] = make([]bool, n)
+			t.keep[i] = make([]uint8, n)
 		}
 		t.keep[i] = t.keep[i][:n]
 		drawMask(t.keep[i], m.drop, t.c.Seed, t.batches, i, t.c.Threads)

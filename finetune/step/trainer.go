@@ -34,7 +34,7 @@ type Trainer struct {
 	pending int  // batches whose gradients wait in grads
 	void    bool // one of them had no finite loss
 
-	keep    [][]bool      // the masks' memory
+	keep    [][]uint8     // the masks' memory
 	scratch []float32     // gradients of a second batch before an Update
 	infer   *onnx.Session // of the weights as they are, nil until Predict
 }
@@ -65,7 +65,7 @@ func New(c Config) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.masks, t.keep = masks, make([][]bool, len(masks))
+	t.masks, t.keep = masks, make([][]uint8, len(masks))
 	t.graph, err = c.Runtime.NewGraph(onnx.GraphConfig{Model: model, Device: c.Device, Threads: c.Threads, NoPattern: true})
 	if err != nil {
 		return nil, fmt.Errorf("open the training step: %w", err)
