@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,26 +23,30 @@ func newModel() *cobra.Command {
 		Short: "Bundles on disk",
 		Example: `  barograph model list
   barograph model show models/en
+  barograph model pull ProsusAI/finbert --out models/finbert
+  barograph model promote models/mine --data tweets.csv --split validation
+  barograph model rollback models/en
   barograph model import --export model.onnx --tokenizer tokenizer.json --out .deps/bases/my-bert`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newModelList(), newModelShow(), newModelImport())
+	cmd.AddCommand(newModelList(), newModelShow(), newModelPull(), newModelPromote(), newModelRollback(), newModelImport())
 	return cmd
 }
 
 func newModelList() *cobra.Command {
 	bases := defaults().Classify.Bases
 	cmd := &cobra.Command{
-		Use:     "list [FOLDER…]",
-		Short:   "List the bundles in folders; models is the default",
+		Use:   "list [FOLDER…]",
+		Short: "List the bundles in folders; models is the default",
+		Long: "Lists the bundles in folders, and the bundles promoted into each one's place: which is live, and which are\n" +
+			"kept for a rollback. The folder models is the default.",
 		Example: "  barograph model list",
 		RunE: func(cmd *cobra.Command, folders []string) error {
 			if len(folders) == 0 {
 				folders = []string{"models"}
 			}
-			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(table, "FOLDER\tNAME\tVERSION\tDIGEST\tLANGUAGES\tHEADS")
+			table := newBundleTable(cmd.OutOrStdout())
 			var faults []error
 			for _, folder := range folders {
 				dirs, err := bundlesIn(folder)
@@ -48,9 +54,7 @@ func newModelList() *cobra.Command {
 					return err
 				}
 				for _, dir := range dirs {
-					if err := listBundle(table, dir, bases); err != nil {
-						faults = append(faults, err)
-					}
+					faults = append(faults, listSlot(table, dir, bases))
 				}
 			}
 			return errors.Join(append(faults, table.Flush())...)
@@ -64,7 +68,7 @@ func basesFlag(cmd *cobra.Command, bases *[]string) {
 	cmd.Flags().StringSliceVar(bases, "bases", *bases, "folders with the base models that adapters name")
 }
 
-// bundlesIn lists the folders in a folder that have a config.json.
+// bundlesIn lists the folders in a folder that hold a bundle.
 func bundlesIn(folder string) ([]string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -72,44 +76,78 @@ func bundlesIn(folder string) ([]string, error) {
 	}
 	var dirs []string
 	for _, entry := range entries {
-		dir := filepath.Join(folder, entry.Name())
-		if _, err := os.Stat(filepath.Join(dir, "config.json")); err == nil {
+		if dir := filepath.Join(folder, entry.Name()); !strings.HasPrefix(entry.Name(), ".") && holdsBundle(dir) {
 			dirs = append(dirs, dir)
 		}
 	}
 	return dirs, nil
 }
 
-func listBundle(table *tabwriter.Writer, dir string, bases []string) error {
-	b, err := classify.OpenBundle(dir, bases)
+func newBundleTable(w io.Writer) *tabwriter.Writer {
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "FOLDER\tSTATE\tNAME\tVERSION\tDIGEST\tLANGUAGES\tHEADS\tPROMOTED")
+	return table
+}
+
+// listSlot lists what serves in a folder's place and what is kept there.
+func listSlot(table *tabwriter.Writer, dir string, bases []string) error {
+	s, err := classify.OpenSlot(dir)
 	if err != nil {
 		return err
 	}
+	if len(s.Versions) == 0 {
+		s.Versions = []classify.Version{{}}
+	}
+	var faults []error
+	for i, v := range s.Versions {
+		state := "kept"
+		if i == s.Live {
+			state = "live"
+		}
+		b, err := s.Open(v, bases)
+		if err != nil {
+			fmt.Fprintf(table, "%s\t%s, does not open\n", s.Folder(v), state)
+			faults = append(faults, err)
+			continue
+		}
+		listBundle(table, state, b, v.Promoted)
+	}
+	return errors.Join(faults...)
+}
+
+func listBundle(table *tabwriter.Writer, state string, b *classify.Bundle, promoted time.Time) {
 	var heads []string
 	for _, head := range b.Heads {
 		heads = append(heads, fmt.Sprintf("%s (%d)", head.Task, len(head.Labels)))
 	}
-	fmt.Fprintf(table, "%s\t%s\t%s\t%.12s\t%s\t%s\n", dir, plain.Line(b.Name, 60), or(plain.Line(b.Version, 30), "-"), b.Digest,
-		or(plain.Line(strings.Join(b.Languages, ","), 60), "any"), plain.Line(strings.Join(heads, ", "), 120))
-	return nil
+	if b.EntitySegment {
+		heads = append(heads, "by entity")
+	}
+	at := "-"
+	if !promoted.IsZero() {
+		at = promoted.Local().Format("2006-01-02 15:04")
+	}
+	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.12s\t%s\t%s\t%s\n", b.Dir, state, plain.Line(b.Name, 60), or(plain.Line(b.Version, 30), "-"), b.Digest,
+		or(plain.Line(strings.Join(b.Languages, ","), 60), "any"), plain.Line(strings.Join(heads, ", "), 120), at)
 }
 
 func newModelShow() *cobra.Command {
 	bases := defaults().Classify.Bases
 	cmd := &cobra.Command{
 		Use:     "show FOLDER",
-		Short:   "Show a bundle's model card",
+		Short:   "Show which bundle is live in a folder, what is kept there, and its model card",
 		Example: "  barograph model show models/en",
 		Args:    arguments(1, 1, "a bundle's folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			if err := listBundle(table, args[0], bases); err != nil {
+			table := newBundleTable(cmd.OutOrStdout())
+			if err := errors.Join(listSlot(table, args[0], bases), table.Flush()); err != nil {
 				return err
 			}
-			if err := table.Flush(); err != nil {
+			live, err := classify.Live(args[0])
+			if err != nil {
 				return err
 			}
-			card, err := os.ReadFile(filepath.Join(args[0], "README.md"))
+			card, err := os.ReadFile(filepath.Join(live, "README.md"))
 			if err != nil {
 				return fmt.Errorf("the bundle has no model card: %w", err)
 			}

@@ -1,0 +1,357 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/internal/plain"
+)
+
+// promotion is what `barograph model promote` is asked for.
+type promotion struct {
+	config string
+	slot   string          // "" finds it
+	data   []string        // FILE or TASK=FILE
+	source finetune.Source // columns
+	split  string
+	force  bool
+}
+
+// errNotBetter says that a bundle does not beat the one that serves.
+var errNotBetter = errors.New("the new bundle does not beat the live one")
+
+func newModelPromote() *cobra.Command {
+	var p promotion
+	cmd := &cobra.Command{
+		Use:   "promote FOLDER --data FILE",
+		Short: "Put a bundle live if it beats the one that serves",
+		Long: "Reads labelled rows with the bundle and with the one that serves in its place, and puts it live if it is\n" +
+			"better on one head, worse on none, each beyond chance (in 95 % of resamples of the rows), and has every head\n" +
+			"that the other has. --force puts it live all the same. It takes the place of the configured bundle of its\n" +
+			"name or, if there is none, the only one of its languages. Running monitors notice within classify.reload,\n" +
+			"load it beside the old one and switch between two batches; no item is lost or read twice.",
+		Example: `  barograph model promote models/mine --data tweets.csv --split validation
+  barograph model promote models/mine --to models/en --data tweets.csv --data topic=news.csv
+  barograph model promote .deps/bases/finbert --to models/en --force`,
+		Args: arguments(1, 1, "a bundle's folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(p.data) == 0 && !p.force {
+				return usageError{errors.New("--data is needed to compare the bundles, or --force; see barograph model promote -h")}
+			}
+			if !slices.Contains([]string{"all", "train", "validation"}, p.split) {
+				return usageError{fmt.Errorf("--split %q: it is all, train or validation", p.split)}
+			}
+			return p.run(cmd, args[0])
+		},
+	}
+	configFlags(cmd, &p.config)
+	cmd.Flags().StringVar(&p.slot, "to", "", "folder of the configured bundle whose place it takes")
+	cmd.Flags().StringArrayVar(&p.data, "data", nil, "labelled rows (.csv, .tsv or JSON lines) for every head that they have a column of; TASK=FILE for one head")
+	cmd.Flags().StringVar(&p.source.Text, "text-column", "", "column with the text; text or title without it")
+	cmd.Flags().StringVar(&p.source.Label, "label-column", "", "column with the label; the task's name without it")
+	cmd.Flags().StringVar(&p.source.Entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label")
+	cmd.Flags().StringVar(&p.split, "split", "all", "rows to compare on, as for evaluate: all, train or validation")
+	cmd.Flags().BoolVar(&p.force, "force", false, "put it live whatever the comparison says")
+	return cmd
+}
+
+func (p promotion) run(cmd *cobra.Command, dir string) error {
+	cfg, err := readConfig(p.config)
+	if err != nil {
+		return err
+	}
+	candidate, err := classify.OpenBundle(dir, cfg.Classify.Bases)
+	if err != nil {
+		return err
+	}
+	slot, err := p.place(cfg.Classify, candidate)
+	if err != nil {
+		return err
+	}
+	serving, err := classify.OpenBundle(slot, cfg.Classify.Bases)
+	if err != nil {
+		if holdsBundle(slot) && !p.force {
+			return fmt.Errorf("what serves in %s cannot be compared with: %w", slot, err)
+		}
+		serving = nil
+	}
+	v, err := classify.Promote(slot, candidate, time.Now(), func(copied string) error {
+		if err := p.opens(cfg.Classify, copied); err != nil {
+			return err
+		}
+		if serving == nil || len(p.data) == 0 {
+			return nil
+		}
+		err := p.compare(cmd, cfg.Classify, serving, candidate, slot, copied)
+		if err != nil && p.force && cmd.Context().Err() == nil {
+			fmt.Fprintf(cmd.OutOrStdout(), "forced, though %v\n", err)
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s serves in %s now; `barograph model rollback %s` puts back what served before\n", describe(v), slot, slot)
+	return nil
+}
+
+// holdsBundle tells a folder with a bundle from one that is to get its first.
+func holdsBundle(dir string) bool {
+	if s, err := classify.OpenSlot(dir); err != nil || len(s.Versions) > 0 {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(dir, "config.json"))
+	return err == nil
+}
+
+// place finds the configured bundle whose place a bundle takes.
+func (p promotion) place(cfg classifyConfig, candidate *classify.Bundle) (string, error) {
+	if p.slot != "" {
+		if _, err := os.Stat(p.slot); err != nil && !slices.Contains(cfg.Bundles, filepath.Clean(p.slot)) {
+			return "", fmt.Errorf("--to %s: there is no such folder, and the configuration names none", p.slot)
+		}
+		return p.slot, nil
+	}
+	var named, alike []string
+	for _, dir := range cfg.Bundles {
+		b, err := classify.OpenBundle(dir, cfg.Bases)
+		if err != nil {
+			continue
+		}
+		if b.Name == candidate.Name {
+			named = append(named, dir)
+		}
+		if slices.Equal(b.Languages, candidate.Languages) {
+			alike = append(alike, dir)
+		}
+	}
+	for _, found := range [][]string{named, alike} {
+		if len(found) == 1 {
+			return found[0], nil
+		}
+	}
+	return "", usageError{fmt.Errorf("%s could take the place of several bundles, or of none: say --to FOLDER, one of %s", candidate.Name, strings.Join(cfg.Bundles, ", "))}
+}
+
+// opens makes sure that the bundle runs here and has what a monitor needs; the compiled
+// graph stays beside it.
+func (p promotion) opens(cfg classifyConfig, dir string) error {
+	config, err := modelConfig(cfg, newLogger(logConfig{Level: slog.LevelWarn}))
+	if err != nil {
+		return err
+	}
+	stage, err := classify.New(classify.Config{Bundles: []string{dir}, Model: config})
+	if err != nil {
+		return err
+	}
+	return stage.Close()
+}
+
+// compare measures the heads that both bundles have, prints the table, and gives errNotBetter
+// with the reason.
+func (p promotion) compare(cmd *cobra.Command, cfg classifyConfig, serving, candidate *classify.Bundle, slot, copied string) error {
+	files, err := p.files(serving, candidate)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "live: %s in %s\nnew:  %s\n\n", describeBundle(serving), slot, describeBundle(candidate))
+	var rows []compared
+	for _, task := range tasksOf(serving) {
+		row := compared{task: task}
+		if file := files[task]; file != "" {
+			if row, err = p.measure(cmd, cfg, task, file, slot, copied); err != nil {
+				return err
+			}
+		}
+		rows = append(rows, row)
+	}
+	if err := writeCompared(cmd.OutOrStdout(), rows); err != nil {
+		return err
+	}
+	if why := verdict(rows, tasksOf(candidate)); why != "" {
+		return fmt.Errorf("%w: %s (--force puts it live all the same)", errNotBetter, why)
+	}
+	return nil
+}
+
+// files finds the file to measure each head on that both bundles have.
+func (p promotion) files(serving, candidate *classify.Bundle) (map[string]string, error) {
+	files := map[string]string{}
+	shared := slices.DeleteFunc(tasksOf(serving), func(task string) bool { return !slices.Contains(tasksOf(candidate), task) })
+	for _, data := range p.data {
+		if task, file, only := strings.Cut(data, "="); only && slices.Contains(shared, task) {
+			files[task] = file
+			continue
+		}
+		columns, err := columnsOf(data)
+		if err != nil {
+			return nil, err
+		}
+		for _, task := range shared {
+			labelled := slices.Contains(columns, or(p.source.Label, task)) ||
+				task == "sentiment" && p.source.Entity != "" && slices.Contains(columns, p.source.Entity)
+			if files[task] == "" && labelled {
+				files[task] = data
+			}
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("--data %s: no column is named for a head that both bundles have (%s): name it with --label-column",
+			strings.Join(p.data, ", "), strings.Join(shared, ", "))
+	}
+	return files, nil
+}
+
+// columnsOf lists the columns of a file's first row.
+func columnsOf(path string) (names []string, err error) {
+	input, _, err := openInput(path)
+	if err != nil {
+		return nil, err
+	}
+	defer input.Close()
+	for r := range rowsOf(input, path) {
+		for name := range r.fields {
+			names = append(names, name)
+		}
+		return names, r.err
+	}
+	return nil, fmt.Errorf("%s has no rows", path)
+}
+
+// compared is a head of the live bundle, and how the new one's holds against it.
+type compared struct {
+	task      string
+	live, new judged // no rows: not measured
+	classify.Comparison
+}
+
+func (p promotion) measure(cmd *cobra.Command, cfg classifyConfig, task, file, slot, copied string) (c compared, err error) {
+	e := evaluation{model: cfg, source: p.source, data: file, task: task, split: p.split}
+	c.task = task
+	if c.new, err = e.judge(cmd, copied, nil); err != nil {
+		return c, err
+	}
+	if c.live, err = e.judge(cmd, slot, c.new.labels); err != nil {
+		return c, err
+	}
+	c.Comparison, err = classify.Compare(c.new.labels, c.new.truth, c.new.probabilities, c.live.probabilities)
+	return c, err
+}
+
+// verdict is why a bundle with the tasks does not beat the live one; "" if it does.
+func verdict(rows []compared, tasks []string) string {
+	better := false
+	for _, row := range rows {
+		switch {
+		case !slices.Contains(tasks, row.task):
+			return "it has no head for " + row.task
+		case row.High < 0:
+			return "it is worse on " + row.task
+		}
+		better = better || row.Low > 0
+	}
+	if !better {
+		return "it is better on no head beyond chance"
+	}
+	return ""
+}
+
+func writeCompared(w io.Writer, rows []compared) error {
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "head\trows\tmacro-F1 live\tnew\tdifference\t95 % of resamples\taccuracy live\tnew\tMcNemar p\t")
+	for _, r := range rows {
+		if r.Rows == 0 {
+			fmt.Fprintf(table, "%s\t0\t-\t-\t-\tnot measured\t-\t-\t-\t\n", plain.Line(r.task, 30))
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%d\t%.4f\t%.4f\t%+.4f\t%+.4f to %+.4f\t%.4f\t%.4f\t%.3g\t\n", plain.Line(r.task, 30), r.Rows,
+			r.live.MacroF1, r.new.MacroF1, r.Gain, r.Low, r.High, r.live.Accuracy, r.new.Accuracy, r.McNemar)
+	}
+	fmt.Fprintln(table)
+	return table.Flush()
+}
+
+func tasksOf(b *classify.Bundle) (tasks []string) {
+	for _, head := range b.Heads {
+		tasks = append(tasks, head.Task)
+	}
+	return tasks
+}
+
+func describeBundle(b *classify.Bundle) string {
+	return describe(classify.Version{Name: b.Name, Version: b.Version, Digest: b.Digest})
+}
+
+func describe(v classify.Version) string {
+	name := strings.TrimSpace(plain.Line(v.Name, 60) + " " + plain.Line(v.Version, 30))
+	return strings.TrimSpace(fmt.Sprintf("%s (%.12s)", name, v.Digest))
+}
+
+func newModelRollback() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "rollback [FOLDER]",
+		Short: "Put the bundle live again that served before",
+		Long: "Puts the bundle live again that served before the last promotion. FOLDER is the configured bundle's, or its\n" +
+			"name; it may be left out where only one has an earlier bundle.",
+		Example: "  barograph model rollback models/en",
+		Args:    arguments(0, 1, "one folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := readConfig(path)
+			if err != nil {
+				return err
+			}
+			slot, err := toRollBack(cfg.Classify.Bundles, args)
+			if err != nil {
+				return err
+			}
+			v, err := classify.Rollback(slot)
+			if err != nil {
+				return err
+			}
+			b, err := classify.OpenBundle(slot, cfg.Classify.Bases)
+			if err != nil {
+				return fmt.Errorf("%s is live in %s again, but does not open: %w", describe(v), slot, err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s serves in %s again\n", describeBundle(b), slot)
+			return nil
+		},
+	}
+	configFlags(cmd, &path)
+	return cmd
+}
+
+// toRollBack finds the folder: the one given, the configured one of that name, or the only
+// one that has an earlier bundle.
+func toRollBack(bundles, args []string) (string, error) {
+	var found []string
+	for _, dir := range bundles {
+		s, err := classify.OpenSlot(dir)
+		switch {
+		case len(args) == 1 && (filepath.Clean(args[0]) == filepath.Clean(dir) || args[0] == filepath.Base(dir)):
+			return dir, nil
+		case err == nil && s.Live > 0:
+			found = append(found, dir)
+		}
+	}
+	switch {
+	case len(args) == 1:
+		return args[0], nil
+	case len(found) == 1:
+		return found[0], nil
+	}
+	return "", usageError{fmt.Errorf("%d of the bundles %s have an earlier one: name the one to roll back", len(found), strings.Join(bundles, ", "))}
+}
