@@ -26,7 +26,7 @@ const peftPrefix = "base_model.model."
 
 // listWeights lists what c trains, in a fixed order, and checks Targets.
 func listWeights(c Config) ([]weight, error) {
-	l := weightList{c: c, random: rand.New(rand.NewPCG(c.Seed, seedWeights))}
+	l := weightList{c: c, random: rand.New(rand.NewPCG(c.Seed, 0))}
 	switch c.Mode {
 	case LoRA:
 		if err := l.lora(); err != nil {
