@@ -40,9 +40,12 @@ type Config struct {
 	Routes []Route         // tried in order; see Route. None: alerts are kept but nobody is told
 	Sinks  map[string]Sink // by the name that routes use
 
-	Critical  float64       // surprise from which an alert is critical; 0 = 6
-	Escalate  float64       // a rise of surprise since the last message that is told; 0 = 1
-	Quiet     time.Duration // resolved after so long without a spike, and never before the window's length; 0 = 1 h
+	Critical     float64       // surprise from which an alert is critical; 0 = 6
+	Escalate     float64       // a rise of surprise since the last message that is told; 0 = 1
+	Quiet        time.Duration // resolved after so long without a spike, and never before the window's length; 0 = 1 h
+	DigestFrom   int           // after so many alerts at once to a channel, further ones share a message there; 0 = 6, negative = never
+	DigestWithin time.Duration // at once: within this time; 0 = 10 min
+
 	MaxAge    time.Duration // deliveries that fail for longer go to the dead list; 0 = 24 h
 	Lease     time.Duration // how long a delivery may take before another replica takes over; 0 = 1 min
 	Poll      time.Duration // how often Run looks for work of other replicas and for quiet alerts; 0 = 1 s
@@ -118,7 +121,7 @@ func faultsOf(cfg Config) []error {
 	}
 	durations := map[string]time.Duration{
 		"quiet": cfg.Quiet, "max age": cfg.MaxAge, "lease": cfg.Lease, "poll": cfg.Poll,
-		"remember": cfg.Remember, "max pause": cfg.MaxPause, "first wait": cfg.FirstWait,
+		"remember": cfg.Remember, "max pause": cfg.MaxPause, "first wait": cfg.FirstWait, "digest within": cfg.DigestWithin,
 	}
 	for _, name := range sortedKeys(durations) {
 		if durations[name] < 0 {
@@ -133,6 +136,8 @@ func withDefaults(cfg Config) Config {
 	orElse(&cfg.Critical, 6)
 	orElse(&cfg.Escalate, 1)
 	orElse(&cfg.Quiet, time.Hour)
+	orElse(&cfg.DigestFrom, 6)
+	orElse(&cfg.DigestWithin, 10*time.Minute)
 	orElse(&cfg.MaxAge, 24*time.Hour)
 	orElse(&cfg.Lease, time.Minute)
 	orElse(&cfg.Poll, time.Second)
@@ -191,10 +196,17 @@ func (d *Desk) Open(ctx context.Context) ([]news.Alert, error) {
 }
 
 func (d *Desk) rules() rules {
-	return rules{
+	u := rules{
 		critical: d.cfg.Critical, escalate: d.cfg.Escalate, quiet: d.cfg.Quiet,
 		remember: d.cfg.Remember, routes: d.cfg.Routes,
+		digestFrom: d.cfg.DigestFrom, digestWithin: d.cfg.DigestWithin, edits: map[string]bool{},
 	}
+	for name, sink := range d.cfg.Sinks {
+		if digester, is := sink.(Digester); is {
+			u.edits[name] = digester.Edits()
+		}
+	}
+	return u
 }
 
 // change loads the state, lets judge alter it, and commits it with the deliveries. When
@@ -212,6 +224,7 @@ func (d *Desk) change(ctx context.Context, judge func(*state) []outcome) error {
 				return err
 			}
 			outcomes := judge(s)
+			outcomes = append(outcomes, d.rules().flush(s, d.clock())...)
 			committed, err := d.store.commit(ctx, s, outcomes, d.wall())
 			if err != nil {
 				return err

@@ -107,7 +107,8 @@ func TestTwoReplicas(t *testing.T) {
 	for i := range companies {
 		spikes = append(spikes, burst(news.Series{Entity: fmt.Sprintf("C%02d", i)}, noon, 10, 3))
 	}
-	replicas := []*Desk{o.desk(t, nil), o.desk(t, nil)}
+	apart := func(c *Config) { c.DigestFrom = -1 }
+	replicas := []*Desk{o.desk(t, apart), o.desk(t, apart)}
 	var wg sync.WaitGroup
 	for _, d := range replicas {
 		run(t, d)

@@ -20,6 +20,7 @@ type entry struct {
 	Revision int         `json:"revision"`
 	Alert    news.Alert  `json:"alert"` // as it stood at that revision
 	QueuedAt time.Time   `json:"queued_at"`
+	Digest   *Digest     `json:"digest,omitempty"` // what is told instead of Alert, which then has its ID and status only
 }
 
 // lane names one alert at one destination. None of its parts holds a "|".

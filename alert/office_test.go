@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -174,4 +175,19 @@ func housekeep(t *testing.T, d *Desk) {
 	if _, err := d.housekeep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// letterbox is a sink for people that cannot change what it sent.
+type letterbox struct{ got []string }
+
+func (l *letterbox) Check(string) error { return nil }
+func (l *letterbox) Edits() bool        { return false }
+
+func (l *letterbox) Deliver(_ context.Context, d Delivery) (string, error) {
+	if d.Digest != nil {
+		l.got = append(l.got, fmt.Sprint("digest of ", len(d.Digest.Alerts)))
+		return "", nil
+	}
+	l.got = append(l.got, fmt.Sprint(d.Action, " ", d.Alert.Series))
+	return "", nil
 }

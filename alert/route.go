@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/barograph/barograph/news"
 )
@@ -19,9 +20,12 @@ import (
 type Route struct {
 	Entities    []string      `yaml:"entities"`     // companies, as in Series.Entity
 	Topics      []string      `yaml:"topics"`       // as in Series.Topic
+	Languages   []string      `yaml:"languages"`    // of at least half of the texts it shows, as in Item.Lang
+	Sources     []string      `yaml:"sources"`      // of one of the texts it shows, as in Item.Source
 	MinSeverity news.Severity `yaml:"min_severity"` // "warning" or "critical"; empty = any
 	Sink        string        `yaml:"sink"`         // by name
-	Channel     string        `yaml:"channel"`      // where within the sink; Slack needs one, the others take none
+	Channel     string        `yaml:"channel"`      // where within the sink; Slack needs one, most others take none
+	Quiet       *QuietHours   `yaml:"quiet"`        // nil = none; of sinks that tell people
 	Continue    bool          `yaml:"continue"`
 }
 
@@ -29,6 +33,16 @@ type Route struct {
 type Destination struct {
 	Sink    string `json:"sink"`
 	Channel string `json:"channel,omitempty"`
+	Digest  string `json:"digest,omitempty"` // the alert is told there as a part of this one
+}
+
+// alone is the destination itself.
+func (d Destination) alone() Destination { return Destination{Sink: d.Sink, Channel: d.Channel} }
+
+// target is where a route sends an alert, and until when it holds it back (zero: it does not).
+type target struct {
+	to    Destination
+	until time.Time
 }
 
 func (r Route) check(sinks map[string]Sink) error {
@@ -47,8 +61,19 @@ func (r Route) check(sinks map[string]Sink) error {
 	if r.MinSeverity != "" && rank(r.MinSeverity) == 0 {
 		faults = append(faults, fmt.Errorf("min_severity %q: want warning or critical", r.MinSeverity))
 	}
-	if slices.Contains(r.Entities, "") || slices.Contains(r.Topics, "") {
-		faults = append(faults, errors.New("an empty entity or topic matches nothing: leave the condition out"))
+	for _, values := range [][]string{r.Entities, r.Topics, r.Languages, r.Sources} {
+		if slices.Contains(values, "") {
+			faults = append(faults, errors.New("an empty entity, topic, language or source matches nothing: leave the condition out"))
+			break
+		}
+	}
+	if r.Quiet != nil {
+		if err := r.Quiet.check(); err != nil {
+			faults = append(faults, err)
+		}
+		if _, tells := sink.(Digester); known && !tells {
+			faults = append(faults, fmt.Errorf("sink %q has no quiet hours: it tells programs, not people", r.Sink))
+		}
 	}
 	return errors.Join(faults...)
 }
@@ -56,30 +81,40 @@ func (r Route) check(sinks map[string]Sink) error {
 func (r Route) matches(a news.Alert) bool {
 	return (len(r.Entities) == 0 || slices.Contains(r.Entities, a.Series.Entity)) &&
 		(len(r.Topics) == 0 || slices.Contains(r.Topics, a.Series.Topic)) &&
+		(len(r.Languages) == 0 || half(shows(a, func(e news.Evidence) bool { return slices.Contains(r.Languages, e.Lang) }), len(a.Evidence))) &&
+		(len(r.Sources) == 0 || shows(a, func(e news.Evidence) bool { return slices.Contains(r.Sources, e.Source) }) > 0) &&
 		rank(a.Severity) >= rank(r.MinSeverity)
 }
 
-// destinations are where the routes send an alert, each once.
-func destinations(routes []Route, a news.Alert) []Destination {
-	var to []Destination
+// shows counts the texts of an alert that match.
+func shows(a news.Alert, match func(news.Evidence) bool) (n int) {
+	for _, e := range a.Evidence {
+		if match(e) {
+			n++
+		}
+	}
+	return n
+}
+
+// destinations are where the routes send an alert at a time, each once. Where one of several
+// routes to the same destination does not hold the alert back, it is not held back.
+func destinations(routes []Route, a news.Alert, now time.Time) []target {
+	var out []target
 	for _, r := range routes {
 		if !r.matches(a) {
 			continue
 		}
-		to = union(to, []Destination{{r.Sink, r.Channel}})
+		t := target{to: Destination{Sink: r.Sink, Channel: r.Channel}}
+		if r.Quiet != nil && a.Severity != news.Critical {
+			t.until = r.Quiet.until(now)
+		}
+		if i := slices.IndexFunc(out, func(o target) bool { return o.to == t.to }); i < 0 {
+			out = append(out, t)
+		} else if t.until.Before(out[i].until) {
+			out[i] = t
+		}
 		if !r.Continue {
 			break
-		}
-	}
-	return to
-}
-
-// union is a and what of b is not in it.
-func union(a, b []Destination) []Destination {
-	out := slices.Clone(a)
-	for _, d := range b {
-		if !slices.Contains(out, d) {
-			out = append(out, d)
 		}
 	}
 	return out

@@ -14,16 +14,18 @@ type state struct {
 	open     map[string]record // by series key
 	closed   map[string]closed // by series key
 	silences []Silence
+	groups   map[string]group // by ID
 
 	changed    map[string]bool // series whose record was set or removed
 	reclosed   map[string]bool // series whose closed entry was set or forgotten
 	resilenced map[string]bool // IDs of silences that were set or ended
+	regrouped  map[string]bool // IDs of groups that were set or removed
 }
 
 // newState is empty.
 func newState() state {
-	return state{open: map[string]record{}, closed: map[string]closed{},
-		changed: map[string]bool{}, reclosed: map[string]bool{}, resilenced: map[string]bool{}}
+	return state{open: map[string]record{}, closed: map[string]closed{}, groups: map[string]group{},
+		changed: map[string]bool{}, reclosed: map[string]bool{}, resilenced: map[string]bool{}, regrouped: map[string]bool{}}
 }
 
 func (s *state) set(key string, r record) {
@@ -52,6 +54,10 @@ type rules struct {
 	critical, escalate float64
 	quiet, remember    time.Duration
 	routes             []Route
+
+	digestFrom   int             // so many alerts told at once: the next share a message; 0 = never
+	digestWithin time.Duration   // "at once"
+	edits        map[string]bool // sinks whose digests change in place
 }
 
 // consider merges the spikes into the state and decides about each of their series.
@@ -96,8 +102,9 @@ func (u rules) judge(s *state, key string, now time.Time) outcome {
 			r.Alert.FiredAt = r.LastAt
 		}
 		r.Told, r.ToldSeverity, r.ToldSurprise = true, r.Alert.Severity, r.Alert.Surprise
-		r.Destinations = union(r.Destinations, destinations(u.routes, r.Alert))
-		o.deliveries = u.tell(&r, o.Action)
+		r.Destinations = slices.Clone(r.Destinations)
+		u.place(s, &r, now)
+		o.deliveries = u.tell(s, &r, o.Action)
 	}
 	o.alert = r.Alert
 	s.set(key, r)
@@ -118,7 +125,7 @@ func (u rules) resolve(s *state, now time.Time) []outcome {
 		at := now
 		r.Alert.ResolvedAt = &at
 		if r.Told {
-			o.deliveries = u.tell(&r, Resolve)
+			o.deliveries = u.tell(s, &r, Resolve)
 		}
 		o.alert = r.Alert
 		s.endSilences(func(m Silence) bool { return m.Alert == r.Alert.ID })
@@ -134,12 +141,17 @@ func (u rules) resolve(s *state, now time.Time) []outcome {
 	return outcomes
 }
 
-// tell makes a delivery of the alert as it stands for each of its destinations.
-func (u rules) tell(r *record, action Action) []entry {
+// tell makes a delivery of the alert as it stands for each of its destinations; where it is
+// told in a digest, that digest changes.
+func (u rules) tell(s *state, r *record, action Action) []entry {
 	r.Revision++
-	entries := make([]entry, len(r.Destinations))
-	for i, to := range r.Destinations {
-		entries[i] = entry{To: to, Action: action, Revision: r.Revision, Alert: r.Alert}
+	var entries []entry
+	for _, to := range r.Destinations {
+		if to.Digest != "" {
+			s.refresh(to.Digest, r.Alert)
+			continue
+		}
+		entries = append(entries, entry{To: to, Action: action, Revision: r.Revision, Alert: r.Alert})
 	}
 	return entries
 }

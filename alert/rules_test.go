@@ -3,6 +3,7 @@ package alert
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -240,24 +241,35 @@ func TestRoutes(t *testing.T) {
 	routes := []Route{
 		{Entities: []string{"AAPL", "TSLA"}, Sink: "slack", Channel: "C1", Continue: true},
 		{MinSeverity: news.Critical, Sink: "webhook", Continue: true},
+		{Languages: []string{"zh"}, Sink: "feishu", Continue: true},
+		{Sources: []string{"wire.example"}, Sink: "slack", Channel: "C4", Continue: true},
 		{Topics: []string{"Lawsuit"}, Sink: "slack", Channel: "C2"},
 		{Sink: "slack", Channel: "C3"},
 	}
+	in := func(lang, source string) news.Evidence { return news.Evidence{Lang: lang, Source: source} }
 	tests := []struct {
+		name     string
 		series   news.Series
 		severity news.Severity
-		want     []Destination
+		evidence []news.Evidence
+		want     string
 	}{
-		{apple, news.Warning, []Destination{{"slack", "C1"}, {"slack", "C3"}}},
-		{apple, news.Critical, []Destination{{"slack", "C1"}, {"webhook", ""}, {"slack", "C3"}}},
-		{appleLawsuit, news.Warning, []Destination{{"slack", "C1"}, {"slack", "C2"}}},
-		{lawsuit, news.Warning, []Destination{{"slack", "C2"}}},
-		{everything, news.Warning, []Destination{{"slack", "C3"}}},
+		{"a company", apple, news.Warning, nil, "slack/C1 slack/C3"},
+		{"a critical one", apple, news.Critical, nil, "slack/C1 webhook/ slack/C3"},
+		{"its topic", appleLawsuit, news.Warning, nil, "slack/C1 slack/C2"},
+		{"a topic", lawsuit, news.Warning, nil, "slack/C2"},
+		{"everything", everything, news.Warning, nil, "slack/C3"},
+		{"half of it Chinese", everything, news.Warning, []news.Evidence{in("zh", ""), in("en", "")}, "feishu/ slack/C3"},
+		{"a third of it Chinese", everything, news.Warning, []news.Evidence{in("zh", ""), in("en", ""), in("en", "")}, "slack/C3"},
+		{"one from the wire", everything, news.Warning, []news.Evidence{in("en", ""), in("en", "wire.example")}, "slack/C4 slack/C3"},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprint(tt.series, " ", tt.severity), func(t *testing.T) {
-			got := destinations(routes, news.Alert{Series: tt.series, Severity: tt.severity})
-			if !slices.Equal(got, tt.want) {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, to := range destinations(routes, news.Alert{Series: tt.series, Severity: tt.severity, Evidence: tt.evidence}, noon) {
+				got = append(got, to.to.Sink+"/"+to.to.Channel)
+			}
+			if strings.Join(got, " ") != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

@@ -175,6 +175,9 @@ func (s *Slack) Deliver(ctx context.Context, d Delivery) (string, error) {
 	return ref.String(), err
 }
 
+// Edits reports that a digest is one message that changes.
+func (s *Slack) Edits() bool { return true }
+
 var errSlackHold = errors.New("slack asked to wait before the next message to this channel")
 
 func (s *Slack) post(ctx context.Context, d Delivery, ref *slackRef) (err error) {
@@ -205,6 +208,10 @@ func refusedAs(err error, reason string) bool {
 }
 
 func (s *Slack) options(d Delivery) []slack.MsgOption {
+	if d.Digest != nil {
+		blocks, text := slackDigest(d)
+		return messageOptions(slackEvent, d, blocks, text)
+	}
 	blocks, text := slackMessage(d, s.buttons)
 	return messageOptions(slackEvent, d, blocks, text)
 }

@@ -21,6 +21,7 @@ const (
 	pressMuteResolved = "barograph-mute-resolved"
 	pressNeutral      = "barograph-wrong-neutral"
 	pressPositive     = "barograph-wrong-positive"
+	pressNegative     = "barograph-wrong-negative"
 	pressNotAbout     = "barograph-wrong-not-about"
 )
 
@@ -28,7 +29,7 @@ const (
 var mutes = map[string]time.Duration{pressMuteHour: time.Hour, pressMuteDay: 24 * time.Hour, pressMuteResolved: 0}
 
 // wrongSentiments are what the buttons say that a text is.
-var wrongSentiments = map[string]string{pressNeutral: "neutral", pressPositive: "positive"}
+var wrongSentiments = map[string]string{pressNeutral: "neutral", pressPositive: "positive", pressNegative: "negative"}
 
 // pressed is the value of a button: all that its press needs to know, also when the alert
 // has been resolved since.
@@ -97,7 +98,13 @@ func slackEvidence(a news.Alert, buttons bool) (blocks []slack.Block, text strin
 
 func wrongButtons(a news.Alert, e news.Evidence, i int) slack.Block {
 	p := pressed{Alert: a.ID, Item: e.ID, Entity: a.Series.Entity, Since: a.StartedAt.Unix()}
-	all := []*slack.ButtonBlockElement{button(pressNeutral, "Wrong: it is neutral", p), button(pressPositive, "Wrong: it is positive", p)}
+	var all []*slack.ButtonBlockElement
+	switch a.Kind.OrNegative() {
+	case news.SpikeNegative:
+		all = append(all, button(pressNeutral, "Wrong: it is neutral", p), button(pressPositive, "Wrong: it is positive", p))
+	case news.SpikePositive:
+		all = append(all, button(pressNeutral, "Wrong: it is neutral", p), button(pressNegative, "Wrong: it is negative", p))
+	}
 	if a.Series.Entity != "" {
 		all = append(all, button(pressNotAbout, "Wrong: not about "+plain.Line(a.Series.Entity, 40), p))
 	}
@@ -107,6 +114,9 @@ func wrongButtons(a news.Alert, e news.Evidence, i int) slack.Block {
 			return nil
 		}
 		elements = append(elements, b)
+	}
+	if len(elements) == 0 {
+		return nil
 	}
 	return slack.NewActionBlock(fmt.Sprintf("barograph-text-%d", i+1), elements...)
 }

@@ -89,7 +89,9 @@ const (
 // mend it.
 func (s *SlackActions) Run(ctx context.Context) error {
 	policy := retry.Policy{First: 2 * time.Second, Max: 2 * time.Minute, OnRetry: func(err error) {
-		s.log.Warn("slack buttons: no connection, trying again", "error", err)
+		if ctx.Err() == nil {
+			s.log.Warn("slack buttons: no connection, trying again", "error", err)
+		}
 	}}
 	err := retry.Do(ctx, policy, func(ctx context.Context) error {
 		who, err := s.cfg.Slack.client.AuthTestContext(ctx)
@@ -127,7 +129,7 @@ func (s *SlackActions) connect(ctx context.Context) error {
 		case err := <-ended:
 			return err
 		case event := <-socket.Events:
-			s.watch(event)
+			s.watch(ctx, event)
 			if event.Request == nil || event.Request.EnvelopeID == "" {
 				continue
 			}
@@ -143,14 +145,14 @@ func (s *SlackActions) connect(ctx context.Context) error {
 	}
 }
 
-func (s *SlackActions) watch(event socketmode.Event) {
+func (s *SlackActions) watch(ctx context.Context, event socketmode.Event) {
 	switch event.Type {
 	case socketmode.EventTypeHello:
 		s.connected.Set(1)
 	case socketmode.EventTypeConnecting:
 		s.connected.Set(0)
 	case socketmode.EventTypeConnectionError:
-		if failed, is := event.Data.(*slack.ConnectionErrorEvent); is {
+		if failed, is := event.Data.(*slack.ConnectionErrorEvent); is && ctx.Err() == nil {
 			s.log.Warn("slack buttons: no connection, trying again", "error", failed.ErrorObj, "pause", failed.Backoff)
 		}
 	}

@@ -21,6 +21,9 @@ import (
 // does what ref does not say was done, and notes there what it did. With look it looks first
 // whether an earlier attempt did it.
 func (s *Slack) thread(ctx context.Context, d Delivery, ref *slackRef, look bool) error {
+	if d.Digest != nil {
+		return nil
+	}
 	blocks, text := slackEvidence(d.Alert, s.buttons)
 	if blocks == nil {
 		s.addChart(ctx, d, ref, nil)

@@ -16,6 +16,7 @@ import (
 //	P:{alert}:open       hash: series key → record
 //	P:{alert}:closed     hash: series key → closed
 //	P:{alert}:silences   hash: ID → Silence
+//	P:{alert}:groups     hash: ID → group
 //	P:{alert}:out        hash: member of queue → entry
 //	P:{alert}:queue      sorted set of lane|revision, all of score 0: a lane's entries in order
 //	P:{alert}:lease      hash: lane → who delivers its first entry, how often that was tried
@@ -45,24 +46,25 @@ func (s *store) keys(names ...string) []string {
 
 // loadScript reads one consistent state.
 //
-// KEYS: version, open, closed, silences. No ARGV.
-// Returns {version, open, closed, silences}, the hashes flat.
+// KEYS: version, open, closed, silences, groups. No ARGV.
+// Returns {version, open, closed, silences, groups}, the hashes flat.
 var loadScript = redis.NewScript(`
 return {
   redis.call('GET', KEYS[1]) or '0',
   redis.call('HGETALL', KEYS[2]),
   redis.call('HGETALL', KEYS[3]),
   redis.call('HGETALL', KEYS[4]),
+  redis.call('HGETALL', KEYS[5]),
 }`)
 
 // load reads the state that decisions depend on.
 func (s *store) load(ctx context.Context) (*state, error) {
-	reply, err := loadScript.Run(ctx, s.redis, s.keys("version", "open", "closed", "silences")).Slice()
+	reply, err := loadScript.Run(ctx, s.redis, s.keys("version", "open", "closed", "silences", "groups")).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("reading the alert state: %w", err)
 	}
-	if len(reply) != 4 {
-		return nil, fmt.Errorf("reading the alert state: %d parts in the reply, want 4", len(reply))
+	if len(reply) != 5 {
+		return nil, fmt.Errorf("reading the alert state: %d parts in the reply, want 5", len(reply))
 	}
 	fresh := newState()
 	st := &fresh
@@ -74,6 +76,9 @@ func (s *store) load(ctx context.Context) (*state, error) {
 	}
 	if st.closed, err = decoded[closed](reply[2]); err != nil {
 		return nil, fmt.Errorf("reading resolved alerts: %w", err)
+	}
+	if st.groups, err = decoded[group](reply[4]); err != nil {
+		return nil, fmt.Errorf("reading digests: %w", err)
 	}
 	silences, err := decoded[Silence](reply[3])
 	if err != nil {
@@ -103,15 +108,16 @@ func decoded[V any](flat any) (map[string]V, error) {
 // commitScript applies what was decided on a version of the state, or nothing when that
 // is no longer the state's version.
 //
-// KEYS: version, open, closed, silences, out, queue, sinks, then the due set of each delivery.
-// ARGV: version, now in ms, number of open changes, of closed changes, of silences, of
+// KEYS: version, open, closed, silences, groups, out, queue, sinks, then the due set of each
+// delivery.
+// ARGV: version, now in ms, number of changes of open, closed, silences and groups, and of
 // deliveries; then key and JSON of each change of these hashes ("" = remove); then lane,
 // member, sink and JSON of each delivery.
 // Returns 1 when applied, 0 when the version has moved on.
 var commitScript = redis.NewScript(`
 if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then return 0 end
-local i = 7
-for part = 1, 3 do
+local i = 8
+for part = 1, 4 do
   for _ = 1, tonumber(ARGV[2 + part]) do
     if ARGV[i + 1] == '' then
       redis.call('HDEL', KEYS[1 + part], ARGV[i])
@@ -121,11 +127,11 @@ for part = 1, 3 do
     i = i + 2
   end
 end
-for n = 1, tonumber(ARGV[6]) do
-  redis.call('HSET', KEYS[5], ARGV[i + 1], ARGV[i + 3])
-  redis.call('ZADD', KEYS[6], 0, ARGV[i + 1])
-  redis.call('SADD', KEYS[7], ARGV[i + 2])
-  redis.call('ZADD', KEYS[7 + n], 'NX', ARGV[2], ARGV[i])
+for n = 1, tonumber(ARGV[7]) do
+  redis.call('HSET', KEYS[6], ARGV[i + 1], ARGV[i + 3])
+  redis.call('ZADD', KEYS[7], 0, ARGV[i + 1])
+  redis.call('SADD', KEYS[8], ARGV[i + 2])
+  redis.call('ZADD', KEYS[8 + n], 'NX', ARGV[2], ARGV[i])
   i = i + 4
 end
 redis.call('INCR', KEYS[1])
@@ -134,20 +140,23 @@ return 1`)
 // commit writes the changes of st and the deliveries of the outcomes in one step. It
 // reports false when another commit came first: nothing is written then.
 func (s *store) commit(ctx context.Context, st *state, outcomes []outcome, now time.Time) (bool, error) {
-	if len(st.changed) == 0 && len(st.reclosed) == 0 && len(st.resilenced) == 0 {
+	if len(st.changed) == 0 && len(st.reclosed) == 0 && len(st.resilenced) == 0 && len(st.regrouped) == 0 {
 		return true, nil
 	}
 	silences := map[string]Silence{}
 	for _, m := range st.silences {
 		silences[m.ID] = m
 	}
-	keys := s.keys("version", "open", "closed", "silences", "out", "queue", "sinks")
+	keys := s.keys("version", "open", "closed", "silences", "groups", "out", "queue", "sinks")
 	tail, err := changes(nil, st.changed, st.open)
 	if err == nil {
 		tail, err = changes(tail, st.reclosed, st.closed)
 	}
 	if err == nil {
 		tail, err = changes(tail, st.resilenced, silences)
+	}
+	if err == nil {
+		tail, err = changes(tail, st.regrouped, st.groups)
 	}
 	if err != nil {
 		return false, err
@@ -165,7 +174,7 @@ func (s *store) commit(ctx context.Context, st *state, outcomes []outcome, now t
 			deliveries++
 		}
 	}
-	args := append([]any{st.version, now.UnixMilli(), len(st.changed), len(st.reclosed), len(st.resilenced), deliveries}, tail...)
+	args := append([]any{st.version, now.UnixMilli(), len(st.changed), len(st.reclosed), len(st.resilenced), len(st.regrouped), deliveries}, tail...)
 	applied, err := commitScript.Run(ctx, s.redis, keys, args...).Int()
 	if err != nil {
 		return false, fmt.Errorf("writing alert decisions: %w", err)

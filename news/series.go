@@ -121,6 +121,8 @@ type Evidence struct {
 	ID       string  `json:"id"`
 	Title    string  `json:"title"`
 	URL      string  `json:"url"`
+	Source   string  `json:"source,omitempty"`
+	Lang     string  `json:"lang,omitempty"`
 	Negative float64 `json:"negative"` // probability
 	Positive float64 `json:"positive,omitempty"`
 }

@@ -97,6 +97,9 @@ type alertConfig struct {
 	Routes   []alert.Route   `yaml:"routes"`
 	Quiet    time.Duration   `yaml:"quiet"`
 	Critical float64         `yaml:"critical"`
+
+	DigestFrom   int           `yaml:"digest_from"` // 0 = never
+	DigestWithin time.Duration `yaml:"digest_within"`
 }
 
 type slackConfig struct {
@@ -141,7 +144,7 @@ func defaults() config {
 		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
 		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond, Reload: 5 * time.Second},
 		Trend:        trendConfig{FalseAlertsPerDay: 1, MinNegative: 3, WarmUp: 24 * time.Hour, History: 48 * time.Hour},
-		Alert:        alertConfig{Quiet: time.Hour, Critical: 6},
+		Alert:        alertConfig{Quiet: time.Hour, Critical: 6, DigestFrom: 6, DigestWithin: 10 * time.Minute},
 		Console:      consoleConfig{Listen: "127.0.0.1:8095", IndexItems: 50_000, IndexBytes: 64 << 20},
 		Log:          logConfig{Format: "text"},
 		DrainTimeout: 20 * time.Second,

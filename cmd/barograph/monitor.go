@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,6 +140,7 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 	m.desk, err = alert.New(alert.Config{
 		Redis: m.redis, Prefix: m.cfg.Redis.Prefix, Routes: routes, Sinks: all,
 		Quiet: m.cfg.Alert.Quiet, Critical: m.cfg.Alert.Critical, Clock: m.clock, Log: m.log, Registerer: m.registry,
+		DigestFrom: cmp.Or(m.cfg.Alert.DigestFrom, -1), DigestWithin: m.cfg.Alert.DigestWithin,
 	})
 	if err != nil {
 		return err
