@@ -28,6 +28,7 @@ func crowd(rng *rand.Rand, first, n int, end time.Time, over time.Duration) []ne
 		r.Title = "Shares of the company fall after it cuts its outlook for the year, citing weaker demand"
 		r.URL = "https://www.example.com/markets/2026/03/02/" + id + ".html"
 		r.TextDigest = id
+		r.TextSketch = fmt.Sprintf("%04x%012x", rng.IntN(1<<16)*rng.IntN(2), rng.Uint64()>>16) // half of them state no facts
 		r.Model = news.Model{Name: "bge-small-en-sentiment", Version: "1", Digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}
 		if rng.IntN(5) == 0 {
 			r.Sentiment.Negative = .9
@@ -92,7 +93,7 @@ func cpuTime(t testing.TB, client redis.UniversalClient) time.Duration {
 }
 
 // What a company costs in Redis: the promise is 2 kB for a quiet and 20 kB for a busy one,
-// for all four keys of its series, without the ids and texts that are remembered for a day.
+// for all keys of its series, without the ids and texts that are remembered for a day.
 func TestMemoryOfASeries(t *testing.T) {
 	for name, c := range map[string]struct {
 		perDay, limit int
@@ -118,6 +119,9 @@ func TestMemoryOfASeries(t *testing.T) {
 			t.Logf("%s %s: %d bytes", name, kind, one)
 			total += one
 		}
+		near := memory(t, client, "barograph:*:near:AAPL")
+		t.Logf("%s sketches: %d bytes", name, near)
+		total += near
 		remembered := memory(t, client, "barograph:*:ids:*") + memory(t, client, "barograph:*:texts:*")
 		t.Logf("%s company (%d items a day): %d bytes; remembered ids and texts: %d bytes for each reading of a day (in 2 groups)",
 			name, c.perDay, total, remembered/c.perDay)

@@ -3,11 +3,9 @@ package trend
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,10 +18,10 @@ const shown = 3
 
 // explain turns the verdicts over the threshold into spikes with their evidence,
 // the rarest first.
-func (s *Store) explain(ctx context.Context, found map[news.Series]*stored, limit float64, now time.Time) ([]news.Spike, error) {
+func (s *Store) explain(ctx context.Context, found map[subject]*stored, now time.Time) ([]news.Spike, error) {
 	var spikes []news.Spike
 	for of, state := range found {
-		if state.verdict.surprise >= limit {
+		if state.judge && state.verdict.surprise >= state.limit {
 			spikes = append(spikes, state.verdict.spike(of, now))
 		}
 	}
@@ -31,7 +29,8 @@ func (s *Store) explain(ctx context.Context, found map[news.Series]*stored, limi
 		return nil, nil
 	}
 	slices.SortFunc(spikes, func(a, b news.Spike) int {
-		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(a.Series.Key(), b.Series.Key()))
+		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(a.Series.Key(), b.Series.Key()),
+			cmp.Compare(a.Kind, b.Kind))
 	})
 	err := s.retry(ctx, func(ctx context.Context) error { return s.addEvidence(ctx, spikes) })
 	return spikes, err
@@ -42,39 +41,18 @@ func (s *Store) addEvidence(ctx context.Context, spikes []news.Spike) error {
 	texts := make([]*redis.StringSliceCmd, len(spikes))
 	sources := make([]*redis.IntCmd, len(spikes))
 	for i, spike := range spikes {
-		texts[i] = pipe.LRange(ctx, s.keys.ofSeries(spike.Series, "evidence"), 0, -1)
-		sources[i] = pipe.ZCount(ctx, s.keys.ofSeries(spike.Series, "sources"), strconv.FormatInt(spike.StartedAt.Unix(), 10), "+inf")
+		of := subject{spike.Series, spike.Kind}
+		texts[i] = pipe.LRange(ctx, s.keys.ofSubject(of, "evidence"), 0, -1)
+		sources[i] = pipe.ZCount(ctx, s.keys.ofSubject(of, "sources"), strconv.FormatInt(spike.StartedAt.Unix(), 10), "+inf")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
 	for i := range spikes {
 		spikes[i].Sources = int(sources[i].Val())
-		strongest := strongestOf(texts[i].Val(), spikes[i].StartedAt)
-		spikes[i].Evidence = nil
-		for _, e := range strongest {
-			spikes[i].Evidence = append(spikes[i].Evidence, news.Evidence{ID: e.ID, Title: e.Title, URL: e.URL, Negative: e.Negative})
-		}
-		if len(strongest) > 0 {
-			spikes[i].Model = strongest[0].Model
-		}
+		show(&spikes[i], texts[i].Val())
 	}
 	return nil
-}
-
-// strongestOf picks the most negative texts since the spike began; of equal ones the latest.
-func strongestOf(packed []string, since time.Time) []evidence {
-	var out []evidence
-	for _, text := range packed { // the latest first
-		var e evidence
-		at, text, _ := strings.Cut(text, " ")
-		published, err := strconv.ParseInt(at, 10, 64)
-		if err == nil && published >= since.Unix() && json.Unmarshal([]byte(text), &e) == nil && e.ID != "" {
-			out = append(out, e)
-		}
-	}
-	slices.SortStableFunc(out, func(a, b evidence) int { return cmp.Compare(b.Negative, a.Negative) })
-	return out[:min(shown, len(out))]
 }
 
 // Buckets lists what was counted in a series in event time [from, to), by rising start,

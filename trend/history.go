@@ -2,7 +2,6 @@ package trend
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 
@@ -12,27 +11,27 @@ import (
 // History is what Store does, in memory and by the clock it is told: it counts readings in
 // all their series, each once, and judges them by Replay's rule. It is for one goroutine.
 //
-// It departs from Store in two points. "Everything" borrows the weekly profile of its own
-// past where Store gives it a flat one; it has counted thousands by then. And the number of
-// series, of which the threshold depends a little, is exact where Redis estimates it.
-// On some histories a baseline has also been learnt over a few half hours more or fewer than
-// in Store, which moves a surprise in its second digit after the point; why is not known yet.
+// It departs from Store in one point: the number of series, of which the threshold depends a
+// little, is exact where Redis estimates it.
 //
 // Its memory depends on the number of series, and on the ids and texts of the last days:
 // some 50 bytes for each entity of a reading.
 type History struct {
-	replay  *Replay
+	replay  *Replay   // the first kind of spike that is looked for: negative, unless left out
+	kinds   []*Replay // all of them; they count the same readings, and share a budget
 	history time.Duration
 	ids     map[int64]map[uint64]struct{} // by day of event time
 	texts   map[int64]map[uint64]struct{}
-	shown   map[news.Series]*shownTexts
+	near    map[string]*nearTexts
+	shown   map[subject]*shownTexts
 	Counts  HistoryCounts
 }
 
 // HistoryCounts says what became of the readings.
 type HistoryCounts struct {
 	Readings int // all
-	Copies   int // of a text already counted
+	Copies   int // of a text already counted, or nearly so
+	Near     int // of these, of one that is nearly so
 	Repeats  int // of an id already counted
 	Refused  int // too old or ahead of the clock: Store would not count them either
 	Judged   int // decisions about a series
@@ -56,8 +55,16 @@ func NewHistory(rule Rule, history time.Duration) *History {
 	if history == 0 {
 		history = DefaultHistory
 	}
-	return &History{replay: NewReplay(rule), history: history, ids: map[int64]map[uint64]struct{}{},
-		texts: map[int64]map[uint64]struct{}{}, shown: map[news.Series]*shownTexts{}}
+	h := &History{history: history, ids: map[int64]map[uint64]struct{}{}, texts: map[int64]map[uint64]struct{}{},
+		near: map[string]*nearTexts{}, shown: map[subject]*shownTexts{}}
+	kinds := rule.kinds()
+	rule = rule.withDefaults()
+	shared := &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}}
+	for _, kind := range kinds {
+		h.kinds = append(h.kinds, newReplay(rule, kind, history, shared))
+	}
+	h.replay = h.kinds[0]
+	return h
 }
 
 // Series is how many series have been counted.
@@ -65,10 +72,7 @@ func (h *History) Series() int { return len(h.replay.series) }
 
 // Threshold is the surprise from which something is a spike at now; infinite in the warm-up.
 func (h *History) Threshold(now time.Time) float64 {
-	if !h.replay.rule.warm(&h.replay.everything.base, now) {
-		return math.Inf(1)
-	}
-	return h.replay.threshold(now)
+	return h.replay.budget.threshold(&h.replay.everything.base, now)
 }
 
 // Observe counts a reading and judges its series, at the clock's time now, which must not
@@ -80,23 +84,23 @@ func (h *History) Observe(r *news.Reading, now time.Time) []news.Spike {
 		h.Counts.Refused++
 		return nil
 	}
-	all := &h.replay.everything
-	if all.base == (baseline{}) {
-		all.base = newBaseline(bucketOf(r.PublishedAt), now)
-	}
 	of := seriesOf(r)
 	h.count(r, of, now)
-	if all.base.learn(all.ring, unixSeconds(now), noPrior(), all.outage) {
-		all.forget(now)
+	lenders := make([]*lender, len(h.kinds))
+	for i, kind := range h.kinds {
+		kind.everything = kind.series[news.Series{}.Key()]
+		lenders[i] = kind.lender(now)
 	}
 	var spikes []news.Spike
-	for _, series := range of {
-		if spike, found := h.judge(series, r, now); found {
-			spikes = append(spikes, spike)
+	for i, kind := range h.kinds {
+		for _, series := range of {
+			if spike, found := h.judge(kind, series, r, lenders[i], now); found {
+				spikes = append(spikes, spike)
+			}
 		}
 	}
 	slices.SortFunc(spikes, func(a, b news.Spike) int {
-		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(a.Series.Key(), b.Series.Key()))
+		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(a.Series.Key(), b.Series.Key()), cmp.Compare(a.Kind, b.Kind))
 	})
 	return spikes
 }
@@ -113,31 +117,28 @@ func seriesOf(r *news.Reading) []news.Series {
 	return out
 }
 
-func (h *History) judge(of news.Series, r *news.Reading, now time.Time) (news.Spike, bool) {
-	all, s := &h.replay.everything, h.series(of, r, now)
-	if !judged(r, now) {
-		if s.base.next*bucketsPerChunk < bucketOf(now.Add(-learnWithin)) {
-			s.base.learn(s.ring, unixSeconds(now), all.base.prior(), all.outage)
-			s.forget(now)
+func (h *History) judge(kind *Replay, of news.Series, r *news.Reading, l *lender, now time.Time) (news.Spike, bool) {
+	s := kind.of(of, r.PublishedAt, now)
+	if !judged(r, kind.kind, now) {
+		if of == (news.Series{}) {
+			h.replay.budget.know(s)
+		} else {
+			kind.learn(s, of, l, now)
 		}
 		return news.Spike{}, false
 	}
 	h.Counts.Judged++
 	current := bucketOf(now)
-	if s.ring.between(current-int64(longestWindow/BucketLength)+1, current+1).sum().negative < h.replay.rule.MinNegative {
+	if s.ring.between(current-int64(longestWindow/BucketLength)+1, current+1).sum().negative < kind.rule.MinNegative {
 		h.Counts.Thin++
 	}
-	// Replay's word on whether the spike is new is not asked for: the alert stage knows.
-	spike, _ := h.replay.judge(s, Event{Series: of, Arrival: now, At: r.PublishedAt, Negative: true})
-	if spike.Window.Length == 0 {
-		return spike, false
+	v := kind.judge(s, of, l, now)
+	if v.surprise < l.limit {
+		return news.Spike{}, false
 	}
+	spike := v.spike(subject{of, kind.kind}, now)
 	h.explain(&spike)
 	return spike, true
-}
-
-func (h *History) series(of news.Series, r *news.Reading, now time.Time) *replayed {
-	return h.replay.of(Event{Series: of, Arrival: now, At: r.PublishedAt})
 }
 
 // count counts the reading in its series: an id of a source once for each entity, a text once for each
@@ -157,28 +158,48 @@ func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 			}
 			continue
 		}
-		c := count{bucket: bucket, items: 1}
-		if r.Negative() {
-			c.negative = 1
-		}
 		fresh := r.TextDigest == "" || h.firstOf(h.texts, day, oldest, memberOf(entity, r.TextDigest))
-		if !fresh {
-			c = count{bucket: bucket, copies: 1, echoes: c.negative}
-		}
-		if first == 0 {
-			h.replay.everything.ring = h.replay.everything.ring.add(c)
-			if !fresh {
-				h.Counts.Copies++
+		near := fresh && h.isNear(entity, r, day, now)
+		if first == 0 && (near || !fresh) {
+			h.Counts.Copies++
+			if near {
+				h.Counts.Near++
 			}
 		}
-		for _, series := range of[first:i] {
-			s := h.series(series, r, now)
-			s.ring = s.ring.add(c)
-			if r.Negative() {
-				h.remember(series, r, fresh, now)
+		for _, kind := range h.kinds {
+			marked := marksOf(r)&markOf(kind.kind) != 0
+			c := count{bucket: bucket, items: 1}
+			if marked {
+				c.negative = 1
+			}
+			if near || !fresh {
+				c = count{bucket: bucket, copies: 1}
+			}
+			if !fresh && marked {
+				c.echoes = 1
+			}
+			for _, series := range of[first:i] {
+				s := kind.of(series, r.PublishedAt, now)
+				s.ring = s.ring.add(c)
+				if marked {
+					h.remember(subject{series, kind.kind}, r, fresh && !near, now)
+				}
 			}
 		}
 	}
+}
+
+// isNear says whether a text near the reading's was counted, and else remembers its sketch.
+func (h *History) isNear(entity string, r *news.Reading, day int64, now time.Time) bool {
+	s, ok := sketchOf(r.TextSketch, day)
+	if !ok {
+		return false
+	}
+	list := nearList(entity, r)
+	if h.near[list] == nil {
+		h.near[list] = &nearTexts{}
+	}
+	return h.near[list].has(s, now)
 }
 
 // firstOf remembers a member of a day's set. Days before oldest go.
@@ -200,8 +221,8 @@ func (h *History) firstOf(days map[int64]map[uint64]struct{}, day, oldest int64,
 	return true
 }
 
-// remember keeps a negative reading as evidence unless it is a copy, and its source.
-func (h *History) remember(of news.Series, r *news.Reading, fresh bool, now time.Time) {
+// remember keeps a reading that adds to a kind of spike as evidence unless it is a copy, and its source.
+func (h *History) remember(of subject, r *news.Reading, fresh bool, now time.Time) {
 	stale, at := now.Add(-keepEvidence).Unix(), r.PublishedAt.Unix()
 	if at < stale {
 		return
@@ -231,7 +252,7 @@ func (h *History) remember(of news.Series, r *news.Reading, fresh bool, now time
 
 // explain adds evidence and sources to a spike, as Store does.
 func (h *History) explain(spike *news.Spike) {
-	s := h.shown[spike.Series]
+	s := h.shown[subject{spike.Series, spike.Kind}]
 	if s == nil {
 		return
 	}
@@ -240,10 +261,5 @@ func (h *History) explain(spike *news.Spike) {
 			spike.Sources++
 		}
 	}
-	for i, e := range strongestOf(s.latest, spike.StartedAt) {
-		if i == 0 {
-			spike.Model = e.Model
-		}
-		spike.Evidence = append(spike.Evidence, news.Evidence{ID: e.ID, Title: e.Title, URL: e.URL, Negative: e.Negative})
-	}
+	show(spike, s.latest)
 }

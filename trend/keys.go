@@ -29,8 +29,12 @@ const (
 //	PREFIX:{NN}:sources:SERIES    sorted set, sources of negatives by event time
 //	PREFIX:{NN}:ids:HOUR:PART     set of 64-bit hashes, what was counted
 //	PREFIX:{NN}:texts:DAY:PART    set of 64-bit hashes, which texts were
+//	PREFIX:{NN}:near:LIST         string, sketches of the last texts (see near.go)
 //	PREFIX:{NN}:peaks:DAY         hash, how many episodes peaked in each bin of surprise
 //	PREFIX:{NN}:series            HyperLogLog, the series that there are
+//
+// The first four of another kind of spike than negative have it in their names:
+// PREFIX:{NN}:positive-counts:SERIES.
 type keys struct{ prefix string }
 
 // kindsOfSeries are the kinds of keys that a series has.
@@ -43,6 +47,12 @@ func (k keys) name(shard int, kind, of string) string {
 func (k keys) ofSeries(s news.Series, kind string) string {
 	return k.name(shardOf(s.Entity), kind, s.Key())
 }
+
+func (k keys) ofSubject(s subject, kind string) string {
+	return k.ofSeries(s.of, kindPrefix(s.kind)+kind)
+}
+
+func (k keys) near(shard int, list string) string { return k.name(shard, "near", list) }
 
 func (k keys) ids(shard int, hour int64, hash uint64) string {
 	return k.name(shard, "ids", strconv.FormatInt(hour, 10)+":"+strconv.FormatUint(hash%idParts, 10))

@@ -16,7 +16,8 @@ import (
 )
 
 // Memory is what series cost in Redis, by a sample of them. What does not grow with the
-// series is not in it: the ids and texts remembered for a day or two, some 20 bytes each.
+// series is not in it: the ids and texts remembered for a day or two, some 20 bytes each, and
+// the sketches of all texts together, 0.6 MB at most.
 type Memory struct {
 	Series int  // that there are, as Redis estimates it to within 1 %
 	Quiet  Cost // series with fewer than BusyItems items in the last 24 h of event time
@@ -103,11 +104,12 @@ func (s *Store) sample(ctx context.Context, samples int) ([]sizedSeries, error) 
 
 func (s *Store) sampleServer(ctx context.Context, server redis.Cmdable, samples int) (all []sizedSeries, err error) {
 	var cursor uint64
-	seen := map[news.Series]bool{} // SCAN may give a key twice
+	found := kindPrefix(s.kinds[0]) + "counts" // the kind of key by which a series is found
+	seen := map[news.Series]bool{}             // SCAN may give a key twice
 	for range scanCalls {
 		var names []string
 		err := s.retry(ctx, func(ctx context.Context) (err error) {
-			names, cursor, err = server.Scan(ctx, cursor, s.keys.pattern("counts"), scanCount).Result()
+			names, cursor, err = server.Scan(ctx, cursor, s.keys.pattern(found), scanCount).Result()
 			return err
 		})
 		if err != nil {
@@ -115,7 +117,7 @@ func (s *Store) sampleServer(ctx context.Context, server redis.Cmdable, samples 
 		}
 		var fresh []news.Series
 		for _, name := range names {
-			if of, ok := s.keys.seriesOf(name, "counts"); ok && !seen[of] && len(seen) < samples {
+			if of, ok := s.keys.seriesOf(name, found); ok && !seen[of] && len(seen) < samples {
 				seen[of] = true
 				fresh = append(fresh, of)
 			}
@@ -143,9 +145,9 @@ func (s *Store) sizes(ctx context.Context, server redis.Cmdable, series []news.S
 		sizes := make([][]*redis.IntCmd, len(series))
 		_, err := server.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, of := range series {
-				counts[i] = p.Get(ctx, s.keys.ofSeries(of, "counts"))
-				for _, kind := range kindsOfSeries {
-					sizes[i] = append(sizes[i], p.MemoryUsage(ctx, s.keys.ofSeries(of, kind), 0))
+				counts[i] = p.Get(ctx, s.keys.ofSubject(subject{of, s.kinds[0]}, "counts"))
+				for _, name := range s.keys.allOf(of, s.kinds) {
+					sizes[i] = append(sizes[i], p.MemoryUsage(ctx, name, 0))
 				}
 			}
 			return nil
@@ -195,6 +197,19 @@ var globEscape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`,
 // pattern matches the keys of a kind of all series.
 func (k keys) pattern(kind string) string {
 	return globEscape.Replace(k.prefix) + ":{??}:" + kind + ":*"
+}
+
+// allOf names the keys of a series. A company's sketches are those of the company itself.
+func (k keys) allOf(s news.Series, spikes []news.SpikeKind) (names []string) {
+	for _, spike := range spikes {
+		for _, kind := range kindsOfSeries {
+			names = append(names, k.ofSubject(subject{s, spike}, kind))
+		}
+	}
+	if s.Entity != "" && s.Topic == "" {
+		names = append(names, k.near(shardOf(s.Entity), s.Entity))
+	}
+	return names
 }
 
 // seriesOf is the series of a key that pattern matched.

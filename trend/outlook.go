@@ -174,7 +174,7 @@ func (s *Store) peek(ctx context.Context, of []news.Series, now time.Time) ([]*s
 				out[i] = &stored{series: unknown(now)}
 				continue
 			}
-			state, err := s.decode(series, counts[i].Val(), bases[i].Val(), now)
+			state, err := s.decode(subject{series, news.SpikeNegative}, counts[i].Val(), bases[i].Val(), now)
 			if err != nil {
 				return err
 			}

@@ -2,10 +2,8 @@ package trend
 
 import (
 	"cmp"
-	"encoding/json"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/barograph/barograph/news"
@@ -16,21 +14,24 @@ type plan struct {
 	shard    int
 	ids      keySet
 	texts    keySet
+	nears    keySet
 	readings []planned
 	series   []plannedSeries
-	bySeries map[news.Series]int
+	bySeries map[subject]int
 }
 
 type planned struct {
-	idSet, textSet int // 1-based; textSet 0: no text
-	id, text       int64
-	everything     bool // of the group that holds each reading once
-	reading        *news.Reading
-	evidence       string
+	idSet, textSet, nearSet int // 1-based; textSet 0: no text, nearSet 0: no sketch
+	id, text                int64
+	sketch                  string
+	marks                   marks
+	everything              bool // of the group that holds each reading once
+	reading                 *news.Reading
+	evidence                string
 }
 
 type plannedSeries struct {
-	of       news.Series
+	of       subject
 	judge    bool
 	start    int64 // bucket from which it learns if it is new
 	readings []int // 1-based
@@ -70,7 +71,7 @@ func (s *Store) plans(readings []news.Reading, now time.Time) []*plan {
 	var plans []*plan
 	for _, r := range order {
 		evidence := ""
-		if r.Negative() {
+		if marksOf(r)&s.marks != 0 {
 			evidence = evidenceOf(r)
 		}
 		at := map[string]int{} // the reading's place, by entity
@@ -78,7 +79,7 @@ func (s *Store) plans(readings []news.Reading, now time.Time) []*plan {
 			shard := shardOf(of.Entity)
 			p := byShard[shard]
 			if p == nil {
-				p = &plan{shard: shard, bySeries: map[news.Series]int{}}
+				p = &plan{shard: shard, bySeries: map[subject]int{}}
 				byShard[shard] = p
 				plans = append(plans, p)
 			}
@@ -87,7 +88,9 @@ func (s *Store) plans(readings []news.Reading, now time.Time) []*plan {
 				i = p.addReading(s, r, of.Entity, evidence, now)
 				at[of.Entity] = i
 			}
-			p.addTo(of, i, now)
+			for _, kind := range s.kinds {
+				p.addTo(subject{of, kind}, i, now)
+			}
 		}
 	}
 	return plans
@@ -102,7 +105,7 @@ func (p *plan) addReading(s *Store, r *news.Reading, entity, evidence string, no
 	// An id is remembered for as long as an item of its hour may come again.
 	left := startOf((hour + 1) * bucketsPerHour).Add(s.history).Sub(now)
 	id := memberOf(entity, r.Source+"\x1f"+r.ID)
-	e := planned{reading: r, evidence: evidence, everything: entity == "", id: int64(id),
+	e := planned{reading: r, marks: marksOf(r), evidence: evidence, everything: entity == "", id: int64(id),
 		idSet: p.ids.add(s.keys.ids(p.shard, hour, id), left)}
 	if r.TextDigest != "" {
 		day := floorDiv(bucket, bucketsPerDay)
@@ -110,11 +113,14 @@ func (p *plan) addReading(s *Store, r *news.Reading, entity, evidence string, no
 		text := memberOf(entity, r.TextDigest)
 		e.text, e.textSet = int64(text), p.texts.add(s.keys.texts(p.shard, day, text), left)
 	}
+	if sketch, ok := sketchOf(r.TextSketch, floorDiv(bucket, bucketsPerDay)); ok {
+		e.sketch, e.nearSet = sketch.pack(), p.nears.add(s.keys.near(p.shard, nearList(entity, r)), 0)
+	}
 	p.readings = append(p.readings, e)
 	return len(p.readings)
 }
 
-func (p *plan) addTo(of news.Series, i int, now time.Time) {
+func (p *plan) addTo(of subject, i int, now time.Time) {
 	at, ok := p.bySeries[of]
 	if !ok {
 		at = len(p.series)
@@ -128,81 +134,45 @@ func (p *plan) addTo(of news.Series, i int, now time.Time) {
 	r := p.readings[i-1].reading
 	s.readings = append(s.readings, i)
 	s.start = min(s.start, floorDiv(bucketOf(r.PublishedAt), bucketsPerChunk)*bucketsPerChunk)
-	s.judge = s.judge || judged(r, now)
+	s.judge = s.judge || judged(r, of.kind, now)
 }
 
-// judged tells whether a reading is a reason to judge its series.
-func judged(r *news.Reading, now time.Time) bool {
-	return r.Negative() && !r.PublishedAt.Before(now.Add(-longestWindow))
+// judged tells whether a reading is a reason to look for a kind of spike in its series.
+func judged(r *news.Reading, kind news.SpikeKind, now time.Time) bool {
+	return marksOf(r)&markOf(kind) != 0 && !r.PublishedAt.Before(now.Add(-longestWindow))
 }
 
 // arguments are KEYS and ARGV of the observe script.
 func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
-	names = make([]string, 0, len(p.ids.names)+len(p.texts.names)+4*len(p.series))
-	names = append(append(names, p.ids.names...), p.texts.names...)
-	argv = make([]any, 0, 10+len(names)+9*len(p.readings)+5*len(p.series))
-	argv = append(argv, len(p.ids.names), len(p.texts.names), int64(keepSeries.Seconds()), int64(keepEvidence.Seconds()),
-		now.Add(-keepEvidence).Unix(), bucketOf(now.Add(-s.history)), bucketOf(now.Add(-learnWithin)))
+	names = slices.Concat(p.ids.names, p.texts.names, p.nears.names)
+	names = slices.Grow(names, 4*len(p.series))
+	argv = make([]any, 0, 13+len(names)+11*len(p.readings)+6*len(p.series))
+	argv = append(argv, len(p.ids.names), len(p.texts.names), len(p.nears.names),
+		int64(keepSeries.Seconds()), int64(keepEvidence.Seconds()),
+		now.Add(-keepEvidence).Unix(), bucketOf(now.Add(-s.history)), bucketOf(now.Add(-learnWithin)),
+		uint8(dayOf(now)), int64(keepNear.Seconds()))
 	for _, ttl := range slices.Concat(p.ids.ttl, p.texts.ttl) {
 		argv = append(argv, ttl)
 	}
 	argv = append(argv, len(p.readings))
 	for _, e := range p.readings {
-		negative := 0
-		if e.reading.Negative() {
-			negative = 1
-		}
-		argv = append(argv, e.idSet, e.id, e.textSet, e.text, bucketOf(e.reading.PublishedAt), negative,
+		argv = append(argv, e.idSet, e.id, e.textSet, e.text, e.nearSet, e.sketch, bucketOf(e.reading.PublishedAt), int(e.marks),
 			e.reading.Source[:min(len(e.reading.Source), longestSource)], e.reading.PublishedAt.Unix(), e.evidence)
 	}
 	argv = append(argv, len(p.series))
 	for _, of := range p.series {
-		names = append(names, s.keys.ofSeries(of.of, "counts"), s.keys.ofSeries(of.of, "base"),
-			s.keys.ofSeries(of.of, "evidence"), s.keys.ofSeries(of.of, "sources"))
+		for _, kind := range kindsOfSeries {
+			names = append(names, s.keys.ofSubject(of.of, kind))
+		}
 		// Everything is always wanted: it lends its share and profile to the others.
 		wanted := 0
-		if of.judge || of.of == (news.Series{}) {
+		if of.judge || of.of.of == (news.Series{}) {
 			wanted = 1
 		}
-		argv = append(argv, wanted, of.start, len(of.readings))
+		argv = append(argv, wanted, int(markOf(of.of.kind)), of.start, len(of.readings))
 		for _, i := range of.readings {
 			argv = append(argv, i)
 		}
 	}
 	return names, argv
-}
-
-// evidence is a negative reading as it is kept, after its event time in Unix seconds and
-// a space.
-type evidence struct {
-	ID       string     `json:"id"`
-	Title    string     `json:"title,omitempty"`
-	URL      string     `json:"url,omitempty"`
-	Negative float64    `json:"p"`
-	Model    news.Model `json:"model"`
-}
-
-// Limits of what is kept of one text. A URL or an id cannot be cut short: a longer URL is
-// left out, and a text with a longer id is counted, but never evidence.
-const (
-	longestTitle  = 200  // runes
-	longestURL    = 1000 // bytes
-	longestID     = 1000 // bytes
-	longestSource = 200  // bytes
-)
-
-func evidenceOf(r *news.Reading) string {
-	e := evidence{ID: r.ID, Title: news.Item{Title: r.Title}.Headline(longestTitle),
-		Negative: math.Round(r.Sentiment.Negative*1e4) / 1e4, Model: r.Model}
-	if len(r.URL) <= longestURL {
-		e.URL = r.URL
-	}
-	if len(r.ID) > longestID {
-		e.ID = ""
-	}
-	packed, err := json.Marshal(e)
-	if err != nil { // only a probability that is no number cannot be packed
-		packed = []byte("{}")
-	}
-	return strconv.FormatInt(r.PublishedAt.Unix(), 10) + " " + string(packed)
 }

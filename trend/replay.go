@@ -7,17 +7,18 @@ import (
 	"github.com/barograph/barograph/news"
 )
 
-// Replay runs the rule over history in memory: the same judgement as Store's, with the
-// arrival times as its clock and no store. It is for one goroutine.
+// Replay runs the rule for negative spikes over history in memory: the same judgement as
+// Store's, with the arrival times as its clock and no store. It is for one goroutine.
 type Replay struct {
 	rule       Rule
-	peaks      map[int64]*[episodeBins + 1]int // by day of arrival
-	limit      float64                         // threshold on surprise
-	limitUntil time.Time                       // when it is to be worked out again
+	kind       news.SpikeKind
+	history    time.Duration
+	budget     *budget
 	series     map[string]*replayed
-	everything series
+	everything *replayed
 	texts      map[int64]map[textIn]struct{} // by day of event time
 	ids        map[int64]map[textIn]struct{}
+	near       map[string]*nearTexts // by series
 }
 
 // Event is one reading of one series, in order of arrival.
@@ -28,10 +29,12 @@ type Event struct {
 	At       time.Time // event time
 	Negative bool
 	Text     string // equal texts of a series and day count once; "" = never a copy
+	Sketch   string // likewise for nearly equal ones: news.Reading.TextSketch; "" = never a near copy
 }
 
 type replayed struct {
 	series
+	known   bool      // was judged or has learnt: of the series that the threshold counts
 	quietAt time.Time // when the open spike is over, if nothing exceeds any more
 }
 
@@ -39,101 +42,145 @@ type textIn struct{ series, text string }
 
 // NewReplay starts an empty history.
 func NewReplay(rule Rule) *Replay {
-	return &Replay{rule: rule.withDefaults(), peaks: map[int64]*[episodeBins + 1]int{}, series: map[string]*replayed{},
-		texts: map[int64]map[textIn]struct{}{}, ids: map[int64]map[textIn]struct{}{}}
+	rule = rule.withDefaults()
+	r := newReplay(rule, news.SpikeNegative, DefaultHistory, &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}})
+	r.texts, r.ids, r.near = map[int64]map[textIn]struct{}{}, map[int64]map[textIn]struct{}{}, map[string]*nearTexts{}
+	return r
+}
+
+func newReplay(rule Rule, kind news.SpikeKind, history time.Duration, b *budget) *Replay {
+	return &Replay{rule: rule, kind: kind, history: history, budget: b, series: map[string]*replayed{}, everything: &replayed{}}
 }
 
 // Add counts an event as Store does and judges its series where the event is negative. It
 // reports a spike once: when it opens. The spike stays open, and silent, until nothing
 // exceeded the rule for Quiet of its window.
 func (r *Replay) Add(e Event) (news.Spike, bool) {
-	if e.At.Before(e.Arrival.Add(-DefaultHistory)) || e.At.After(e.Arrival.Add(future)) {
+	if e.At.Before(e.Arrival.Add(-r.history)) || e.At.After(e.Arrival.Add(future)) {
 		return news.Spike{}, false
 	}
 	if r.everything.base == (baseline{}) {
 		r.everything.base = newBaseline(bucketOf(e.At), e.Arrival)
 	}
-	s, now := r.of(e), unixSeconds(e.Arrival)
+	s := r.of(e.Series, e.At, e.Arrival)
 	r.count(s, e)
-	if r.everything.base.learn(r.everything.ring, now, noPrior(), r.everything.outage) {
-		r.everything.forget(e.Arrival)
-	}
+	l := r.lender(e.Arrival)
 	if !e.Negative || e.At.Before(e.Arrival.Add(-longestWindow)) {
-		if s.base.next*bucketsPerChunk < bucketOf(e.Arrival.Add(-learnWithin)) {
-			s.base.learn(s.ring, now, r.everything.base.prior(), r.everything.outage)
-			s.forget(e.Arrival)
-		}
+		r.learn(s, e.Series, l, e.Arrival)
 		return news.Spike{}, false
 	}
-	return r.judge(s, e)
-}
-
-func (r *Replay) judge(s *replayed, e Event) (news.Spike, bool) {
 	// Everything is judged for its own sake: what stands out in it stays out of the prior.
-	limit := r.threshold(e.Arrival)
-	if v, _, _ := r.everything.assess(noPrior(), r.everything.outage, e.Arrival, r.rule.MinNegative); v.surprise >= limit {
+	if v, _, _ := r.everything.assess(l.unknown, l.down, e.Arrival, r.rule.MinNegative); v.surprise >= l.limit {
 		r.everything.base.fire(v.window, e.Arrival)
 	}
-	v, move, changed := s.assess(r.everything.base.prior(), r.everything.outage, e.Arrival, r.rule.MinNegative)
-	if changed {
-		s.forget(e.Arrival)
-	}
-	r.countPeak(move, e.Arrival)
-	if v.surprise < limit {
+	v := r.judge(s, e.Series, l, e.Arrival)
+	if v.surprise < l.limit {
 		return news.Spike{}, false
 	}
-	s.base.fire(v.window, e.Arrival)
 	open := !e.Arrival.After(s.quietAt)
 	if until := e.Arrival.Add(Quiet(v.window)); until.After(s.quietAt) {
 		s.quietAt = until
 	}
-	return v.spike(e.Series, e.Arrival), !open
+	return v.spike(subject{e.Series, r.kind}, e.Arrival), !open
 }
 
-func (r *Replay) countPeak(move peakMove, now time.Time) {
-	if move == noMove || r.rule.counted(&r.everything.base, now) < 0 {
+// lender brings everything up to now.
+func (r *Replay) lender(now time.Time) *lender {
+	learnt := r.everything.base.next
+	l := lenderOf(r.kind, &r.everything.series, now, r.history)
+	if r.everything.base.next != learnt {
+		r.everything.forget(now, r.history)
+	}
+	l.limit, l.counted = r.budget.threshold(l.base, now), r.rule.counted(l.base, now) >= 0
+	return l
+}
+
+// learn lets a series learn that is not judged, once it is far behind.
+func (r *Replay) learn(s *replayed, of news.Series, l *lender, now time.Time) {
+	if s.base.next*bucketsPerChunk >= bucketOf(now.Add(-learnWithin)) {
+		return
+	}
+	r.budget.know(s)
+	s.base.learn(s.ring, unixSeconds(now), l.lends(of), l.down)
+	s.forget(now, r.history)
+}
+
+// judge judges a series, and remembers what is over the threshold.
+func (r *Replay) judge(s *replayed, of news.Series, l *lender, now time.Time) verdict {
+	v, move, changed := s.assess(l.lends(of), l.down, now, r.rule.MinNegative)
+	if changed {
+		s.forget(now, r.history)
+	}
+	r.budget.know(s)
+	if l.counted {
+		r.budget.countPeak(move, now)
+	}
+	if v.surprise >= l.limit {
+		s.base.fire(v.window, now)
+	}
+	return v
+}
+
+// budget is what the threshold comes from; all kinds of spike share it.
+type budget struct {
+	rule  Rule
+	known int                             // series
+	peaks map[int64]*[episodeBins + 1]int // by day of arrival
+	limit float64                         // threshold on surprise
+	until time.Time                       // when it is to be worked out again
+}
+
+func (b *budget) know(s *replayed) {
+	if !s.known {
+		s.known = true
+		b.known++
+	}
+}
+
+func (b *budget) countPeak(move peakMove, now time.Time) {
+	if move == noMove {
 		return
 	}
 	day := dayOf(now)
-	if r.peaks[day] == nil {
-		r.peaks[day] = &[episodeBins + 1]int{}
-		delete(r.peaks, day-episodeDays)
+	if b.peaks[day] == nil {
+		b.peaks[day] = &[episodeBins + 1]int{}
+		delete(b.peaks, day-episodeDays)
 	}
 	if move.from >= 0 {
-		r.peaks[day][move.from]--
+		b.peaks[day][move.from]--
 	}
-	r.peaks[day][move.to]++
+	b.peaks[day][move.to]++
 }
 
 // threshold is worked out every so often, from what was known then; nothing reaches it
 // during the warm-up.
-func (r *Replay) threshold(now time.Time) float64 {
-	if !r.rule.warm(&r.everything.base, now) {
+func (b *budget) threshold(everything *baseline, now time.Time) float64 {
+	if !b.rule.warm(everything, now) {
 		return math.Inf(1)
 	}
-	if r.rule.Surprise > 0 {
-		return r.rule.Surprise
+	if b.rule.Surprise > 0 {
+		return b.rule.Surprise
 	}
-	if now.Before(r.limitUntil) {
-		return r.limit
+	if now.Before(b.until) {
+		return b.limit
 	}
-	e := episodes{days: max(0, r.rule.counted(&r.everything.base, now)), series: len(r.series)}
-	for _, bins := range r.peaks {
+	e := episodes{days: max(0, b.rule.counted(everything, now)), series: b.known}
+	for _, bins := range b.peaks {
 		e.add(bins[:episodeBins])
 	}
-	r.limit, r.limitUntil = e.threshold(r.rule.FalseAlertsPerDay), now.Add(calibrateEvery)
-	return r.limit
+	b.limit, b.until = e.threshold(b.rule.FalseAlertsPerDay), now.Add(calibrateEvery)
+	return b.limit
 }
 
 // Quiet is how long a spike of a window stays open after it last exceeded the rule: as
 // long as the window still holds it, and at least an hour.
 func Quiet(window time.Duration) time.Duration { return max(time.Hour, window) }
 
-func (r *Replay) of(e Event) *replayed {
-	key := e.Series.Key()
+func (r *Replay) of(of news.Series, at, now time.Time) *replayed {
+	key := of.Key()
 	s := r.series[key]
 	if s == nil {
-		s = &replayed{series: series{base: newBaseline(bucketOf(e.At), e.Arrival)}}
+		s = &replayed{series: series{base: newBaseline(bucketOf(at), now)}}
 		r.series[key] = s
 	}
 	return s
@@ -141,19 +188,28 @@ func (r *Replay) of(e Event) *replayed {
 
 // count counts the event unless it is a repeat; a copy only as one.
 func (r *Replay) count(s *replayed, e Event) {
-	day := floorDiv(bucketOf(e.At), bucketsPerDay)
-	if e.ID != "" && !firstOf(r.ids, day, textIn{e.Series.Key(), e.ID}) {
+	key, day := e.Series.Key(), floorDiv(bucketOf(e.At), bucketsPerDay)
+	if e.ID != "" && !firstOf(r.ids, day, textIn{key, e.ID}) {
 		return
 	}
 	c := count{bucket: bucketOf(e.At), items: 1}
 	if e.Negative {
 		c.negative = 1
 	}
-	if e.Text != "" && !firstOf(r.texts, day, textIn{e.Series.Key(), e.Text}) {
+	if e.Text != "" && !firstOf(r.texts, day, textIn{key, e.Text}) {
 		c = count{bucket: c.bucket, copies: 1, echoes: c.negative}
+	} else if sketch, ok := sketchOf(e.Sketch, day); ok {
+		if r.near[key] == nil {
+			r.near[key] = &nearTexts{}
+		}
+		if r.near[key].has(sketch, e.Arrival) {
+			c = count{bucket: c.bucket, copies: 1}
+		}
 	}
 	s.ring = s.ring.add(c)
-	r.everything.ring = r.everything.ring.add(c)
+	if s != r.everything {
+		r.everything.ring = r.everything.ring.add(c)
+	}
 }
 
 // firstOf remembers a text for its day. Days long past go.
@@ -176,20 +232,23 @@ func firstOf(days map[int64]map[textIn]struct{}, day int64, t textIn) bool {
 }
 
 // forget drops counts that are learnt and that no outage needs any more.
-func (s *series) forget(now time.Time) {
-	old := min(s.base.next*bucketsPerChunk, bucketOf(now.Add(-DefaultHistory)))
+func (s *series) forget(now time.Time, history time.Duration) {
+	old := min(s.base.next*bucketsPerChunk, bucketOf(now.Add(-history)))
 	if i := s.ring.from(old); i > 0 {
 		s.ring = append(s.ring[:0], s.ring[i:]...)
 	}
 }
 
 // spike puts a verdict into the words of the domain; evidence is the caller's.
-func (v verdict) spike(of news.Series, at time.Time) news.Spike {
+func (v verdict) spike(of subject, at time.Time) news.Spike {
+	window := windowOf(of.kind, v.got)
+	window.Length = v.window
 	return news.Spike{
-		Series:       of,
+		Series:       of.of,
+		Kind:         of.kind,
 		At:           at,
 		StartedAt:    startOf(v.started),
-		Window:       news.Window{Length: v.window, Items: v.got.items, Negative: v.got.negative, Copies: v.got.copies},
+		Window:       window,
 		Expected:     v.expected,
 		VolumeFactor: v.volume,
 		ShareBefore:  v.share,

@@ -3,6 +3,8 @@ package trend
 import (
 	"math"
 	"time"
+
+	"github.com/barograph/barograph/news"
 )
 
 // Rule says when a series stands out. The zero value is the rule as benchmarked.
@@ -20,6 +22,9 @@ type Rule struct {
 	// MinNegative is the fewest negative items in a window that can be a spike; below it
 	// the rule abstains. 0 = 3.
 	MinNegative int
+
+	// Spikes are the kinds that are looked for. They share FalseAlertsPerDay. nil = negative.
+	Spikes []news.SpikeKind
 
 	// WarmUp is how old the first reading of a key-space must be, by the clock of
 	// arrival, before anything is a spike. 0 = 24 h; negative = no warm-up.

@@ -67,7 +67,7 @@ func (s *Store) pipeline(ctx context.Context, calls []call, send func(redis.Pipe
 }
 
 // count runs the plans and adds the series to judge, as they are now, to found.
-func (s *Store) count(ctx context.Context, plans []*plan, now time.Time, found map[news.Series]*stored) error {
+func (s *Store) count(ctx context.Context, plans []*plan, now time.Time, found map[subject]*stored) error {
 	calls := make([]call, len(plans))
 	for i, p := range plans {
 		names, argv := p.arguments(s, now)
@@ -77,12 +77,12 @@ func (s *Store) count(ctx context.Context, plans []*plan, now time.Time, found m
 }
 
 // take reads the observe script's answer.
-func (s *Store) take(p *plan, answer []any, now time.Time, found map[news.Series]*stored) error {
+func (s *Store) take(p *plan, answer []any, now time.Time, found map[subject]*stored) error {
 	if len(answer) != 1+2*len(p.series) {
 		return fmt.Errorf("observe script: %d answers for %d series", len(answer), len(p.series))
 	}
 	states, _ := answer[0].(string)
-	outcomes := map[byte]string{'n': "new", 'c': "copy", 'r': "repeat"}
+	outcomes := map[byte]string{'n': "new", 'c': "copy", 'a': "near_copy", 'r': "repeat"}
 	for i, e := range p.readings {
 		if e.everything && i < len(states) {
 			s.metrics.readings.WithLabelValues(outcomes[states[i]]).Inc()
@@ -111,15 +111,17 @@ type stored struct {
 	packed string // the baseline as it was read; "" = none yet
 	judge  bool   // else it is only to learn, or to lend
 	verdict
-	move peakMove
+	move    peakMove
+	limit   float64 // surprise from which it is a spike
+	counted bool    // among the peaks that the threshold comes from
 }
 
 // decode reads a series' state. Counts that cannot be read are an error, for they cannot
 // be had again; a baseline is only what was learnt, and starts anew.
-func (s *Store) decode(of news.Series, counts, base string, now time.Time) (*stored, error) {
+func (s *Store) decode(of subject, counts, base string, now time.Time) (*stored, error) {
 	r, learnt, err := parseRing(counts)
 	if err != nil {
-		return nil, fmt.Errorf("series %s: %w: delete the key %q to begin anew", of, err, s.keys.ofSeries(of, "counts"))
+		return nil, fmt.Errorf("series %s: %w: delete the key %q to begin anew", of.of, err, s.keys.ofSubject(of, "counts"))
 	}
 	b := newBaseline(learnt, now)
 	if base != "" {
@@ -127,7 +129,7 @@ func (s *Store) decode(of news.Series, counts, base string, now time.Time) (*sto
 		if err == nil {
 			b = known
 		} else {
-			s.log.Warn("a baseline cannot be read and is learnt anew", "series", of.String(), "error", err)
+			s.log.Warn("a baseline cannot be read and is learnt anew", "series", of.of.String(), "error", err)
 		}
 	}
 	return &stored{series: series{r, b}, packed: base, move: noMove}, nil
@@ -135,60 +137,60 @@ func (s *Store) decode(of news.Series, counts, base string, now time.Time) (*sto
 
 // judge brings the baselines up to now, judges the series that ask for it, and stores
 // what was learnt or frozen. Where another replica was faster, its baseline is taken and
-// judged by; after a few such races the baseline is left for the series' next item. It gives
-// the threshold that it judged by.
-func (s *Store) judge(ctx context.Context, found map[news.Series]*stored, now time.Time) (limit float64, err error) {
-	everything := found[news.Series{}]
-	everything.base.learn(everything.ring, unixSeconds(now), noPrior(), everything.outage)
-	lent := everything.base.prior()
-	limit, err = s.threshold(ctx, &everything.base, now)
-	if err != nil {
-		return 0, err
+// judged by; after a few such races the baseline is left for the series' next item.
+func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.Time) error {
+	lenders := map[news.SpikeKind]*lender{}
+	for _, kind := range s.kinds {
+		l := lenderOf(kind, &found[subject{kind: kind}].series, now, s.history)
+		limit, err := s.threshold(ctx, l.base, now)
+		if err != nil {
+			return err
+		}
+		l.limit, l.counted = limit, s.rule.counted(l.base, now) >= 0
+		lenders[kind] = l
 	}
-	changed := map[news.Series]*stored{}
+	changed := map[subject]*stored{}
 	for of, state := range found {
-		if s.assess(of, state, everything, lent, now) {
+		if s.assess(of, state, lenders[of.kind], now) {
 			changed[of] = state
 		}
 	}
 	for attempt := 0; len(changed) > 0; attempt++ {
 		if attempt == learnAttempts {
 			s.metrics.lost.Add(float64(len(changed)))
-			return limit, nil
+			return nil
 		}
-		beaten := map[news.Series]*stored{}
+		beaten := map[subject]*stored{}
 		calls := make([]call, 0, len(changed))
 		for of, state := range changed {
 			calls = append(calls, s.learnCall(of, state, now, beaten))
 		}
 		if err := s.run(ctx, learn, calls); err != nil {
-			return 0, err
+			return err
 		}
 		for of := range beaten {
 			delete(changed, of)
 		}
-		s.countPeaks(ctx, changed, &everything.base, now)
+		s.countPeaks(ctx, changed, now)
 		for of, state := range beaten {
-			if !s.assess(of, state, everything, lent, now) {
+			if !s.assess(of, state, lenders[of.kind], now) {
 				delete(beaten, of)
 			}
 			found[of] = state
 		}
 		changed = beaten
 	}
-	return limit, nil
+	return nil
 }
 
 // assess reports whether the series' baseline is other than the stored one.
-func (s *Store) assess(of news.Series, state, everything *stored, lent prior, now time.Time) bool {
-	if of == (news.Series{}) {
-		lent = noPrior()
-	}
+func (s *Store) assess(of subject, state *stored, by *lender, now time.Time) bool {
+	state.limit, state.counted = by.limit, by.counted
 	if !state.judge {
-		state.base.learn(state.ring, unixSeconds(now), lent, everything.outage)
+		state.base.learn(state.ring, unixSeconds(now), by.lends(of.of), by.down)
 	} else {
 		s.metrics.judged.Inc()
-		state.verdict, state.move, _ = state.series.assess(lent, everything.outage, now, s.rule.MinNegative)
+		state.verdict, state.move, _ = state.series.assess(by.lends(of.of), by.down, now, s.rule.MinNegative)
 	}
 	return state.packed != state.base.encode()
 }
@@ -201,12 +203,13 @@ const unread = "?"
 // so that a spike whose finder dies is found again, however much later.
 func (s *Store) Told(ctx context.Context, spikes []news.Spike) error {
 	now := s.clock()
-	told, left := map[news.Series]news.Spike{}, map[news.Series]*stored{}
+	told, left := map[subject]news.Spike{}, map[subject]*stored{}
 	for _, spike := range spikes {
-		told[spike.Series], left[spike.Series] = spike, &stored{packed: unread}
+		of := subject{spike.Series, spike.Kind.OrNegative()}
+		told[of], left[of] = spike, &stored{packed: unread}
 	}
 	for attempt := 0; len(left) > 0 && attempt <= learnAttempts; attempt++ { // the first only reads
-		current := map[news.Series]*stored{}
+		current := map[subject]*stored{}
 		calls := make([]call, 0, len(left))
 		for of, state := range left {
 			calls = append(calls, s.learnCall(of, state, now, current))
@@ -227,9 +230,9 @@ func (s *Store) Told(ctx context.Context, spikes []news.Spike) error {
 
 // learnCall stores a baseline. If it was changed meanwhile, the series as it is now goes
 // to beaten.
-func (s *Store) learnCall(of news.Series, state *stored, now time.Time, beaten map[news.Series]*stored) call {
+func (s *Store) learnCall(of subject, state *stored, now time.Time, beaten map[subject]*stored) call {
 	return call{
-		keys: []string{s.keys.ofSeries(of, "counts"), s.keys.ofSeries(of, "base")},
+		keys: []string{s.keys.ofSubject(of, "counts"), s.keys.ofSubject(of, "base")},
 		argv: []any{state.packed, state.base.encode(), state.base.next * bucketsPerChunk, int64(keepSeries.Seconds())},
 		take: func(answer []any) error {
 			if len(answer) == 0 {

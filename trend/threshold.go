@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/barograph/barograph/news"
 )
 
 // keepPeaks is how long a day's count of peaks is kept in Redis.
@@ -80,16 +78,15 @@ func (s *Store) episodes(ctx context.Context, now time.Time) (e episodes, err er
 
 // countPeaks adds to the statistics that the threshold comes from. They are not exact: a
 // crash or an error here loses some peaks, which the next days make up for.
-func (s *Store) countPeaks(ctx context.Context, stored map[news.Series]*stored, everything *baseline, now time.Time) {
+func (s *Store) countPeaks(ctx context.Context, stored map[subject]*stored, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	pipe := s.redis.Pipeline()
-	counted := s.rule.counted(everything, now) >= 0
 	for of, state := range stored {
 		if state.packed == "" {
-			pipe.PFAdd(ctx, s.keys.seriesSeen(), of.Key())
+			pipe.PFAdd(ctx, s.keys.seriesSeen(), of.key())
 		}
-		if !counted || state.move == noMove {
+		if !state.counted || state.move == noMove {
 			continue
 		}
 		if state.move.from >= 0 {

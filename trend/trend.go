@@ -66,6 +66,8 @@ type Store struct {
 	redis   redis.UniversalClient
 	keys    keys
 	rule    Rule
+	kinds   []news.SpikeKind
+	marks   marks // of the kinds
 	history time.Duration
 	clock   func() time.Time
 	log     *slog.Logger
@@ -75,8 +77,8 @@ type Store struct {
 
 // New checks the configuration. It does not talk to Redis.
 func New(cfg Config) (*Store, error) {
-	s := &Store{redis: cfg.Redis, keys: keys{cfg.Prefix}, rule: cfg.Rule.withDefaults(), history: cfg.History,
-		clock: cfg.Clock, log: cfg.Log}
+	s := &Store{redis: cfg.Redis, keys: keys{cfg.Prefix}, rule: cfg.Rule.withDefaults(), kinds: cfg.Rule.kinds(),
+		history: cfg.History, clock: cfg.Clock, log: cfg.Log}
 	if s.redis == nil {
 		return nil, errors.New("trend: no Redis client")
 	}
@@ -89,6 +91,12 @@ func New(cfg Config) (*Store, error) {
 	if r := s.rule; r.Surprise < 0 || r.MinNegative < 0 || r.FalseAlertsPerDay < 0 {
 		return nil, fmt.Errorf("trend: surprise %g, fewest negatives %d and false alerts a day %g must not be negative",
 			r.Surprise, r.MinNegative, r.FalseAlertsPerDay)
+	}
+	if err := checkKinds(s.rule.Spikes); err != nil {
+		return nil, err
+	}
+	for _, kind := range s.kinds {
+		s.marks |= markOf(kind)
 	}
 	if s.history == 0 {
 		s.history = DefaultHistory
@@ -111,13 +119,13 @@ func New(cfg Config) (*Store, error) {
 
 // Observe counts the readings in all their series and judges, at the clock's time, each
 // series that got a negative one published in the last 12 hours. It returns at most one
-// spike a series.
+// spike a series and kind.
 //
 // A reading counts once by its Source and ID, whichever Store brings it and how often: the ID must
 // keep its event time. Repeats are judged again, so when Observe returns an error, or its
 // caller dies before it has passed the spikes on, the same readings are to be observed
-// again: nothing is counted twice and no spike is lost. Told says that they were passed on. A text already counted in a
-// series that event day is only counted as a copy. A reading older than History, more
+// again: nothing is counted twice and no spike is lost. Told says that they were passed on. A text already
+// counted in a series that event day, or nearly the same by its sketch, is only counted as a copy. A reading older than History, more
 // than an hour ahead of the clock, or without an ID is not counted; metrics say how many.
 //
 // An error means that Redis was down or refused writes over several attempts, some of
@@ -128,18 +136,17 @@ func (s *Store) Observe(ctx context.Context, readings []news.Reading) ([]news.Sp
 	if len(readings) == 0 {
 		return nil, nil
 	}
-	found := map[news.Series]*stored{}
+	found := map[subject]*stored{}
 	for first := 0; first < len(readings); first += batch {
 		plans := s.plans(readings[first:min(first+batch, len(readings))], now)
 		if err := s.count(ctx, plans, now, found); err != nil {
 			return nil, fmt.Errorf("counting %d readings in Redis: %w", len(readings), err)
 		}
 	}
-	limit, err := s.judge(ctx, found, now)
-	if err != nil {
+	if err := s.judge(ctx, found, now); err != nil {
 		return nil, fmt.Errorf("keeping baselines and threshold in Redis: %w", err)
 	}
-	spikes, err := s.explain(ctx, found, limit, now)
+	spikes, err := s.explain(ctx, found, now)
 	if err != nil {
 		return nil, fmt.Errorf("reading evidence from Redis: %w", err)
 	}

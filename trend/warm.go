@@ -59,7 +59,7 @@ func (s *Store) Count(ctx context.Context, readings []news.Reading) error {
 				p.series[i].judge = false
 			}
 		}
-		if err := s.count(ctx, plans, now, map[news.Series]*stored{}); err != nil {
+		if err := s.count(ctx, plans, now, map[subject]*stored{}); err != nil {
 			return fmt.Errorf("counting %d readings in Redis: %w", len(readings), err)
 		}
 	}
@@ -70,7 +70,7 @@ func (s *Store) Count(ctx context.Context, readings []news.Reading) error {
 // spikes that were told, and how often series came near one. The history is taken as complete
 // up to 12 h before the clock; what the store has counted since then is learnt
 // on top of it in time. A series that knows of as early an arrival is left as it is, so that a
-// second run changes nothing.
+// second run changes nothing. Other kinds of spike than negative ones learn anew.
 //
 // It fails with ErrGrown, before it changes anything, where the key-space has judged for
 // longer than Config.History but not for as long as the history: some of its own past is
@@ -80,6 +80,9 @@ func (s *Store) Adopt(ctx context.Context, h *History, progress func(done, of in
 	everything := h.replay.everything
 	if everything.base == (baseline{}) {
 		return a, errors.New("trend: the history has no readings")
+	}
+	if h.replay.kind != news.SpikeNegative {
+		return a, errors.New("trend: the history was not judged for negative spikes, which alone have a past to give")
 	}
 	everything.base.learn(everything.ring, unixSeconds(now), noPrior(), everything.outage)
 	since, err := s.Since(ctx)
@@ -116,7 +119,7 @@ func (s *Store) Adopt(ctx context.Context, h *History, progress func(done, of in
 			progress(a.Series+a.Known, len(all))
 		}
 	}
-	if err := s.adoptPeaks(ctx, h.replay.peaks, now); err != nil {
+	if err := s.adoptPeaks(ctx, h.replay.budget.peaks, now); err != nil {
 		return a, err
 	}
 	return a, s.adopt(ctx, []adoption{{base: everything.base}}, now, &a)

@@ -1,0 +1,131 @@
+package trend
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/barograph/barograph/news"
+)
+
+// Positive and volume spikes are found by the same rule as negative ones. Each kind has a state
+// of its own for a series, in which what the rule calls negative is what the kind is about:
+// positive items, or all of them. A kind that is not looked for costs nothing.
+
+// subject is what is judged: a series, by one kind of spike.
+type subject struct {
+	of   news.Series
+	kind news.SpikeKind
+}
+
+// key is the subject's identity as one string.
+func (s subject) key() string { return kindPrefix(s.kind) + s.of.Key() }
+
+// kindPrefix begins the names of what belongs to a kind; negative ones have none.
+func kindPrefix(kind news.SpikeKind) string {
+	if kind == news.SpikeNegative {
+		return ""
+	}
+	return string(kind) + "-"
+}
+
+// marks are the kinds of spike that a reading adds to.
+type marks int
+
+const (
+	markNegative marks = 1 << iota
+	markPositive
+	markVolume
+)
+
+func marksOf(r *news.Reading) marks {
+	m := markVolume
+	if r.Negative() {
+		m |= markNegative
+	}
+	if r.Positive() {
+		m |= markPositive
+	}
+	return m
+}
+
+func markOf(kind news.SpikeKind) marks {
+	switch kind {
+	case news.SpikePositive:
+		return markPositive
+	case news.SpikeVolume:
+		return markVolume
+	}
+	return markNegative
+}
+
+// kinds are those of the rule, each once and in a fixed order.
+func (r Rule) kinds() []news.SpikeKind {
+	var out []news.SpikeKind
+	for _, kind := range []news.SpikeKind{news.SpikeNegative, news.SpikePositive, news.SpikeVolume} {
+		if slices.Contains(r.Spikes, kind) || len(r.Spikes) == 0 && kind == news.SpikeNegative {
+			out = append(out, kind)
+		}
+	}
+	return out
+}
+
+func checkKinds(kinds []news.SpikeKind) error {
+	for _, kind := range kinds {
+		if kind != news.SpikeNegative && kind != news.SpikePositive && kind != news.SpikeVolume {
+			return fmt.Errorf("trend: spikes: %q is no kind of spike; there are negative, positive and volume", kind)
+		}
+	}
+	return nil
+}
+
+// lender is the series of everything of a kind, brought up to now: what others borrow of it, and
+// by what they are told from noise.
+type lender struct {
+	base          *baseline
+	lent, unknown prior
+	down          func(chunk int64) bool // whether feeds failed in a chunk
+	limit         float64                // surprise from which something is a spike
+	counted       bool                   // whether peaks are counted yet
+}
+
+// lenderOf lets everything learn. What it says of failed feeds depends on no counts older than
+// history or learnt long ago, which one store may have dropped and another not yet.
+func lenderOf(kind news.SpikeKind, everything *series, now time.Time, history time.Duration) *lender {
+	l := &lender{base: &everything.base, unknown: noPrior()}
+	if kind == news.SpikeVolume { // every item is one
+		l.unknown.share = 1
+	}
+	kept := func() int64 { return min(bucketOf(now.Add(-history)), everything.base.next*bucketsPerChunk) }
+	first := kept()
+	l.down = func(chunk int64) bool {
+		return everything.base.outage(everything.ring[everything.ring.from(first):], chunk)
+	}
+	everything.base.learn(everything.ring, unixSeconds(now), l.unknown, l.down)
+	first = kept()
+	l.lent = everything.base.prior()
+	if kind == news.SpikeVolume {
+		l.lent.share = 1
+	}
+	return l
+}
+
+// lends is what a series borrows.
+func (l *lender) lends(to news.Series) prior {
+	if to == (news.Series{}) {
+		return l.unknown
+	}
+	return l.lent
+}
+
+// windowOf puts what was counted for a kind into the words of the domain.
+func windowOf(kind news.SpikeKind, got count) news.Window {
+	w := news.Window{Items: got.items, Copies: got.copies}
+	switch kind {
+	case news.SpikeNegative:
+		w.Negative = got.negative
+	case news.SpikePositive:
+		w.Positive = got.negative
+	}
+	return w
+}

@@ -1,0 +1,173 @@
+package trend_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/barograph/barograph/news"
+	"github.com/barograph/barograph/trend"
+)
+
+// sketched is a reading with a text of its own and a sketch.
+func sketched(id string, at time.Time, p float64, sketch uint64, entities ...string) news.Reading {
+	r := reading(id, at, p, entities...)
+	r.TextDigest, r.TextSketch = id, fmt.Sprintf("%016x", sketch)
+	return r
+}
+
+func TestNearCopies(t *testing.T) {
+	const story = 0x1234_5678_9abc_def0
+	tests := []struct {
+		name   string
+		second uint64
+		copied bool
+	}{
+		{"the same words", story, true},
+		{"six bits", story ^ 0b11_1111, true},
+		{"six bits in five bytes", story ^ 0x0000_0101_0101_0003, true},
+		{"one bit in each byte", story ^ 0x0000_0101_0101_0101, false},
+		{"seven bits", story ^ 0b111_1111, false},
+		{"another fact", story ^ 1<<48, false},
+		{"other words", 0x1234_ffff_0000_ffff, false},
+	}
+	eachRedis(t, func(t *testing.T, client redis.UniversalClient) {
+		for i, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				company := fmt.Sprint("C", i)
+				of := news.Series{Entity: company}
+				first, second := sketched(tt.name, monday, .9, story, company), sketched("2 "+tt.name, monday, .9, tt.second, company)
+				s := newStore(t, client, &clock{monday}, trend.Rule{})
+				history := trend.NewHistory(trend.Rule{}, 0)
+				for range 2 { // a repeat changes nothing
+					observe(t, s, first)
+					observe(t, s, second)
+					history.Observe(&first, monday)
+					history.Observe(&second, monday)
+				}
+				want := news.Window{Length: time.Hour, Items: 2, Negative: 2}
+				if tt.copied {
+					want = news.Window{Length: time.Hour, Items: 1, Negative: 1, Copies: 1}
+				}
+				if got := window(t, s, of, monday, time.Hour); got != want {
+					t.Errorf("%+v, want %+v", got, want)
+				}
+				if got := history.Counts.Near == 1; got != tt.copied {
+					t.Errorf("history: %+v", history.Counts)
+				}
+			})
+		}
+	})
+}
+
+// A near copy counts in the reach of a spike, and on its own day and company only.
+func TestWhereNearCopiesCount(t *testing.T) {
+	c := &clock{monday}
+	s := newStore(t, realRedis(t), c, trend.Rule{})
+	of := news.Series{Entity: "AAPL"}
+	observe(t, s, sketched("1", monday, .9, 7, "AAPL"), sketched("2", monday, .9, 7, "MSFT"))
+	c.at = monday.Add(20 * time.Hour)
+	observe(t, s, sketched("3", c.at, .9, 7, "AAPL"), sketched("late", monday, .9, 7, "AAPL"))
+	if got := window(t, s, of, c.at, 24*time.Hour); got.Items != 2 || got.Copies != 1 {
+		t.Errorf("%+v, want an item a day and the late copy", got)
+	}
+}
+
+// A burst of one story that is told anew everywhere is no spike; as many stories, each told
+// anew as often as is usual, are one.
+func TestRetoldStories(t *testing.T) {
+	for stories, want := range map[int]bool{1: false, 9: true} {
+		c := &clock{monday}
+		s := newStore(t, realRedis(t), c, trend.Rule{WarmUp: -1})
+		var batch []news.Reading
+		rng := rand.New(rand.NewPCG(1, 1))
+		for story := range stories {
+			base := rng.Uint64()
+			for told := range 18 / stories {
+				batch = append(batch, sketched(fmt.Sprint(story, "-", told), monday, .9, base^uint64(told%4), "AAPL"))
+			}
+		}
+		found := false
+		for _, spike := range observe(t, s, batch...) {
+			if spike.Series == (news.Series{Entity: "AAPL"}) {
+				found = true
+				if spike.Window.Copies != len(batch)-stories {
+					t.Errorf("%d copies of %d stories, want %d", spike.Window.Copies, stories, len(batch)-stories)
+				}
+			}
+		}
+		if found != want {
+			t.Errorf("%d stories of %d readings: a spike is %t, want %t", stories, len(batch), found, want)
+		}
+	}
+}
+
+// Of texts that are all near each other, how many are items and how many copies depends neither
+// on their order, nor on repeats, nor on who brings them.
+func TestNearCopiesOverReplicas(t *testing.T) {
+	const stories, told = 60, 8
+	var readings []news.Reading
+	rng := rand.New(rand.NewPCG(31, 1))
+	for story := range stories {
+		base := rng.Uint64()
+		for i := range told {
+			near := base ^ uint64(rng.IntN(16)) // two of them differ in four bits at most
+			at := monday.Add(-time.Duration(rng.Int64N(int64(11 * time.Hour))))
+			readings = append(readings, sketched(fmt.Sprint(story, "-", i), at, rng.Float64(), near, []string{"AAPL", "MSFT"}[story%2]))
+		}
+	}
+	for range 3 {
+		client := realRedis(t)
+		replicas := []*trend.Store{newStore(t, client, &clock{monday}, trend.Rule{}), newStore(t, client, &clock{monday}, trend.Rule{})}
+		rng.Shuffle(len(readings), func(i, j int) { readings[i], readings[j] = readings[j], readings[i] })
+		for first := 0; first < len(readings); first += 60 {
+			observe(t, replicas[rng.IntN(2)], readings[first:first+60]...)
+			observe(t, replicas[rng.IntN(2)], readings[first:first+30]...)
+		}
+		for of, n := range map[news.Series]int{{}: stories, {Entity: "AAPL"}: stories / 2, {Entity: "MSFT", Topic: "Earnings"}: stories / 2} {
+			if got := window(t, replicas[0], of, monday, 13*time.Hour); got.Items != n || got.Copies != n*(told-1) {
+				t.Errorf("%s: %d items and %d copies, want %d and %d", of, got.Items, got.Copies, n, n*(told-1))
+			}
+		}
+	}
+}
+
+// The script finds in its columns what a plain search finds, also when lists overflow.
+func TestNearListsAgree(t *testing.T) {
+	eachRedis(t, func(t *testing.T, client redis.UniversalClient) {
+		c := &clock{monday}
+		s := newStore(t, client, c, trend.Rule{})
+		history := trend.NewHistory(trend.Rule{}, 0)
+		rng := rand.New(rand.NewPCG(37, 1))
+		var sketches []uint64
+		for i := range 1500 {
+			sketch := uint64(rng.IntN(2))<<48 | rng.Uint64()>>16
+			if i > 0 && rng.IntN(3) > 0 {
+				sketch = sketches[max(0, i-1-rng.IntN(400))]
+				for range rng.IntN(10) {
+					sketch ^= 1 << rng.IntN(49)
+				}
+			}
+			sketches = append(sketches, sketch)
+			c.at = monday.Add(time.Duration(i) * 3 * time.Minute)
+			r := sketched(fmt.Sprint(i), c.at.Add(-time.Duration(rng.IntN(2))*11*time.Hour), .1, sketch, "AAPL")
+			observe(t, s, r)
+			history.Observe(&r, c.at)
+			if i%100 != 99 {
+				continue
+			}
+			of := news.Series{Entity: "AAPL"}
+			got, err := s.Buckets(t.Context(), of, c.at.Add(-20*time.Hour), c.at)
+			if want := history.Buckets(of, c.at.Add(-20*time.Hour), c.at); err != nil || !slices.Equal(got, want) {
+				t.Errorf("after %d readings %v (%v), History has %v", i+1, got, err, want)
+			}
+		}
+		if history.Counts.Near < 300 {
+			t.Errorf("%d near copies: too few to tell", history.Counts.Near)
+		}
+	})
+}
