@@ -112,8 +112,11 @@ func (c *Checkpoint) Trained(heads []Head, weights map[string]Tensor, scale floa
 func (c *Checkpoint) replace(name string, weights map[string]Tensor, scale float64) error {
 	t := weights[name]
 	layer, isA := strings.CutSuffix(name, ".lora_A.weight")
-	if strings.HasSuffix(name, ".lora_B.weight") {
-		return nil // with its A
+	if other, ok := strings.CutSuffix(name, ".lora_B.weight"); ok {
+		if _, ok := weights[other+".lora_A.weight"]; !ok {
+			return fmt.Errorf("%w: %s has no lora_A", ErrCheckpoint, other)
+		}
+		return nil // merged with its A
 	}
 	if !isA {
 		if old, ok := c.weights.tensors[name]; ok && !slices.Equal(old.shape, t.Shape) {
