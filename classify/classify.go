@@ -74,7 +74,7 @@ type Stage struct {
 	closed   bool
 	stopped  chan struct{} // closed by Stop
 	stop     sync.Once
-	ended    chan struct{} // closed when the models are no longer to be replaced
+	ended    chan struct{} // closed by Close
 	inFlight sync.WaitGroup
 	workers  sync.WaitGroup // the stage's goroutines
 }
@@ -106,7 +106,7 @@ func New(c Config) (_ *Stage, err error) {
 		return nil, err
 	}
 	if c.Reload > 0 {
-		s.workers.Go(func() { s.reload(seen) })
+		go s.reload(seen) // Close does not wait for it: loading may take half a minute
 	}
 	return s, nil
 }

@@ -102,8 +102,11 @@ func ownFiles(dir string) ([]Version, error) {
 // add copies the bundle into its version's folder, where it must be whole and approved.
 func (s Slot) add(b *Bundle, v Version, approve func(string) error) error {
 	folder := s.Folder(v)
-	if _, err := os.Stat(folder); err == nil { // kept from an earlier promotion
+	if sum, err := Digest(folder); err == nil && sum == b.Digest { // kept from an earlier promotion
 		return approve(folder)
+	}
+	if err := os.RemoveAll(folder); err != nil { // kept, but damaged
+		return err
 	}
 	partly := filepath.Join(s.Dir, versionsFolder, partial+v.Folder)
 	defer os.RemoveAll(partly)

@@ -80,6 +80,12 @@ func (s *Stage) load(w *watched) {
 		w.logged, w.retry = true, time.Now().Add(retryLoad)
 		return
 	}
+	s.closing.RLock()
+	defer s.closing.RUnlock()
+	if s.closed {
+		m.Close()
+		return
+	}
 	s.serve(w.lane, m)
 	log.Info("a new bundle serves", "model", m.Bundle.Name, "version", m.Bundle.Version, "digest", m.Bundle.Digest, "before", old.Digest)
 }

@@ -121,6 +121,23 @@ func TestWhatKeepsTheOldBundleLive(t *testing.T) {
 	}
 }
 
+// TestADamagedVersionIsCopiedAgain when its bundle is promoted once more.
+func TestADamagedVersionIsCopiedAgain(t *testing.T) {
+	slot := tinyBundle(t, filepath.Join(t.TempDir(), "slot"), "1", 0, false)
+	next := tinyBundle(t, t.TempDir(), "2", 1, false)
+	v := promote(t, slot, next)
+	if _, err := Rollback(slot); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(slot, versionsFolder, v.Folder, "model.safetensors"), 100); err != nil {
+		t.Fatal(err)
+	}
+	promote(t, slot, next)
+	if b, err := OpenBundle(slot, nil); err != nil || b.Digest != v.Digest {
+		t.Errorf("live is %+v, %v", b, err)
+	}
+}
+
 // TestAnEmptySlotTakesABundle: the first one need not be there by hand.
 func TestAnEmptySlotTakesABundle(t *testing.T) {
 	slot := filepath.Join(t.TempDir(), "new")

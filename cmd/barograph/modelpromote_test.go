@@ -275,3 +275,34 @@ redis: {addresses: ['%s']}
 		t.Errorf("the failure was logged %d times", n)
 	}
 }
+
+// TestClassifyTowardEntities: a line for each of a row's entities.
+func TestClassifyTowardEntities(t *testing.T) {
+	dir := tinyBundle(t, t.TempDir(), `1", "entity_segment": true, "x": "`, 0)
+	rows := filepath.Join(t.TempDir(), "rows.csv")
+	if err := os.WriteFile(rows, []byte("id,text,entities\na,w1 w2,\"w3, w4\"\nb,w1 w2,\nc,w1 w2,\"[\"\"w4\"\"]\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "readings.jsonl")
+	mustRun(t, "classify", rows, "-o", out, "--model", dir, "--precision", "fp32")
+	raw, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	said := map[string]float64{}
+	for line := range strings.Lines(string(raw)) {
+		var r news.Reading
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		who := fmt.Sprint(r.ID, r.Entities)
+		got, said[who] = append(got, who), r.Sentiment.Negative
+	}
+	if want := "a[w3] a[w4] b[] c[w4]"; strings.Join(got, " ") != want {
+		t.Errorf("readings %v, want %s", got, want)
+	}
+	if said["a[w3]"] == said["a[w4]"] || said["a[w3]"] == said["b[]"] {
+		t.Errorf("the entity makes no difference: %v", said)
+	}
+}

@@ -97,6 +97,25 @@ func TestSettleConfinesAPanicToItsReading(t *testing.T) {
 	}
 }
 
+// An item with a reading for each of its entities is settled when all of them are, and goes
+// to the dead letters with any of them.
+func TestSettleAnItemWithItsReadings(t *testing.T) {
+	several := func(id string, ids ...string) (u unsettled) {
+		for _, r := range readingsOf(append([]string{id}, ids...)...) {
+			u.readings = append(u.readings, r.readings...)
+		}
+		return u
+	}
+	trend, desk := &trendFake{counted: map[string]int{}}, &deskFake{}
+	outcome := settled(t, newFakeSettler(trend, desk), []unsettled{several("a", "a", "a"), several("b", "poison", "b"), several("c", "old")})
+	if want := map[string]string{"a": "done", "b": "failed", "c": "failed"}; fmt.Sprint(outcome) != fmt.Sprint(want) {
+		t.Errorf("outcome %v, want %v", outcome, want)
+	}
+	if trend.counted["a"] < 3 {
+		t.Errorf("counted %v, want all three readings of a", trend.counted)
+	}
+}
+
 func TestSettleWaitsForRedis(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		trend, desk := &trendFake{counted: map[string]int{}, failing: 7}, &deskFake{}
