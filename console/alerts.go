@@ -109,7 +109,8 @@ func (s *Server) mutes(ctx context.Context, of news.Series) ([]Silence, error) {
 	}
 	out := []Silence{}
 	for _, m := range all {
-		if (m.Entity == "" || m.Entity == "*" || strings.EqualFold(m.Entity, of.Entity)) && (m.Topic == "" || strings.EqualFold(m.Topic, of.Topic)) {
+		wider := !m.Exact && (m.Entity == "" || m.Entity == "*" || strings.EqualFold(m.Entity, of.Entity)) && (m.Topic == "" || strings.EqualFold(m.Topic, of.Topic))
+		if wider || m.Exact && strings.EqualFold(m.Entity, of.Entity) && strings.EqualFold(m.Topic, of.Topic) {
 			out = append(out, m)
 		}
 	}

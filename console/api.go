@@ -24,10 +24,10 @@ const api = "/api/v1"
 // endpoint answers a request with what becomes JSON, or with an error.
 type endpoint func(*http.Request) (any, error)
 
-// created is an answer of status 201, deleted one of 204.
+// created is an answer of status 201, done one of 204.
 type (
 	created struct{ body any }
-	deleted struct{}
+	done    struct{}
 )
 
 // routes are the API's, but for the stream of events and the description. Each needs
@@ -41,6 +41,8 @@ func (s *Server) routes() map[string]endpoint {
 		"GET /series/{entity}/{topic}/spikes":  s.spikes,
 		"GET /alerts":                          s.listAlerts,
 		"GET /alerts/{id}":                     s.oneAlert,
+		"POST /alerts/{id}/acknowledge":        s.acknowledge,
+		"POST /alerts/{id}/mute":               s.muteAlert,
 		"GET /items":                           s.items,
 		"GET /silences":                        s.listSilences,
 		"POST /silences":                       s.addSilence,
@@ -102,7 +104,7 @@ func (s *Server) json(answer endpoint) http.Handler {
 		switch b := body.(type) {
 		case created:
 			status, body = http.StatusCreated, b.body
-		case deleted:
+		case done:
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}

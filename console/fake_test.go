@@ -51,6 +51,10 @@ func (w *world) sources() *Sources {
 			return out, w.broken
 		},
 		Firing:   func(context.Context) ([]news.Alert, error) { return slices.Clone(w.firing), w.broken },
+		Annotate: func(_ context.Context, id string, n news.Note) error { return w.note(id, n) },
+		Mute: func(_ context.Context, id, by string, at time.Time, long time.Duration) error {
+			return w.note(id, news.Note{At: at, By: by, Did: news.Muted, Until: at.Add(long)})
+		},
 		Silences: w, Corrections: labelsOf{w},
 		Models: func(context.Context) ([]Model, error) {
 			return []Model{{Model: model, Languages: []string{"en"}, Live: true, Card: "# A card",
@@ -100,6 +104,19 @@ func (l labelsOf) List(_ context.Context, limit int) ([]news.Label, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.labels[:min(limit, len(l.labels))], l.broken
+}
+
+// note notes something on an alert that is on.
+func (w *world) note(id string, n news.Note) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.firing {
+		if w.firing[i].ID == id {
+			w.firing[i].Notes = append(w.firing[i].Notes, n)
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: alert %s", ErrNotFound, id)
 }
 
 // reading is a reading some minutes before noon.

@@ -64,14 +64,17 @@ func NewIndex(cfg IndexConfig) *Index {
 	}
 }
 
-func keyOf(r *news.Reading) string { return r.Source + "\x1f" + r.ID }
+// keyOf tells readings apart: a model that judges a text for a company gives one for each.
+func keyOf(r *news.Reading) string {
+	return r.Source + "\x1f" + r.ID + "\x1f" + strings.Join(r.Entities, "\x1e")
+}
 
 // before is the order of readings in the index: by publication, then by key.
 func before(a, b *news.Reading) int {
 	return cmp.Or(a.PublishedAt.Compare(b.PublishedAt), strings.Compare(keyOf(a), keyOf(b)))
 }
 
-// AddReadings takes readings in; one of a known source and ID replaces the former. live
+// AddReadings takes readings in; one of a known source, ID and companies replaces the former. live
 // says that they came in just now: they then count in the rate and are told to those who
 // watch.
 func (x *Index) AddReadings(readings []news.Reading, live bool) {

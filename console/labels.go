@@ -25,6 +25,9 @@ func (s *Server) listLabels(r *http.Request) (any, error) {
 	}{s.now(), emptyNotNull(list)}, nil
 }
 
+// maxReadings is how many readings of one item are looked at: one for each of its companies.
+const maxReadings = 100
+
 // addLabel takes a correction of a reading that is in the index: what the model read and
 // said comes from there, not from the caller.
 func (s *Server) addLabel(r *http.Request) (any, error) {
@@ -34,6 +37,7 @@ func (s *Server) addLabel(r *http.Request) (any, error) {
 		Task   string `json:"task"`
 		Label  string `json:"label"`
 		Entity string `json:"entity"`
+		Alert  string `json:"alert"` // whose evidence it is, if any
 	}
 	if err := readBody(nil, r, &body); err != nil {
 		return nil, err
@@ -41,19 +45,24 @@ func (s *Server) addLabel(r *http.Request) (any, error) {
 	if body.ID == "" {
 		return nil, fmt.Errorf("%w: \"id\" is the item's", ErrInvalid)
 	}
-	page, err := s.sources.Index.Search(Query{ID: body.ID, Source: body.Source, Limit: 1})
+	page, err := s.sources.Index.Search(Query{ID: body.ID, Source: body.Source, Limit: maxReadings})
 	if err != nil {
 		return nil, err
 	}
 	if len(page.Readings) == 0 {
 		return nil, notFound("no item of that id is in the index: only those of late can be corrected here")
 	}
-	reading := page.Readings[0]
+	reading, toward := page.Readings[0], ""
+	for _, r := range page.Readings {
+		if len(page.Readings) > 1 && slices.Contains(r.Entities, body.Entity) {
+			reading, toward = r, body.Entity
+		}
+	}
 	label := news.Label{ID: reading.ID, At: s.now().UTC(), Author: authorOf(r), Task: body.Task, Label: body.Label, Entity: body.Entity,
 		Lang: reading.Lang, Text: reading.Text, Model: reading.Model}
 	switch body.Task {
 	case news.TaskSentiment:
-		label.Was, label.Entity = reading.Sentiment.Label(), ""
+		label.Was, label.Entity = reading.Sentiment.Label(), toward
 		if !slices.Contains([]string{"negative", "neutral", "positive"}, body.Label) {
 			return nil, fmt.Errorf("%w: a sentiment is negative, neutral or positive", ErrInvalid)
 		}
@@ -74,6 +83,7 @@ func (s *Server) addLabel(r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.sources.Index.hub.touch("labels")
+	s.noteCorrection(r, body.Alert, label)
 	return created{label}, nil
 }
 

@@ -99,10 +99,10 @@ func cursor(r *news.Reading) string {
 func readCursor(text string) (*news.Reading, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	at, key, found := strings.Cut(string(raw), "\x1f")
-	source, id, complete := strings.Cut(key, "\x1f")
+	parts := strings.Split(key, "\x1f")
 	nanos, notANumber := strconv.ParseInt(at, 10, 64)
-	if err != nil || notANumber != nil || !found || !complete {
+	if err != nil || notANumber != nil || !found || len(parts) != 3 {
 		return nil, fmt.Errorf("%w: after is not the \"next\" of an earlier answer", ErrInvalid)
 	}
-	return &news.Reading{PublishedAt: time.Unix(0, nanos), Source: source, ID: id}, nil
+	return &news.Reading{PublishedAt: time.Unix(0, nanos), Source: parts[0], ID: parts[1], Entities: strings.Split(parts[2], "\x1e")}, nil
 }

@@ -68,7 +68,7 @@ func (s *Server) removeSilence(r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.sources.Index.hub.touch("silences")
-	return deleted{}, nil
+	return done{}, nil
 }
 
 // authorOf is how what a person writes here is signed.

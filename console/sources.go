@@ -22,6 +22,12 @@ type Sources struct {
 	// Firing lists the alerts that are on now.
 	Firing func(context.Context) ([]news.Alert, error)
 
+	// Annotate notes what a person did about an alert that is on, and Mute silences its series
+	// for so long from a time, or until it is resolved where long is 0. Both have ErrNotFound
+	// where no such alert is on.
+	Annotate func(ctx context.Context, id string, n news.Note) error
+	Mute     func(ctx context.Context, id, by string, at time.Time, long time.Duration) error
+
 	Silences    Silences
 	Corrections Corrections
 
@@ -99,6 +105,8 @@ type Silence struct {
 	Entity    string    `json:"entity"`
 	Topic     string    `json:"topic"`
 	Until     time.Time `json:"until"`
+	Exact     bool      `json:"exact"` // mutes the one series of these names, not those within it
+	Alert     string    `json:"alert"` // ends with it; "" = none
 	Author    string    `json:"author"`
 	Comment   string    `json:"comment"`
 	CreatedAt time.Time `json:"created_at"`

@@ -46,6 +46,7 @@ func (m *monitor) newConsole() (err error) {
 		Listen: m.cfg.Console.Listen, Gatherer: m.registry, Checks: m.checks(), Log: m.log, Access: access,
 		Sources: &console.Sources{
 			Index: m.index, Outlook: outlookOf(counts), Course: courseOf(counts), Firing: desk.Open,
+			Annotate: annotate(desk), Mute: mute(desk),
 			Silences: silencesOf{alert.NewSilences(m.redis, m.cfg.Redis.Prefix, m.clock)}, Corrections: correctionsOf{m.corrections},
 			Models: models.list, Lag: lagOf(m.registry), Keeps: m.cfg.Trend.History, Clock: m.clock,
 		},
@@ -96,6 +97,26 @@ func courseOf(counts *trend.Store) func(context.Context, news.Series, time.Time,
 	}
 }
 
+func annotate(desk *alert.Desk) func(context.Context, string, news.Note) error {
+	return func(ctx context.Context, id string, n news.Note) error { return deedError(desk.Annotate(ctx, id, n)) }
+}
+
+func mute(desk *alert.Desk) func(context.Context, string, string, time.Time, time.Duration) error {
+	return func(ctx context.Context, id, by string, at time.Time, long time.Duration) error {
+		return deedError(desk.Mute(ctx, id, by, at, long))
+	}
+}
+
+func deedError(err error) error {
+	switch {
+	case errors.Is(err, alert.ErrNoSuchAlert):
+		return fmt.Errorf("%w: %w", console.ErrNotFound, err)
+	case errors.Is(err, alert.ErrInvalidNote):
+		return fmt.Errorf("%w: %w", console.ErrInvalid, err)
+	}
+	return err
+}
+
 // silencesOf and correctionsOf say in the console's words what alert's errors mean.
 type (
 	silencesOf    struct{ *alert.Silences }
@@ -128,7 +149,8 @@ func (s silencesOf) Remove(ctx context.Context, id string) error {
 }
 
 func silenceOf(m alert.Silence) console.Silence {
-	return console.Silence{ID: m.ID, Entity: m.Entity, Topic: m.Topic, Until: m.Until, Author: m.Author, Comment: m.Comment, CreatedAt: m.CreatedAt}
+	return console.Silence{ID: m.ID, Entity: m.Entity, Topic: m.Topic, Until: m.Until, Author: m.Author, Comment: m.Comment, CreatedAt: m.CreatedAt,
+		Exact: m.Exact, Alert: m.Alert}
 }
 
 func (c correctionsOf) Add(ctx context.Context, l news.Label) error {

@@ -33,14 +33,38 @@ func (b *bundleList) list(context.Context) ([]console.Model, error) {
 	}
 	b.found = nil
 	for _, dir := range b.dirs {
-		bundle, err := classify.OpenBundle(dir, b.bases)
-		if err != nil {
-			continue // another process's: its readings name it all the same
-		}
-		b.found = append(b.found, modelOf(bundle, b.classifies))
+		b.found = append(b.found, b.kept(dir)...)
 	}
 	b.until = time.Now().Add(bundlesStay)
 	return b.found, nil
+}
+
+// kept describes the bundles of a slot, the live one first. What cannot be opened here may be
+// another process's: its readings name it all the same.
+func (b *bundleList) kept(dir string) (out []console.Model) {
+	slot, err := classify.OpenSlot(dir)
+	if err != nil {
+		return nil
+	}
+	if len(slot.Versions) == 0 {
+		if bundle, err := classify.OpenBundle(dir, b.bases); err == nil {
+			out = append(out, modelOf(bundle, b.classifies))
+		}
+		return out
+	}
+	for i, version := range slot.Versions {
+		bundle, err := slot.Open(version, b.bases)
+		if err != nil {
+			continue
+		}
+		m := modelOf(bundle, b.classifies && i == slot.Live)
+		if i == slot.Live {
+			out = append([]console.Model{m}, out...)
+		} else {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 func modelOf(bundle *classify.Bundle, live bool) console.Model {

@@ -6,7 +6,8 @@ import { at, percent, w } from './words.js';
 const shortTitle = 300;
 
 // itemRow shows a text of the API's items.
-export function itemRow(item) {
+// alert is the ID of the alert whose evidence it is, if any.
+export function itemRow(item, alert = '') {
   const title = clean(item.title || item.text);
   const short = [...title].length > shortTitle ? [...title].slice(0, shortTitle).join('') + '…' : title;
   const more = (item.text && clean(item.text) !== title) || short !== title;
@@ -14,7 +15,7 @@ export function itemRow(item) {
   const open = h('button.quiet', { 'aria-expanded': 'false', onclick: async () => {
     const opened = open.getAttribute('aria-expanded') === 'true';
     open.setAttribute('aria-expanded', String(!opened));
-    place.replaceChildren(...(opened ? [] : [await correction(item, () => { open.setAttribute('aria-expanded', 'false'); open.focus(); })]));
+    place.replaceChildren(...(opened ? [] : [await correction(item, alert, () => { open.setAttribute('aria-expanded', 'false'); open.focus(); })]));
     if (!opened) place.querySelector('input, select')?.focus();
   } }, w.correct);
   return h('article.item', { 'data-id': item.id },
@@ -32,7 +33,7 @@ export function itemRow(item) {
 }
 
 // correction is the form that says what is wrong with a reading.
-async function correction(item, close) {
+async function correction(item, alert, close) {
   const topics = await topicsOf(item).catch(() => []);
   const name = `mood-${Math.random()}`;
   const moods = ['negative', 'neutral', 'positive'].map((mood) => h('label', {}, h('input', { type: 'radio', name, value: mood }), ' ', w[mood]));
@@ -43,11 +44,11 @@ async function correction(item, close) {
     event.preventDefault();
     const labels = [];
     const mood = form.querySelector('input[type=radio]:checked');
-    if (mood) labels.push({ task: 'sentiment', label: mood.value });
+    if (mood) labels.push({ task: 'sentiment', label: mood.value, entity: item.entities.length === 1 ? item.entities[0] : '' });
     if (topic.value) labels.push({ task: 'topic', label: topic.value });
     for (const box of form.querySelectorAll('input[type=checkbox]:checked')) labels.push({ task: 'entity', label: 'not_about', entity: box.value });
     try {
-      for (const label of labels) await post('/labels', { id: item.id, source: item.source, ...label });
+      for (const label of labels) await post('/labels', { id: item.id, source: item.source, alert, ...label });
       if (labels.length) form.replaceChildren(h('p.small', { role: 'status' }, w.thanks));
     } catch (error) {
       said.textContent = error.message;

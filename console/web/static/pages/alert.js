@@ -1,5 +1,5 @@
 // An alert: why it was told, what happened after, and how to mute it.
-import { foreign, h, outward, show } from '../dom.js';
+import { clean, foreign, h, outward, show } from '../dom.js';
 import { get, post, remove, seldom, seriesLink, seriesPath } from '../api.js';
 import { at, chance, count, counted, few, percent, seconds, sentence, seriesName, span, w } from '../words.js';
 import { Course, numbers } from '../chart.js';
@@ -25,7 +25,7 @@ export async function start(body, fail) {
       const [a, b] = [from, to].map((t) => new Date(t * 1000).toISOString());
       const found = await get('/items', { ...alert.series, from: a, to: b, limit: 100 });
       texts.hidden = false;
-      show(texts, h('h2', {}, w.textsBetween(at(a), at(b))), found.items.length ? found.items.map(itemRow) : h('p.empty', {}, w.noTexts));
+      show(texts, h('h2', {}, w.textsBetween(at(a), at(b))), found.items.length ? found.items.map((i) => itemRow(i)) : h('p.empty', {}, w.noTexts));
       texts.scrollIntoView({ behavior: 'smooth', block: 'nearest' });
     } catch (error) { fail(error); }
   };
@@ -43,9 +43,9 @@ export async function start(body, fail) {
     document.title = `${seriesName(alert.series)} – Barograph`;
     show(head, heading(alert, a.now));
     show(figures, decision(alert));
-    if (!evidence.querySelector('.correct')) show(evidence, h('h2', {}, w.evidence), await Promise.all(alert.evidence.map(text)), h('p.small', {}, w.readBy(`${alert.model.name} ${alert.model.version}`)));
+    if (!evidence.querySelector('.correct')) show(evidence, h('h2', {}, w.evidence), await Promise.all(alert.evidence.map((e) => text(e, alert.status === 'firing' ? alert.id : ''))), h('p.small', {}, w.readBy(`${alert.model.name} ${alert.model.version}`)));
     show(story, h('h2', {}, w.history), told(a.history));
-    show(mute, h('h2', {}, w.mute), muting(alert, a.silences, change));
+    show(mute, h('h2', {}, w.deeds), deeds(alert), muting(alert, a.silences, change));
     show(others, a.others.length > 0 && [h('h2', {}, w.others), a.others.map((o) => alertCard(o, a.now))]);
     await around(a.now);
   }
@@ -73,9 +73,9 @@ export async function start(body, fail) {
 }
 
 // text is a piece of evidence: the whole item while the index has it.
-async function text(e) {
+async function text(e, alertID) {
   const { items } = await get('/items', { id: e.id, limit: 1 });
-  return items.length ? itemRow(items[0]) : h('article.item', {}, h('h3', {}, outward(e.title, e.url), ' ', h('span.mood.negative', {}, percent(e.negative))));
+  return items.length ? itemRow(items[0], alertID) : h('article.item', {}, h('h3', {}, outward(e.title, e.url), ' ', h('span.mood.negative', {}, percent(e.negative))));
 }
 
 function heading(a, now) {
@@ -109,11 +109,25 @@ function told(history) {
       h('td.num', {}, `${count(s.count)} / ${count(s.items)}`), h('td.num', {}, few(s.expected)), h('td.num', {}, chance(s.surprise)))))));
 }
 
+// deeds lists what people did about the alert.
+function deeds(a) {
+  return (a.notes ?? []).map((n) => h('p.small', {}, `${at(n.at)} · `,
+    foreign({ acknowledged: w.acknowledged(clean(n.by)), muted: w.noteMuted(clean(n.by)) }[n.did] ?? w.corrected(clean(n.by), clean(n.item)))));
+}
+
+// muting offers what can be done: about the alert while it is on, about its series after.
 function muting(a, silences, change) {
-  const times = [['1h', w.hours('1')], ['24h', w.hours('24')], ['168h', w.days('7')]];
-  const label = { entity: a.series.entity || (a.series.topic ? '' : '*'), topic: a.series.topic };
+  const on = a.status === 'firing';
+  const path = `/alerts/${encodeURIComponent(a.id)}`;
+  const series = { entity: a.series.entity || (a.series.topic ? '' : '*'), topic: a.series.topic };
+  const mute = (length) => (on ? post(`${path}/mute`, { for: length }) : post('/silences', { ...series, for: length }));
+  const times = [['1h', w.muteFor(w.hours('1'))], ['24h', w.muteFor(w.hours('24'))], ...(on ? [['resolved', w.muteResolved]] : [['168h', w.muteFor(w.days('7'))]])];
+  const seen = (a.notes ?? []).some((n) => n.did === 'acknowledged');
   return [
-    silences.map((m) => h('p', {}, w.muted(at(m.until), m.author || '?'), ' ', h('button', { onclick: () => change(() => remove(`/silences/${encodeURIComponent(m.id)}`)) }, w.unmute))),
-    h('div.group', {}, times.map(([length, words]) => h('button', { 'data-key': `mute ${length}`, onclick: () => change(() => post('/silences', { ...label, for: length })) }, w.muteFor(words)))),
+    silences.map((m) => h('p', {}, foreign(m.alert ? w.mutedResolved(clean(m.author) || '?') : w.muted(at(m.until), clean(m.author) || '?')), ' ',
+      h('button', { onclick: () => change(() => remove(`/silences/${encodeURIComponent(m.id)}`)) }, w.unmute))),
+    h('div.group', {},
+      on && !seen && h('button.main', { 'data-key': 'acknowledge', onclick: () => change(() => post(`${path}/acknowledge`, {})) }, w.acknowledge),
+      times.map(([length, words]) => h('button', { 'data-key': `mute ${length}`, onclick: () => change(() => mute(length)) }, words))),
   ];
 }

@@ -33,7 +33,7 @@ export async function start(body, fail) {
     for (const name of ['from', 'to']) if (q[name]) q[name] = new Date(q[name]).toISOString();
     const found = await get('/items', { ...q, after, limit: 50 });
     if (!after) results.replaceChildren();
-    results.append(...found.items.map(itemRow));
+    results.append(...found.items.map((i) => itemRow(i)));
     if (!results.childElementCount) results.append(h('p.empty', {}, w.noTexts, ' ', found.since ? w.indexSince(at(found.since)) : '', found.complete ? '' : w.indexFilling));
     next = found.next;
     more.hidden = next === null;

@@ -57,7 +57,7 @@ export async function start(body, fail) {
     show(texts,
       h('div.row.apart', {}, h('h2', {}, w.textsBetween(at(from), at(to))),
         view.picked && h('button', { onclick: () => { view.picked = null; read().catch(fail); } }, w.whole)),
-      found.items.length ? found.items.map(itemRow) : h('p.empty', {}, w.noTexts, ' ', found.since ? w.indexSince(at(found.since)) : ''));
+      found.items.length ? found.items.map((i) => itemRow(i)) : h('p.empty', {}, w.noTexts, ' ', found.since ? w.indexSince(at(found.since)) : ''));
   }
 
   const refresh = seldom(async () => {
