@@ -52,19 +52,24 @@ func layOut(examples []*Example) step.Batch {
 }
 
 // targets are what the heads should say of a batch: each label's smoothed distribution,
-// times the weights of its class and its row, divided by the rows of the update.
+// times the weights of its class and its row, divided by the rows of the update. A kept
+// head should say what it said before.
 func targets(examples []*Example, heads []bert.Head, weights [][]float32, smoothing float64, rows int) map[string][]float32 {
 	out := make(map[string][]float32, len(heads))
 	for h, head := range heads {
 		n := len(head.Labels)
 		t := make([]float32, len(examples)*n)
 		for i, e := range examples {
-			label := e.Labels[h]
+			label, row := e.Labels[h], t[i*n:(i+1)*n]
+			if label < 0 && e.soft != nil && e.soft[h] != nil {
+				for k, p := range e.soft[h] {
+					row[k] = float32(p / float64(rows))
+				}
+			}
 			if label < 0 {
 				continue
 			}
 			share := float64(weights[h][label]) * float64(e.Weights[h]) / float64(rows)
-			row := t[i*n : (i+1)*n]
 			for k := range row {
 				row[k] = float32(smoothing / float64(n) * share)
 			}

@@ -84,7 +84,7 @@ func cardFigures(c *strings.Builder, r Report) {
 	}
 	fmt.Fprintf(c, "\nOf this folder, in fp32, texts read whole. The epoch (%d) was chosen and the temperatures were fitted on the same rows, so the figures lean to the bright side. One run, one seed.\n\n", r.Best)
 	for _, task := range r.Kept {
-		fmt.Fprintf(c, "The head for %s was kept from the base without rows to train or measure it on, while the encoder below it changed.\n\n", task)
+		fmt.Fprintf(c, "The head for %s had no rows: it was trained to say, on the training texts, what the base's says, and was not measured.\n\n", task)
 	}
 }
 

@@ -50,6 +50,7 @@ type Example struct {
 
 	ids   []int32 // special tokens included
 	types []int32
+	soft  [][]float64 // by head, in place of a label: what the base says, [label]; nil where none is kept
 }
 
 // labelled is what one row says of one text.

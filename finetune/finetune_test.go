@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/finetune/step"
@@ -192,6 +193,54 @@ func TestABundleIsTrainedFurther(t *testing.T) {
 				t.Fatalf("row %d: logits %v, the bundle's are %v", i, got[0][i], want[0][i])
 			}
 		}
+	}
+}
+
+// TestAHeadWithoutRowsIsKept: sentiment is trained on a bundle with two heads, and topic
+// goes on saying what it said, on texts that it is held to.
+func TestAHeadWithoutRowsIsKept(t *testing.T) {
+	c := sampleConfig(t, 64, 32)
+	topic := c.Train[0]
+	topic.Task, topic.Name = "topic", "topics.csv"
+	topic.Rows = func(yield func(Row) bool) {
+		tweets(t, 0, 96).Rows(func(r Row) bool {
+			label := "Other"
+			if strings.HasPrefix(r.Fields["text"], "$") {
+				label = "Ticker"
+			}
+			return yield(Row{At: r.At, Fields: map[string]string{"text": r.Fields["text"], "topic": label}})
+		})
+	}
+	c.Train, c.Valid = append(c.Train, topic), nil
+	first := &job{Config: c}
+	trainJob(t, first)
+	if err := errors.Join(os.MkdirAll(c.Out, 0o755), first.writeBundle(c.Out)); err != nil {
+		t.Fatal(err)
+	}
+	next := sampleConfig(t, 64, 32)
+	next.Base, next.Bases = c.Out, []string{filepath.Dir(c.Base)}
+	var kept []string
+	next.OnData = func(s Summary) { kept = s.Kept }
+	second := &job{Config: next}
+	logits := trainJob(t, second)
+	if !slices.Equal(kept, []string{"topic"}) || len(logits) != 2 {
+		t.Fatalf("kept %q of %d heads", kept, len(logits))
+	}
+	after, err := predict(second.trainer, second.heads, second.data.train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	off := 0.0
+	for i, e := range second.data.train {
+		p, err := classify.Softmax(after[1][i], 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		off += math.Abs(p[0]-e.soft[1][0]) / float64(len(after[1]))
+	}
+	t.Logf("the topic's probabilities moved by %.3f on average", off)
+	if off > 0.05 {
+		t.Errorf("the topic's probabilities moved by %.3f on average", off)
 	}
 }
 

@@ -43,10 +43,13 @@ func (j *job) finish(ctx context.Context) (Report, error) {
 	if err := j.writeBundle(dir); err != nil {
 		return Report{}, err
 	}
+	r := j.report()
+	if err := j.trainer.Close(); err != nil { // its memory is the finished model's now
+		return Report{}, err
+	}
 	if err := j.calibrate(ctx, dir); err != nil {
 		return Report{}, err
 	}
-	r := j.report()
 	if r.Measures, r.Precision, err = j.measureAll(ctx, dir); err != nil {
 		return r, err
 	}
@@ -223,7 +226,6 @@ func (j *job) report() Report {
 	for _, t := range j.trainer.Weights() {
 		r.Trained += len(t.Data)
 	}
-	r.Heads = j.heads
 	return r
 }
 

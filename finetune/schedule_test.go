@@ -114,6 +114,16 @@ func TestTargetsAreSmoothedWeightedAndShared(t *testing.T) {
 	}
 }
 
+// TestKeptHeadsAreHeldToTheBase: a text without a label of theirs has what the base says.
+func TestKeptHeadsAreHeldToTheBase(t *testing.T) {
+	heads := []bert.Head{{Task: "sentiment", Labels: []string{"a", "b"}}, {Task: "topic", Labels: []string{"x", "y"}}}
+	e := &Example{Labels: []int{0, -1}, Weights: []float32{1, 0}, soft: [][]float64{nil, {0.25, 0.75}}}
+	got := targets([]*Example{e}, heads, [][]float32{{1, 1}, {5, 5}}, 0, 2)
+	if !slices.Equal(got["sentiment"], []float32{0.5, 0}) || !slices.Equal(got["topic"], []float32{0.125, 0.375}) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestClassWeightsAreOneOnAverage(t *testing.T) {
 	n := []int{599, 299, 99}
 	for _, power := range []float64{0, 0.25, 1} {

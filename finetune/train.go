@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/finetune/step"
 )
 
@@ -60,6 +62,9 @@ func (j *job) fit(ctx context.Context, s Settings, at checkpoints) (_ *fit, err 
 			err = errors.Join(err, trainer.Close())
 		}
 	}()
+	if err := j.keepHeads(trainer); err != nil {
+		return nil, err
+	}
 	fingerprint := j.fingerprint(s)
 	if j.Resume {
 		if f.state, _, err = at.resume(fingerprint, trainer); err != nil {
@@ -71,6 +76,31 @@ func (j *job) fit(ctx context.Context, s Settings, at checkpoints) (_ *fit, err 
 		j.told(f.state.Update)
 	}
 	return f, f.run(ctx)
+}
+
+// keepHeads lets heads of the base that no row has a label for learn, on the training
+// texts, to say what they say now, while the encoder changes below them (Li and Hoiem
+// 2016, "Learning without Forgetting").
+func (j *job) keepHeads(untrained *step.Trainer) error {
+	if len(j.summary.Kept) == 0 || j.data.train[0].soft != nil {
+		return nil
+	}
+	logits, err := predict(untrained, j.heads, j.data.train)
+	if err != nil {
+		return err
+	}
+	for i, e := range j.data.train {
+		e.soft = make([][]float64, len(j.heads))
+		for h, head := range j.heads {
+			if !slices.Contains(j.summary.Kept, head.Task) {
+				continue
+			}
+			if e.soft[h], err = classify.Softmax(logits[h][i], 1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // sweep trains with each setting until the budget is spent, and keeps the best. Settings

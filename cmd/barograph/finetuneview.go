@@ -75,7 +75,7 @@ func (v *trainingView) data(s finetune.Summary) {
 		v.say("%d texts are longer than --max-tokens and are cut off in training", f.Truncated)
 	}
 	for _, task := range s.Kept {
-		v.say("no row is for %s: its head stays as it is, on an encoder that changes under it; give it rows by --tasks to keep it true", task)
+		v.say("no row is for %s: its head is held to what it says now on these texts; give it rows by --tasks to be sure", task)
 	}
 }
 

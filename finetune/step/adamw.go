@@ -1,6 +1,38 @@
 package step
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
+
+// Update clips the gradients, moves the weights by one step of AdamW at that learning
+// rate and clears the gradients. It returns the global norm before clipping. If a
+// gradient is infinite or not a number, that is ErrDiverged: the gradients are cleared,
+// weights and moments stay.
+func (t *Trainer) Update(rate float64) (gradientNorm float64, err error) {
+	if t.pending == 0 {
+		return 0, fmt.Errorf("%w: no gradients to update with", ErrBatch)
+	}
+	length := norm(t.grads, t.c.Threads)
+	void := t.void
+	t.pending, t.void = 0, false
+	if void || math.IsNaN(length) || math.IsInf(length, 0) {
+		return length, fmt.Errorf("%w: the gradient's norm is %v", ErrDiverged, length)
+	}
+	s := adamStep{rate: rate, beta1: t.c.Beta1, beta2: t.c.Beta2, epsilon: t.c.Epsilon, scale: 1, time: t.updates + 1}
+	if t.c.ClipNorm > 0 {
+		s.scale = min(1, t.c.ClipNorm/(length+1e-6)) // as PyTorch's clip_grad_norm_
+	}
+	for _, w := range t.weights {
+		decay := 0.0
+		if w.decay {
+			decay = t.c.WeightDecay
+		}
+		s.move(w.of(t.values), w.of(t.grads), w.of(t.first), w.of(t.second), decay, t.c.Threads)
+	}
+	t.updates++
+	return length, t.closeInference()
+}
 
 // adamChunk is how much of a vector one goroutine takes at a time. Sums are made chunk by
 // chunk, so that they are the same with any number of threads.

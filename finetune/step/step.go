@@ -5,7 +5,12 @@
 package step
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
@@ -25,69 +30,106 @@ var ErrDiverged = errors.New("training diverged")
 // another configuration.
 var ErrState = errors.New("cannot resume from this state")
 
-// Mode says which weights are trained. Pooler and heads always are.
-type Mode int
+// Trainer holds the weights, AdamW's moments and the sessions. It is not safe for
+// concurrent use.
+type Trainer struct {
+	c       Config
+	weights []weight
+	masks   []maskInput
+	graph   *onnx.Graph
 
-// The modes.
-const (
-	// LoRA trains a pair of small matrices beside each target (Hu et al. 2021, "LoRA:
-	// Low-Rank Adaptation of Large Language Models", section 4.1).
-	LoRA Mode = iota
-	// Full trains every layer; the embeddings too if Config.Embeddings says so.
-	Full
-	// HeadOnly trains the pooler and the heads on what the frozen encoder gives.
-	HeadOnly
-)
+	// Flat vectors of all trained weights.
+	values, grads, first, second []float32
 
-// Head is one classifier to train on the pooled vector.
-type Head struct {
-	Task   string // "sentiment": its key in Batch.Targets
-	Labels int
+	digest *[sha256.Size]byte // of the configuration, once it was asked for
+
+	batches uint64 // that Accumulate has seen, ever: the state of dropout
+	updates uint64
+	pending int  // batches whose gradients wait in grads
+	void    bool // one of them had no finite loss
+
+	keep    [][]uint8     // the masks' memory
+	scratch []float32     // gradients of a second batch before an Update
+	infer   *onnx.Session // of the weights as they are, nil until Predict
 }
 
-// Config says what to train, and how. Only Base, Runtime and Heads must be given.
-type Config struct {
-	// Base is the checkpoint to start from. Its heads are ignored. Its config says how
-	// tokens are pooled; a base without the pooler that its config asks for gets a new
-	// one. Nothing changes it.
-	Base *bert.Checkpoint
-
-	Runtime *onnx.Runtime
-	Device  onnx.Device // Auto is CUDA where it works, else CPU
-	Threads int         // on the CPU; 0 is one a core
-
-	Mode       Mode
-	Rank       int      // of LoRA; 0 is 8
-	Alpha      float64  // of LoRA: the pairs' product is scaled by Alpha/Rank; 0 is 2*Rank
-	Targets    []string // of LoRA: linear layers as PEFT names them ("query", "attention.output.dense"); nil is all six of each encoder layer
-	Embeddings bool     // Full trains the three embedding tables and their normalisation too
-	Dropout    float64  // of hidden states, attention and the pooled vector: 0 to under 1
-
-	Heads []Head // the first is the checkpoint's own classifier
-
-	Seed uint64 // of new weights and of dropout
-
-	ClipNorm    float64 // gradients are scaled down to this global norm; 0 does not clip
-	WeightDecay float64 // decoupled; not of biases and normalisation
-	Beta1       float64 // AdamW's; 0 is 0.9
-	Beta2       float64 // AdamW's; 0 is 0.999
-	Epsilon     float64 // AdamW's; 0 is 1e-8
-
-	// Init replaces the first values of trainable weights, by the names that Weights
-	// gives them; nil starts anew.
-	Init map[string][]float32
+// New builds the graph and opens it. Errors wrap ErrConfig, onnx.ErrDevice or
+// onnx.ErrRuntime. The same Config gives the same weights after the same batches, bit for
+// bit, on the CPU with the same number of threads.
+func New(c Config) (*Trainer, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	t := &Trainer{c: c}
+	var err error
+	if t.weights, err = listWeights(c); err != nil {
+		return nil, err
+	}
+	last := t.weights[len(t.weights)-1]
+	total := last.at + last.count
+	t.values, t.grads = make([]float32, total), make([]float32, total)
+	t.first, t.second = make([]float32, total), make([]float32, total)
+	for _, w := range t.weights {
+		w.first(w.of(t.values))
+	}
+	if err := t.takeInit(); err != nil {
+		return nil, err
+	}
+	model, masks, err := buildGraph(c, t.weights)
+	if err != nil {
+		return nil, err
+	}
+	t.masks, t.keep = masks, make([][]uint8, len(masks))
+	t.graph, err = c.Runtime.NewGraph(onnx.GraphConfig{Model: model, Device: c.Device, Threads: c.Threads, NoPattern: true})
+	if err != nil {
+		return nil, fmt.Errorf("open the training step: %w", err)
+	}
+	// The model is as large as the base, and of no use any more.
+	model = nil
+	debug.FreeOSMemory()
+	return t, nil
 }
 
-// Batch is tokenised texts with what the heads should say of them.
-type Batch struct {
-	Rows, Cols int     // texts, and tokens of each with padding; Cols in multiples of 8 keep memory steady
-	IDs        []int64 // [Rows, Cols] token ids
-	Mask       []int64 // [Rows, Cols] 1 for a token, 0 for padding
-	Types      []int64 // [Rows, Cols] token types; nil is all 0
+// of is the weight's part of a flat vector.
+func (w weight) of(flat []float32) []float32 { return flat[w.at : w.at+w.count] }
 
-	// Targets are [Rows, labels] by task. The loss is the sum over heads and rows of
-	// -target * log softmax(logits): a row's target is its label's distribution (with
-	// smoothing) times its weight, divided by the rows of the whole update. A row of
-	// zeros, or a task left out, does not count.
-	Targets map[string][]float32
+// Weights copies the trainable weights, by the names that they have in files. After LoRA
+// these are those of PEFT's adapter_model.safetensors
+// (base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight [rank, in],
+// lora_B.weight [out, rank], base_model.model.bert.pooler.dense.weight,
+// base_model.model.classifier.weight), else those of transformers' model.safetensors
+// (bert.pooler.dense.weight, classifier.weight). The first head is the classifier; those
+// of the others (TASK.weight, TASK.bias) belong in heads.safetensors.
+func (t *Trainer) Weights() map[string]bert.Tensor {
+	out := make(map[string]bert.Tensor, len(t.weights))
+	for _, w := range t.weights {
+		out[w.file] = bert.Tensor{Shape: slices.Clone(w.shape), Data: slices.Clone(w.of(t.values))}
+	}
+	return out
 }
+
+// Targets names the modules that LoRA trains pairs for, in full
+// ("bert.encoder.layer.0.attention.self.query").
+func (t *Trainer) Targets() []string {
+	var out []string
+	for _, w := range t.weights {
+		if module, ok := strings.CutSuffix(w.file, loraA); ok {
+			out = append(out, strings.TrimPrefix(module, peftPrefix))
+		}
+	}
+	return out
+}
+
+// Checkpoint is the base with the trained weights in it: adapters merged, and the heads,
+// whose labels the caller names in the order of Config.Heads. Its Graph is what serves,
+// and its Tensors are what a full model's files hold.
+func (t *Trainer) Checkpoint(heads []bert.Head) (*bert.Checkpoint, error) {
+	weights := make(map[string]bert.Tensor, len(t.weights))
+	for _, w := range t.weights {
+		weights[w.name] = bert.Tensor{Shape: slices.Clone(w.shape), Data: slices.Clone(w.of(t.values))}
+	}
+	return t.c.Base.Trained(heads, weights, t.c.Alpha/float64(t.c.Rank))
+}
+
+// Close frees the sessions.
+func (t *Trainer) Close() error { return errors.Join(t.closeInference(), t.graph.Close()) }

@@ -2,7 +2,6 @@ package step
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/barograph/barograph/classify/onnx"
 )
@@ -122,72 +121,4 @@ func (t *Trainer) scatter(b Batch, d, grads []float32) {
 			}
 		}
 	}
-}
-
-// Update clips the gradients, moves the weights by one step of AdamW at that learning
-// rate and clears the gradients. It returns the global norm before clipping. If a
-// gradient is infinite or not a number, that is ErrDiverged: the gradients are cleared,
-// weights and moments stay.
-func (t *Trainer) Update(rate float64) (gradientNorm float64, err error) {
-	if t.pending == 0 {
-		return 0, fmt.Errorf("%w: no gradients to update with", ErrBatch)
-	}
-	length := norm(t.grads, t.c.Threads)
-	void := t.void
-	t.pending, t.void = 0, false
-	if void || math.IsNaN(length) || math.IsInf(length, 0) {
-		return length, fmt.Errorf("%w: the gradient's norm is %v", ErrDiverged, length)
-	}
-	s := adamStep{rate: rate, beta1: t.c.Beta1, beta2: t.c.Beta2, epsilon: t.c.Epsilon, scale: 1, time: t.updates + 1}
-	if t.c.ClipNorm > 0 {
-		s.scale = min(1, t.c.ClipNorm/(length+1e-6)) // as PyTorch's clip_grad_norm_
-	}
-	for _, w := range t.weights {
-		decay := 0.0
-		if w.decay {
-			decay = t.c.WeightDecay
-		}
-		s.move(w.of(t.values), w.of(t.grads), w.of(t.first), w.of(t.second), decay, t.c.Threads)
-	}
-	t.updates++
-	return length, t.closeInference()
-}
-
-func (t *Trainer) check(b Batch) error {
-	n := b.Rows * b.Cols
-	if b.Rows < 1 || b.Cols < 1 || len(b.IDs) != n || len(b.Mask) != n || (b.Types != nil && len(b.Types) != n) {
-		return fmt.Errorf("%w: %d x %d with %d ids, %d mask, %d types", ErrBatch, b.Rows, b.Cols, len(b.IDs), len(b.Mask), len(b.Types))
-	}
-	model := t.c.Base.Config
-	if b.Cols > model.MaxPositions {
-		return fmt.Errorf("%w: %d tokens; the base reads %d", ErrBatch, b.Cols, model.MaxPositions)
-	}
-	for _, c := range []struct {
-		name  string
-		ids   []int64
-		limit int
-	}{{"id", b.IDs, model.VocabSize}, {"mask", b.Mask, 2}, {"token type", b.Types, model.TypeVocabSize}} {
-		for i, id := range c.ids {
-			if id < 0 || id >= int64(c.limit) {
-				return fmt.Errorf("%w: %s %d in row %d, column %d is not 0 to %d", ErrBatch, c.name, id, i/b.Cols, i%b.Cols, c.limit-1)
-			}
-		}
-	}
-	for task, target := range b.Targets {
-		labels := 0
-		for _, h := range t.c.Heads {
-			if h.Task == task {
-				labels = h.Labels
-			}
-		}
-		if labels == 0 || len(target) != b.Rows*labels {
-			return fmt.Errorf("%w: %d targets of %q, which has %d labels, for %d rows", ErrBatch, len(target), task, labels, b.Rows)
-		}
-		for i, v := range target {
-			if !(v >= 0) || math.IsInf(float64(v), 1) {
-				return fmt.Errorf("%w: target %v of %q in row %d", ErrBatch, v, task, i/labels)
-			}
-		}
-	}
-	return nil
 }
