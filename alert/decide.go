@@ -136,7 +136,7 @@ func rank(s news.Severity) int {
 func opened(s news.Spike, critical float64) record {
 	r := record{LastAt: s.At, LastStart: s.StartedAt}
 	r.Alert = alertOf(s, critical)
-	r.Alert.ID = idOf(s.Series, s.StartedAt)
+	r.Alert.ID = idOf(s.Series, s.Kind, s.StartedAt)
 	r.Alert.FiredAt = s.At
 	return r
 }
@@ -165,16 +165,24 @@ func later(a, b time.Time) time.Time {
 // alertOf puts a spike's numbers into a firing alert.
 func alertOf(s news.Spike, critical float64) news.Alert {
 	return news.Alert{
-		Status: news.Firing, Series: s.Series, Severity: severityOf(s.Surprise, critical),
+		Kind: s.Kind.OrNegative(), Status: news.Firing, Series: s.Series, Severity: severityOf(s.Surprise, critical),
 		StartedAt: s.StartedAt, Window: news.Duration(s.Window.Length),
-		Items: s.Window.Items, Negative: s.Window.Negative, Copies: s.Window.Copies,
+		Items: s.Window.Items, Negative: s.Window.Negative, Positive: s.Window.Positive, Copies: s.Window.Copies,
 		Expected: s.Expected, VolumeFactor: s.VolumeFactor, Share: s.Share(), ShareBefore: s.ShareBefore,
 		Surprise: s.Surprise, Sources: s.Sources, Evidence: s.Evidence, Model: s.Model, Reason: s.Reason(),
 	}
 }
 
-// idOf is the alert's identity: 16 hex digits over its series and when it started.
-func idOf(s news.Series, started time.Time) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d", s.Key(), started.UnixNano()))
+// idOf is the alert's identity: 16 hex digits over its series, its kind and when it started.
+func idOf(s news.Series, kind news.SpikeKind, started time.Time) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d", keyOf(s, kind), started.UnixNano()))
 	return hex.EncodeToString(sum[:8])
+}
+
+// keyOf is what a record is kept under: its series, with the kind where it is not negative.
+func keyOf(s news.Series, kind news.SpikeKind) string {
+	if kind = kind.OrNegative(); kind != news.SpikeNegative {
+		return s.Key() + "\x1f" + string(kind)
+	}
+	return s.Key()
 }

@@ -48,7 +48,7 @@ func TestExtendedIsAJoin(t *testing.T) {
 	a, b := burst(apple, noon.Add(time.Minute), 20, 5), burst(apple, noon.Add(2*time.Minute), 15, 4)
 	one := extended(extended(opened(first, 6), a, 6), b, 6)
 	other := extended(extended(extended(extended(opened(first, 6), b, 6), a, 6), b, 6), first, 6)
-	if one.Alert.Negative != 20 || one.LastAt != b.At || one.Alert.ID != idOf(apple, first.StartedAt) {
+	if one.Alert.Negative != 20 || one.LastAt != b.At || one.Alert.ID != idOf(apple, "", first.StartedAt) {
 		t.Errorf("merged to %d negatives, last %s, ID %s", one.Alert.Negative, one.LastAt, one.Alert.ID)
 	}
 	if one.Alert.Surprise != other.Alert.Surprise || one.LastAt != other.LastAt || one.LastStart != other.LastStart || one.Alert.ID != other.Alert.ID {

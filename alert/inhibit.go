@@ -20,14 +20,20 @@ import (
 // "At the same time": the other's last spike lies within the window of the one judged.
 // In one call the likeliest to speak for the burst are judged first (turn). What is held
 // stays known, and speaks when nothing explains it any more and it is still on.
+//
+// All this is among alerts of one kind: good news does not explain bad news. But a volume
+// alert is held while a negative or positive one of its series has spoken: that is what there
+// is more of.
 
 // turn is the place of a series in a call: lower speaks first.
 func turn(r record, open map[string]record) int {
 	s := r.Alert.Series
 	switch {
+	case r.Alert.Kind == news.SpikeVolume:
+		return 5
 	case s.Entity != "" && s.Topic != "":
-		company, known := open[news.Series{Entity: s.Entity}.Key()]
-		if known && half(r.Alert.Negative, company.Alert.Negative) {
+		company, known := open[keyOf(news.Series{Entity: s.Entity}, r.Alert.Kind)]
+		if known && half(r.Alert.Count(), company.Alert.Count()) {
 			return 0
 		}
 		return 2
@@ -44,8 +50,13 @@ func heldBack(r record, open map[string]record) Reason {
 	s := r.Alert.Series
 	var spoke []record
 	for _, o := range open {
-		if o.Told && o.Alert.Series != s && together(r, o) {
+		same := o.Alert.Kind.OrNegative() == r.Alert.Kind.OrNegative()
+		switch {
+		case !o.Told || !together(r, o):
+		case same && o.Alert.Series != s:
 			spoke = append(spoke, o)
+		case !same && o.Alert.Series == s && r.Alert.Kind == news.SpikeVolume:
+			return SameBurst
 		}
 	}
 	switch {
@@ -54,7 +65,7 @@ func heldBack(r record, open map[string]record) Reason {
 	case s.Topic != "":
 		return heldTopic(r, spoke, open)
 	}
-	if half(sum(spoke, ofCompanies), r.Alert.Negative) || half(sum(spoke, ofTopics), r.Alert.Negative) {
+	if half(sum(spoke, ofCompanies), r.Alert.Count()) || half(sum(spoke, ofTopics), r.Alert.Count()) {
 		return NarrowerExplains
 	}
 	return ""
@@ -68,10 +79,10 @@ func heldByCompany(r record, spoke []record) Reason {
 		case r.Alert.Series.Topic != "" || o.Alert.Series.Topic == "":
 			return CompanySpoke
 		default:
-			topics += o.Alert.Negative
+			topics += o.Alert.Count()
 		}
 	}
-	if half(topics, r.Alert.Negative) {
+	if half(topics, r.Alert.Count()) {
 		return NarrowerExplains
 	}
 	return ""
@@ -84,18 +95,18 @@ func heldTopic(r record, spoke []record, open map[string]record) Reason {
 	explained := 0
 	for _, o := range spoke {
 		company := o.Alert.Series.Entity
-		switch both, known := open[news.Series{Entity: company, Topic: r.Alert.Series.Topic}.Key()]; {
+		switch both, known := open[keyOf(news.Series{Entity: company, Topic: r.Alert.Series.Topic}, r.Alert.Kind)]; {
 		case company == "":
-			if o.Alert.Series == (news.Series{}) && half(r.Alert.Negative, o.Alert.Negative) {
+			if o.Alert.Series == (news.Series{}) && half(r.Alert.Count(), o.Alert.Count()) {
 				return SameBurst
 			}
 		case known && together(r, both):
-			explained += both.Alert.Negative
+			explained += both.Alert.Count()
 		default:
-			explained += min(o.Alert.Negative, r.Alert.Negative) * shared(r.Alert, o.Alert) / max(1, len(r.Alert.Evidence))
+			explained += min(o.Alert.Count(), r.Alert.Count()) * shared(r.Alert, o.Alert) / max(1, len(r.Alert.Evidence))
 		}
 	}
-	if half(explained, r.Alert.Negative) {
+	if half(explained, r.Alert.Count()) {
 		return NarrowerExplains
 	}
 	return ""
@@ -110,7 +121,7 @@ func sum(records []record, match func(news.Series) bool) int {
 	n := 0
 	for _, r := range records {
 		if match(r.Alert.Series) {
-			n += r.Alert.Negative
+			n += r.Alert.Count()
 		}
 	}
 	return n

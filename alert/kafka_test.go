@@ -43,7 +43,7 @@ func TestKafka(t *testing.T) {
 	defer reader.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	id := idOf(apple, noon.Add(-20*time.Minute))
+	id := idOf(apple, "", noon.Add(-20*time.Minute))
 	for _, want := range []struct {
 		status   news.Status
 		severity news.Severity

@@ -68,7 +68,7 @@ func (u rules) consider(s *state, spikes []news.Spike, now time.Time) []outcome 
 	outcomes := u.resolve(s, now)
 	touched := map[string]bool{}
 	for _, spike := range spikes {
-		key := spike.Series.Key()
+		key := keyOf(spike.Series, spike.Kind)
 		if c, was := s.closed[key]; was && c.replayed(spike) {
 			outcomes = append(outcomes, outcome{Decision: Decision{Hold, AlreadyTold}, alert: opened(spike, u.critical).Alert, repeats: true})
 			continue

@@ -86,7 +86,7 @@ func slackEvidence(a news.Alert, buttons bool) (blocks []slack.Block, text strin
 	}
 	blocks = append(blocks, slack.NewContextBlock("", *plainText(text + ".")))
 	for i, e := range shown {
-		blocks = append(blocks, slack.NewRichTextBlock("", evidenceLine(e)))
+		blocks = append(blocks, slack.NewRichTextBlock("", evidenceLine(a, e)))
 		if thanks := correctionsOf(a, e.ID); len(thanks) > 0 {
 			blocks = append(blocks, slack.NewContextBlock("", thanks...))
 		} else if b := wrongButtons(a, e, i); buttons && b != nil {

@@ -31,7 +31,7 @@ func slackDigest(d Delivery) (blocks []slack.Block, text string) {
 		for _, a := range b.alerts {
 			line := slack.NewRichTextSection(words(listLine(a)))
 			for _, e := range a.Evidence[:min(1, len(a.Evidence))] {
-				line.Elements = append(line.Elements, slack.NewRichTextSectionTextElement(". ", nil), evidenceLine(e).Elements[0])
+				line.Elements = append(line.Elements, slack.NewRichTextSectionTextElement(". ", nil), evidenceLine(a, e).Elements[0])
 			}
 			lines = append(lines, line)
 		}

@@ -46,22 +46,27 @@ func plainText(s string) *slack.TextBlockObject {
 func headerOf(a news.Alert) string {
 	switch {
 	case a.Status == news.Resolved:
-		return "✅ " + name(a.Series) + ": resolved"
+		return "✅ " + name(a.Series) + ": resolved" + kindNote(a)
 	case a.Severity == news.Critical:
-		return "🔴 " + name(a.Series) + ": critical"
+		return "🔴 " + name(a.Series) + ": critical" + kindNote(a)
 	}
-	return "🟠 " + name(a.Series) + ": warning"
+	return "🟠 " + name(a.Series) + ": warning" + kindNote(a)
 }
 
 // facts are the numbers, two a row. Times are shown in each reader's own zone.
 func facts(a news.Alert) []*slack.TextBlockObject {
+	word := countedWord(a)
 	fields := []*slack.TextBlockObject{
-		fact("Negative", fmt.Sprintf("%d, where %s are expected", a.Negative, amount(a.Expected))),
-		fact("Share of negatives", fmt.Sprintf("%s now, %s before", percent(a.Share), percent(a.ShareBefore))),
+		fact(strings.ToUpper(word[:1])+word[1:], fmt.Sprintf("%d, where %s are expected", a.Count(), amount(a.Expected))),
+	}
+	if a.Kind != news.SpikeVolume {
+		fields = append(fields, fact("Share of "+word+"s", fmt.Sprintf("%s now, %s before", percent(a.Share), percent(a.ShareBefore))))
+	}
+	fields = append(fields,
 		fact("Since", slackDate(a.StartedAt)),
 		fact("Window", fmt.Sprintf("%s, %s", a.Window.Words(), plural(a.Items, "item"))),
 		fact("Told by", fmt.Sprintf("%s, %s", plural(a.Sources, "source"), copies(a.Copies))),
-	}
+	)
 	if a.ResolvedAt != nil {
 		return append(fields, fact("Resolved", slackDate(*a.ResolvedAt)))
 	}
@@ -97,7 +102,7 @@ func words(s string) slack.RichTextSectionElement {
 func headlines(a news.Alert) slack.RichTextElement {
 	var items []slack.RichTextElement
 	for _, e := range strongest(a) {
-		items = append(items, evidenceLine(e))
+		items = append(items, evidenceLine(a, e))
 	}
 	if len(items) == 0 {
 		return nil
@@ -106,12 +111,12 @@ func headlines(a news.Alert) slack.RichTextElement {
 }
 
 // evidenceLine is a text, linked where its address is one to click on.
-func evidenceLine(e news.Evidence) *slack.RichTextSection {
+func evidenceLine(a news.Alert, e news.Evidence) *slack.RichTextSection {
 	var shown slack.RichTextSectionElement = slack.NewRichTextSectionTextElement(headline(e), nil)
 	if address := link(e.URL); address != "" {
 		shown = slack.NewRichTextSectionLinkElement(address, headline(e), nil)
 	}
-	sure := slack.NewRichTextSectionTextElement(fmt.Sprintf(" (%s negative)", percent(e.Negative)), nil)
+	sure := slack.NewRichTextSectionTextElement(" ("+sureness(a, e)+")", nil)
 	return slack.NewRichTextSection(shown, sure)
 }
 

@@ -43,7 +43,13 @@ func moments() map[string]Delivery {
 	over := worse
 	end := noon.Add(100 * time.Minute)
 	over.Status, over.ResolvedAt = news.Resolved, &end
+	good, more := burst(appleLawsuit, noon, 31, 4.2), burst(appleLawsuit, noon, 31, 4.2)
+	good.Kind, good.Window.Positive, good.Window.Negative = news.SpikePositive, 28, 0
+	good.Evidence = []news.Evidence{{ID: "g", Title: "Apple wins its lawsuit", URL: "https://example.com/g", Negative: .01, Positive: .98}}
+	more.Kind, more.Window.Negative, more.Window.Items = news.SpikeVolume, 0, 40
 	return map[string]Delivery{
+		"positive":  {Alert: opened(good, 6).Alert, Action: Fire, Revision: 1},
+		"volume":    {Alert: opened(more, 6).Alert, Action: Fire, Revision: 1},
 		"firing":    {Alert: firing, Action: Fire, Revision: 1},
 		"escalated": {Alert: worse, Action: Escalate, Revision: 2},
 		"resolved":  {Alert: over, Action: Resolve, Revision: 3},

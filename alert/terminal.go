@@ -78,7 +78,7 @@ func (t *Terminal) card(d Delivery) string {
 	var b strings.Builder
 	line := func(s string) { b.WriteString(strings.TrimRight(bar+s, " ") + "\n") }
 
-	title := fit(fmt.Sprintf("┏━ %s ━ %s", word, name(a.Series)), t.width-2) + " "
+	title := fit(fmt.Sprintf("┏━ %s ━ %s", word, name(a.Series)+kindNote(a)), t.width-2) + " "
 	b.WriteString("\n" + t.paint(code, title+strings.Repeat("━", max(0, t.width-uniseg.StringWidth(title)))) + "\n")
 	for _, s := range wrap(plain.Line(a.Reason, 500)+".", t.width-2) {
 		line(t.paint(bold, s))
@@ -87,14 +87,20 @@ func (t *Terminal) card(d Delivery) string {
 	for _, s := range t.bars(a, code) {
 		line(s)
 	}
-	line(t.label("share") + percent(a.Share) + " now, " + percent(a.ShareBefore) + " before")
+	if a.Kind != news.SpikeVolume {
+		line(t.label("share") + percent(a.Share) + " now, " + percent(a.ShareBefore) + " before")
+	}
 	line(t.label("since") + times(a))
 	line(t.label("told by") + plural(a.Sources, "source") + ", " + copies(a.Copies))
 	if len(a.Evidence) > 0 {
 		line("")
 	}
 	for _, e := range strongest(a) {
-		line(fmt.Sprintf("%4.0f %%  %s", 100*e.Negative, fit(headline(e), t.width-11)))
+		sure := fmt.Sprintf("%4.0f %%", 100*probability(a, e))
+		if a.Kind == news.SpikeVolume { // whose texts are of any mood
+			sure = "     ·"
+		}
+		line(sure + "  " + fit(headline(e), t.width-11))
 		if address := link(e.URL); address != "" {
 			line("        " + t.paint(faint, fit(address, t.width-10)))
 		}
@@ -120,13 +126,13 @@ func (t *Terminal) label(s string) string { return t.paint(faint, fmt.Sprintf("%
 // bars draw negatives against expected, the longer one over the width there is.
 func (t *Terminal) bars(a news.Alert, code string) []string {
 	room := float64(max(10, min(50, t.width-22)))
-	longest := math.Max(math.Max(float64(a.Negative), a.Expected), 1)
+	longest := math.Max(math.Max(float64(a.Count()), a.Expected), 1)
 	bar := func(x float64) string { return strings.Repeat("█", int(math.Round(room*math.Max(x, 0)/longest))) }
 	row := func(name, bar, n string) string {
 		return strings.TrimSuffix(t.label(name)+bar+" "+n, " ")
 	}
 	return []string{
-		row("negative", t.paint(code, bar(float64(a.Negative))), fmt.Sprint(a.Negative)),
+		row(countedWord(a), t.paint(code, bar(float64(a.Count()))), fmt.Sprint(a.Count())),
 		row("expected", t.paint(faint, bar(a.Expected)), amount(a.Expected)),
 	}
 }

@@ -68,3 +68,38 @@ func headline(e news.Evidence) string {
 func strongest(a news.Alert) []news.Evidence { return a.Evidence[:min(3, len(a.Evidence))] }
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// countedWord is what an alert counts: "negative", "positive" or, of a volume alert, "items".
+func countedWord(a news.Alert) string {
+	if a.Kind == news.SpikeVolume {
+		return "items"
+	}
+	return string(a.Kind.OrNegative())
+}
+
+// kindNote stands behind the name of what is not about bad news.
+func kindNote(a news.Alert) string {
+	switch a.Kind {
+	case news.SpikePositive:
+		return " (good news)"
+	case news.SpikeVolume:
+		return " (much news)"
+	}
+	return ""
+}
+
+// probability is how much a text shows what an alert is about; a volume alert's shows its mood.
+func probability(a news.Alert, e news.Evidence) float64 {
+	if a.Kind == news.SpikePositive {
+		return e.Positive
+	}
+	return e.Negative
+}
+
+// sureness is the probability in words: "93 % negative".
+func sureness(a news.Alert, e news.Evidence) string {
+	if a.Kind == news.SpikePositive {
+		return percent(e.Positive) + " positive"
+	}
+	return percent(e.Negative) + " negative"
+}
