@@ -21,7 +21,6 @@ type training struct {
 	task         string
 	train, valid []string // files of --task
 	tasks        []string // TASK=FILE, instead
-	validTasks   bool     // --valid has TASK=FILE, too
 
 	text, label, entity string // columns
 	full, headOnly      bool

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/internal/testenv"
+)
+
+// TestEvaluateAgainst holds a bundle against itself, on headlines with several companies: a
+// bundle that reads no company reads the headline, and there is no difference.
+func TestEvaluateAgainst(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rows.csv")
+	rows := `title,entities_json
+Nokia falls as Ericsson wins a large order,"{""Nokia"":""negative"",""Ericsson"":""positive""}"
+Shares of Infosys jump after record profit,"{""Infosys"":""positive""}"
+Board of directors to meet on Tuesday,"{""Tata"":""neutral""}"
+`
+	if err := os.WriteFile(file, []byte(rows), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	bundle := filepath.Join(testenv.Root(t), "models", "en")
+	run := func(args ...string) string {
+		t.Helper()
+		root := newRoot()
+		var out bytes.Buffer
+		root.SetOut(&out)
+		root.SetErr(new(bytes.Buffer))
+		root.SetArgs(append([]string{"evaluate", "--data", file, "--entity-column", "entities_json", "--model", bundle, "--against", bundle},
+			append(modelArguments(t)[2:], args...)...))
+		if err := root.ExecuteContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	var got struct {
+		Rows    int                 `json:"rows"`
+		Compare classify.Comparison `json:"comparison"`
+	}
+	if err := json.Unmarshal([]byte(run("--json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Rows != 4 || got.Compare.Rows != 4 || got.Compare.Gain != 0 || got.Compare.McNemar != 1 {
+		t.Errorf("against itself: %+v", got)
+	}
+	if text := run(); !strings.Contains(text, "no difference beyond chance") || !strings.Contains(text, "p = 1") {
+		t.Errorf("the comparison is written as\n%s", text)
+	}
+}
