@@ -84,11 +84,12 @@ type classifyConfig struct {
 }
 
 type trendConfig struct {
-	FalseAlertsPerDay float64       `yaml:"false_alerts_per_day"`
-	Surprise          float64       `yaml:"surprise"` // 0 = by FalseAlertsPerDay
-	MinNegative       int           `yaml:"min_negative"`
-	WarmUp            time.Duration `yaml:"warm_up"`
-	History           time.Duration `yaml:"history"`
+	FalseAlertsPerDay float64          `yaml:"false_alerts_per_day"`
+	Surprise          float64          `yaml:"surprise"` // 0 = by FalseAlertsPerDay
+	MinNegative       int              `yaml:"min_negative"`
+	WarmUp            time.Duration    `yaml:"warm_up"`
+	History           time.Duration    `yaml:"history"`
+	Spikes            []news.SpikeKind `yaml:"spikes"`
 }
 
 type alertConfig struct {
@@ -143,7 +144,7 @@ func defaults() config {
 		},
 		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
 		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond, Reload: 5 * time.Second},
-		Trend:        trendConfig{FalseAlertsPerDay: 1, MinNegative: 3, WarmUp: 24 * time.Hour, History: 48 * time.Hour},
+		Trend:        trendConfig{FalseAlertsPerDay: 1, MinNegative: 3, WarmUp: 24 * time.Hour, History: 48 * time.Hour, Spikes: []news.SpikeKind{news.SpikeNegative}},
 		Alert:        alertConfig{Quiet: time.Hour, Critical: 6, DigestFrom: 6, DigestWithin: 10 * time.Minute},
 		Console:      consoleConfig{Listen: "127.0.0.1:8095", IndexItems: 50_000, IndexBytes: 64 << 20},
 		Log:          logConfig{Format: "text"},
@@ -230,6 +231,11 @@ func (c *config) check() error {
 	}
 	if c.Classify.Reload < 0 {
 		fault("classify.reload is %s; it is a time, or 0 for never", c.Classify.Reload)
+	}
+	for _, kind := range c.Trend.Spikes {
+		if !slices.Contains([]news.SpikeKind{news.SpikeNegative, news.SpikePositive, news.SpikeVolume}, kind) {
+			fault("trend.spikes: %q is none; there are negative, positive and volume", kind)
+		}
 	}
 	if c.Trend.History < 12*time.Hour {
 		fault("trend.history is %s; the longest window needs 12h", c.Trend.History)

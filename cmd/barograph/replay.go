@@ -172,7 +172,8 @@ func (o replayOptions) check(args []string) error {
 
 // ruleOf is the rule as it is configured.
 func ruleOf(c trendConfig) trend.Rule {
-	return trend.Rule{FalseAlertsPerDay: c.FalseAlertsPerDay, Surprise: c.Surprise, MinNegative: c.MinNegative, WarmUp: c.WarmUp}
+	return trend.Rule{FalseAlertsPerDay: c.FalseAlertsPerDay, Surprise: c.Surprise, MinNegative: c.MinNegative, WarmUp: c.WarmUp,
+		Spikes: c.Spikes}
 }
 
 // replayRun is history under one setting.
