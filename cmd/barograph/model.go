@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,15 +37,20 @@ func newModel() *cobra.Command {
 
 func newModelList() *cobra.Command {
 	bases := defaults().Classify.Bases
+	var path string
 	cmd := &cobra.Command{
 		Use:   "list [FOLDER…]",
 		Short: "List the bundles in folders; models is the default",
-		Long: "Lists the bundles in folders, and the bundles promoted into each one's place: which is live, and which are\n" +
-			"kept for a rollback. The folder models is the default.",
-		Example: "  barograph model list",
+		Long: "Lists the bundles in folders, and the bundles promoted into each one's place: which the configuration has\n" +
+			"live, and which are kept for a rollback. The folder models is the default.",
+		Example: "  barograph model list -c barograph.yaml",
 		RunE: func(cmd *cobra.Command, folders []string) error {
 			if len(folders) == 0 {
 				folders = []string{"models"}
+			}
+			configured, err := configuredBundles(path)
+			if err != nil {
+				return err
 			}
 			table := newBundleTable(cmd.OutOrStdout())
 			var faults []error
@@ -54,14 +60,35 @@ func newModelList() *cobra.Command {
 					return err
 				}
 				for _, dir := range dirs {
-					faults = append(faults, listSlot(table, dir, bases))
+					faults = append(faults, listSlot(table, dir, bases, configured))
 				}
 			}
 			return errors.Join(append(faults, table.Flush())...)
 		},
 	}
+	configFlags(cmd, &path)
 	basesFlag(cmd, &bases)
 	return cmd
+}
+
+// configuredBundles are the folders that the configuration names, or its defaults, made absolute.
+func configuredBundles(path string) ([]string, error) {
+	bundles := defaults().Classify.Bundles
+	if path != "" {
+		cfg, err := readConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		bundles = cfg.Classify.Bundles
+	}
+	out := make([]string, len(bundles))
+	for i, dir := range bundles {
+		var err error
+		if out[i], err = filepath.Abs(dir); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func basesFlag(cmd *cobra.Command, bases *[]string) {
@@ -89,9 +116,13 @@ func newBundleTable(w io.Writer) *tabwriter.Writer {
 	return table
 }
 
-// listSlot lists what serves in a folder's place and what is kept there.
-func listSlot(table *tabwriter.Writer, dir string, bases []string) error {
+// listSlot lists what serves in a folder's place, if it is configured, and what is kept there.
+func listSlot(table *tabwriter.Writer, dir string, bases, configured []string) error {
 	s, err := classify.OpenSlot(dir)
+	if err != nil {
+		return err
+	}
+	whole, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
@@ -101,8 +132,11 @@ func listSlot(table *tabwriter.Writer, dir string, bases []string) error {
 	var faults []error
 	for i, v := range s.Versions {
 		state := "kept"
-		if i == s.Live {
+		switch {
+		case i == s.Live && slices.Contains(configured, whole):
 			state = "live"
+		case i == s.Live:
+			state = "not configured"
 		}
 		b, err := s.Open(v, bases)
 		if err != nil {
@@ -133,14 +167,19 @@ func listBundle(table *tabwriter.Writer, state string, b *classify.Bundle, promo
 
 func newModelShow() *cobra.Command {
 	bases := defaults().Classify.Bases
+	var path string
 	cmd := &cobra.Command{
 		Use:     "show FOLDER",
 		Short:   "Show which bundle is live in a folder, what is kept there, and its model card",
 		Example: "  barograph model show models/en",
 		Args:    arguments(1, 1, "a bundle's folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			configured, err := configuredBundles(path)
+			if err != nil {
+				return err
+			}
 			table := newBundleTable(cmd.OutOrStdout())
-			if err := errors.Join(listSlot(table, args[0], bases), table.Flush()); err != nil {
+			if err := errors.Join(listSlot(table, args[0], bases, configured), table.Flush()); err != nil {
 				return err
 			}
 			live, err := classify.Live(args[0])
@@ -155,6 +194,7 @@ func newModelShow() *cobra.Command {
 			return nil
 		},
 	}
+	configFlags(cmd, &path)
 	basesFlag(cmd, &bases)
 	return cmd
 }

@@ -129,7 +129,7 @@ func TestOnlyABetterBundleIsPromoted(t *testing.T) {
 	if _, err := commandLine(t, "model", "promote", next, "-c", config, "--force"); !errors.Is(err, classify.ErrAlreadyLive) {
 		t.Errorf("once more: %v", err)
 	}
-	if said = mustRun(t, "model", "list", filepath.Dir(slot)); strings.Count(said, "live") != 1 || strings.Count(said, "kept") != 1 {
+	if said = mustRun(t, "model", "list", filepath.Dir(slot), "-c", config); strings.Count(said, "live") != 1 || strings.Count(said, "kept") != 1 {
 		t.Errorf("the list:\n%s", said)
 	}
 	mustRun(t, "model", "rollback", "-c", config)
