@@ -179,13 +179,24 @@ func (d *Desk) Consider(ctx context.Context, spikes []news.Spike) error {
 // Open lists the alerts that are firing now and that somebody was told of, the most
 // surprising first.
 func (d *Desk) Open(ctx context.Context) ([]news.Alert, error) {
+	return d.list(ctx, func(record) bool { return true })
+}
+
+// OpenAt lists those of Open that were told at a sink.
+func (d *Desk) OpenAt(ctx context.Context, sink string) ([]news.Alert, error) {
+	return d.list(ctx, func(r record) bool {
+		return slices.ContainsFunc(r.Destinations, func(to Destination) bool { return to.Sink == sink })
+	})
+}
+
+func (d *Desk) list(ctx context.Context, match func(record) bool) ([]news.Alert, error) {
 	s, err := d.store.load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("alert: listing open alerts: %w", err)
 	}
 	var open []news.Alert
 	for _, r := range s.open {
-		if r.Told {
+		if r.Told && match(r) {
 			open = append(open, r.Alert)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"text/template"
 	"time"
 
 	"github.com/barograph/barograph/internal/secret"
@@ -23,6 +24,7 @@ import (
 type WebhookConfig struct {
 	URL     string        `yaml:"url"`     // http or https
 	Secret  secret.Secret `yaml:"secret"`  // signs the requests; "" = unsigned
+	Body    string        `yaml:"body"`    // a template of the JSON to send: see Webhook; "" = the alert as it is
 	Timeout news.Duration `yaml:"timeout"` // of one request; 0 = 10 s
 
 	Clock func() time.Time `yaml:"-"` // for the signature's timestamp; nil = time.Now
@@ -35,9 +37,58 @@ type WebhookConfig struct {
 // seconds, and Barograph-Signature is "v1=" and the hex HMAC-SHA256, under the secret, of
 // timestamp + "." + body: see Signature. A 5xx, a 429 (Retry-After is obeyed) and no answer
 // are tried again; another 4xx is not, redirects are not followed.
+//
+// A receiver that wants another shape gets it by a template (text/template) over webhookData,
+// with the function json, which makes any value JSON, quotes included: texts are foreign, so
+// each belongs into it. What a template makes has to be JSON.
+//
+//	body: '{"text": {{json .Title}}, "level": {{json .Alert.Severity}}, "count": {{.Alert.Negative}}}'
 type Webhook struct {
 	cfg    WebhookConfig
+	body   *template.Template // nil = the alert as it is
 	client *http.Client
+}
+
+// webhookData is what a template may use.
+type webhookData struct {
+	Alert    news.Alert
+	Action   Action // fire, escalate, annotate or resolve
+	Revision int
+	Key      string // of this message, for receivers that drop what they have seen
+	Title    string // "🔴 AAPL: critical"
+	Series   string // "AAPL · Earnings"
+}
+
+var errNotJSON = errors.New("the body is not JSON")
+
+// parseBody compiles a template and tries it on an alert.
+func parseBody(text string) (*template.Template, error) {
+	if text == "" {
+		return nil, nil
+	}
+	body, err := template.New("body").Option("missingkey=error").Funcs(template.FuncMap{"json": func(v any) (string, error) {
+		raw, err := json.Marshal(v)
+		return string(raw), err
+	}}).Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	sample := news.Alert{ID: "0", Status: news.Firing, Series: news.Series{Entity: `A"`, Topic: "\\"}, Severity: news.Warning,
+		Evidence: []news.Evidence{{ID: "1", Title: `"`}}}
+	_, err = bodyOf(body, Delivery{Alert: sample, Action: Fire, Revision: 1})
+	return body, err
+}
+
+func bodyOf(body *template.Template, d Delivery) ([]byte, error) {
+	if body == nil {
+		return json.Marshal(d.Alert)
+	}
+	var out bytes.Buffer
+	err := body.Execute(&out, webhookData{Alert: d.Alert, Action: d.Action, Revision: d.Revision, Key: d.Key(), Title: headerOf(d.Alert), Series: name(d.Alert.Series)})
+	if err == nil && !json.Valid(out.Bytes()) {
+		err = fmt.Errorf("%w: %.200q", errNotJSON, out.String())
+	}
+	return out.Bytes(), err
 }
 
 // NewWebhook checks the address and returns the sink. It makes no network call.
@@ -53,7 +104,11 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	return &Webhook{cfg: cfg, client: &http.Client{
+	body, err := parseBody(cfg.Body)
+	if err != nil {
+		return nil, fmt.Errorf("webhook: body: %w", err)
+	}
+	return &Webhook{cfg: cfg, body: body, client: &http.Client{
 		Timeout:       time.Duration(cfg.Timeout),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -79,7 +134,7 @@ func Signature(key secret.Secret, timestamp string, body []byte) string {
 
 // Deliver POSTs the alert once.
 func (w *Webhook) Deliver(ctx context.Context, d Delivery) (string, error) {
-	body, err := json.Marshal(d.Alert)
+	body, err := bodyOf(w.body, d)
 	if err != nil {
 		return "", &DeliveryError{Err: fmt.Errorf("webhook: encoding alert %s: %w", d.Alert.ID, err), Hopeless: true}
 	}

@@ -112,3 +112,29 @@ func TestWebhookAddressStaysSecret(t *testing.T) {
 		}
 	}
 }
+
+// A template makes another shape; what is foreign cannot break out of it.
+func TestWebhookTemplate(t *testing.T) {
+	var body []byte
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }))
+	defer server.Close()
+	w, err := NewWebhook(WebhookConfig{URL: server.URL, Body: `{"text": {{json .Title}}, "n": {{.Alert.Negative}}, "action": {{json .Action}},
+		"texts": [{{range $i, $e := .Alert.Evidence}}{{if $i}}, {{end}}{{json $e.Title}}{{end}}]}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := hostile()
+	a.Series.Entity = `", "admin": true, "x": "`
+	if _, err := w.Deliver(t.Context(), Delivery{Alert: a, Action: Fire, Revision: 1}); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(body, &got); err != nil || len(got) != 4 || got["n"] != 31. || got["action"] != "fire" || len(got["texts"].([]any)) != 4 {
+		t.Errorf("body %s (%v)", body, err)
+	}
+	for _, wrong := range []string{`{{.Nothing}}`, `{"text": {{.Title}}}`, `{"text": "{{.Series}}"}`, `{{`, `{"n": {{.Alert.Nothing}}}`} {
+		if _, err := NewWebhook(WebhookConfig{URL: server.URL, Body: wrong}); err == nil {
+			t.Errorf("the template %s is taken", wrong)
+		}
+	}
+}
