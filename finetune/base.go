@@ -42,6 +42,9 @@ func openBase(dir string, bases []string, s *Settings) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir, err = filepath.Abs(dir); err != nil { // its name counts
+		return nil, err
+	}
 	b := &base{folder: dir, dir: dir, init: map[string][]float32{}, kept: config.Barograph}
 	_, err = os.Stat(filepath.Join(dir, "adapter_config.json"))
 	adapter := err == nil
@@ -73,10 +76,7 @@ func openBase(dir string, bases []string, s *Settings) (*base, error) {
 	if b.tokenizer, err = classify.OpenTokenizer(dir, b.dir); err != nil {
 		return nil, err
 	}
-	b.name = filepath.Base(filepath.Clean(b.dir))
-	if abs, err := filepath.Abs(b.dir); err == nil {
-		b.name = filepath.Base(abs)
-	}
+	b.name = filepath.Base(b.dir)
 	b.sha256, err = digest.File(filepath.Join(b.dir, "model.safetensors"))
 	return b, err
 }

@@ -32,6 +32,11 @@ func (j *job) finish(ctx context.Context) (Report, error) {
 	if err := os.MkdirAll(j.Out, 0o755); err != nil {
 		return Report{}, err
 	}
+	if old, err := filepath.Glob(filepath.Join(j.Out, ".bundle-*")); err == nil { // of a run that was killed here
+		for _, dir := range old {
+			os.RemoveAll(dir)
+		}
+	}
 	dir, err := os.MkdirTemp(j.Out, ".bundle-*")
 	if err != nil {
 		return Report{}, err
@@ -78,6 +83,7 @@ func (j *job) calibrate(ctx context.Context, dir string) error {
 	if err := j.writeConfig(dir, ""); err != nil {
 		return err
 	}
+	j.stage("fitting temperatures")
 	predictions, err := j.readAll(ctx, dir, bert.FP32)
 	if err != nil {
 		return err
@@ -101,7 +107,6 @@ func all(*Example) bool { return true }
 
 // readAll reads the validation texts with the bundle in one precision.
 func (j *job) readAll(ctx context.Context, dir string, p bert.Precision) ([]classify.Prediction, error) {
-	j.stage("reading the validation rows in " + string(p))
 	// The CPU's int8 and fp32 are what most serve with; fp16 is tried where training runs.
 	device := onnx.CPU
 	if p == bert.FP16 {
@@ -147,6 +152,7 @@ func (j *job) stage(what string) {
 func (j *job) measureAll(ctx context.Context, dir string) (measures []Measure, pinned bert.Precision, err error) {
 	f1 := map[bert.Precision]map[string]float64{}
 	for _, p := range []bert.Precision{bert.FP32, bert.INT8, bert.FP16} {
+		j.stage("measuring in " + string(p))
 		predictions, err := j.readAll(ctx, dir, p)
 		if err != nil && p == bert.FP16 && ctx.Err() == nil {
 			measures = append(measures, Measure{Precision: p, Err: err})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
 	"github.com/barograph/barograph/finetune/step"
 	"github.com/barograph/barograph/news"
@@ -160,6 +161,7 @@ func (t *training) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer valid.close()
+	tellApart(sources.list, valid.list)
 	t.config.Train, t.config.Valid = sources.list, valid.list
 	t.config.Log = newLogger(logConfig{Level: slog.LevelWarn})
 	view := newTrainingView(cmd.ErrOrStderr())
@@ -175,7 +177,13 @@ func (t *training) run(cmd *cobra.Command) error {
 	case err != nil:
 		return err
 	}
-	return writeReport(cmd.OutOrStdout(), report)
+	if err := writeReport(cmd.OutOrStdout(), report); err != nil {
+		return err
+	}
+	if _, err := bert.FindBase(report.Base, defaults().Classify.Bases); err != nil && report.Settings.Mode == step.LoRA {
+		fmt.Fprintf(cmd.OutOrStdout(), "It needs %s when it serves: name the folder that holds that in classify.bases, or by --bases.\n", report.Base)
+	}
+	return nil
 }
 
 // parseTask reads TASK=FILE.

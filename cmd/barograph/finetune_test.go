@@ -174,3 +174,15 @@ func TestCorrectionsAreRows(t *testing.T) {
 		}
 	}
 }
+
+func TestFilesNamedAlikeAreToldApart(t *testing.T) {
+	list := []finetune.Source{{Name: "data/tfns/train.csv", SHA256: "1"}, {Name: "data/topic/train.csv", SHA256: "2"}, {Name: "data/other.csv", SHA256: "3"}, {Name: "topic labels"}}
+	tellApart(list[:1], list[1:])
+	var got []string
+	for _, s := range list {
+		got = append(got, s.Name)
+	}
+	if want := []string{"tfns/train.csv", "topic/train.csv", "other.csv", "topic labels"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

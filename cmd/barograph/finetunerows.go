@@ -68,7 +68,7 @@ func (t *training) sources(ctx context.Context, files, pairs []string) (_ *sourc
 
 func (t *training) open(ctx context.Context, out *sourceSet, task, file string) error {
 	file, weight := cutWeight(file)
-	s := finetune.Source{Task: task, Name: filepath.Base(file), Text: t.text, Label: t.label, Entity: t.entity, Weight: weight}
+	s := finetune.Source{Task: task, Name: file, Text: t.text, Label: t.label, Entity: t.entity, Weight: weight}
 	if file == labelsSource {
 		labels, topic, err := t.readLabels(ctx)
 		if err != nil {
@@ -100,6 +100,31 @@ func (t *training) open(ctx context.Context, out *sourceSet, task, file string) 
 	}
 	out.list, out.files = append(out.list, s), append(out.files, input)
 	return nil
+}
+
+// tellApart shortens names to the files' own, with their folder's where files are named alike:
+// a model card has no use for the rest of the path.
+func tellApart(lists ...[]finetune.Source) {
+	paths := map[string]map[string]bool{} // by the file's own name
+	for _, list := range lists {
+		for _, s := range list {
+			base := filepath.Base(s.Name)
+			if paths[base] == nil {
+				paths[base] = map[string]bool{}
+			}
+			paths[base][s.Name] = true
+		}
+	}
+	for _, list := range lists {
+		for i := range list {
+			s := &list[i]
+			base := filepath.Base(s.Name)
+			if s.SHA256 != "" && len(paths[base]) > 1 {
+				base = filepath.Join(filepath.Base(filepath.Dir(s.Name)), base)
+			}
+			s.Name = base
+		}
+	}
 }
 
 // cutWeight takes the weight off FILE:0.7.
