@@ -137,6 +137,9 @@ func cardData(c *strings.Builder, r Report) {
 func cardTraining(c *strings.Builder, r Report) {
 	s := r.Settings
 	how := map[step.Mode]string{step.Full: "All layers", step.HeadOnly: "Pooler and heads only"}[s.Mode]
+	if s.Mode == step.Full && !s.Embeddings {
+		how += " but the embeddings"
+	}
 	if s.Mode == step.LoRA {
 		how = fmt.Sprintf("LoRA r=%d, alpha=%g on %d kinds of linear layers; pooler and heads in full", s.Rank, cmp.Or(s.Alpha, float64(2*s.Rank)), kinds(s.Targets))
 	}

@@ -15,11 +15,12 @@ var ErrSettings = errors.New("cannot train like this")
 // Settings are what decides the outcome, with the data and the base. Zero values are
 // replaced by what Defaults gives the mode.
 type Settings struct {
-	Mode    step.Mode `json:"mode"`
-	Rank    int       `json:"rank,omitempty"`    // of LoRA
-	Alpha   float64   `json:"alpha,omitempty"`   // of LoRA: its products are scaled by Alpha/Rank
-	Targets []string  `json:"targets,omitempty"` // of LoRA: linear layers; nil is all of each encoder layer
-	Dropout float64   `json:"dropout"`
+	Mode       step.Mode `json:"mode"`
+	Rank       int       `json:"rank,omitempty"`       // of LoRA
+	Alpha      float64   `json:"alpha,omitempty"`      // of LoRA: its products are scaled by Alpha/Rank
+	Targets    []string  `json:"targets,omitempty"`    // of LoRA: linear layers; nil is all of each encoder layer
+	Embeddings bool      `json:"embeddings,omitempty"` // Full trains the embeddings, too
+	Dropout    float64   `json:"dropout"`
 
 	Rate       float64 `json:"lr"`     // highest learning rate
 	Warmup     float64 `json:"warmup"` // share of the updates over which the rate rises
@@ -74,6 +75,8 @@ func (s Settings) check() error {
 	switch {
 	case !(s.Rate > 0 && s.Rate < 1):
 		return refuse("lr", s.Rate, "over 0 and under 1")
+	case s.Embeddings && s.Mode != step.Full:
+		return refuse("embeddings", s.Embeddings, "with full")
 	case s.Mode == step.LoRA && (s.Rank < 1 || s.Rank > 1024):
 		return refuse("rank", s.Rank, "1 to 1024")
 	case !(s.Alpha >= 0 && finite(s.Alpha)):

@@ -83,7 +83,8 @@ func (t *training) dataFlags(cmd *cobra.Command) {
 
 func (t *training) settingsFlags(cmd *cobra.Command) {
 	f, s := cmd.Flags(), &t.config.Settings
-	f.BoolVar(&t.full, "full", false, "train all layers (the embeddings stay)")
+	f.BoolVar(&t.full, "full", false, "train all layers")
+	f.BoolVar(&s.Embeddings, "embeddings", false, "with --full, train the embeddings, too")
 	f.BoolVar(&t.headOnly, "head-only", false, "train the pooler and the heads only")
 	f.IntVar(&s.Rank, "rank", s.Rank, "of LoRA")
 	f.Float64Var(&s.Alpha, "alpha", 0, "of LoRA; twice the rank without it")
