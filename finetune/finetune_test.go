@@ -288,18 +288,31 @@ func TestStoppingLeavesACheckpoint(t *testing.T) {
 	}
 }
 
+// TestASweepKeepsTheBest: the setting with the highest score, and its weights.
 func TestASweepKeepsTheBest(t *testing.T) {
 	c := sampleConfig(t, 64, 32)
 	c.Settings.Epochs = 1
-	dull, good := c.Settings, c.Settings
-	dull.Rate = 1e-9
-	c.Sweep = []Settings{dull, good, dull}
+	dull, other, more := c.Settings, c.Settings, c.Settings
+	dull.Rate, other.Seed, more.Epochs = 1e-9, 7, 3
+	c.Sweep = []Settings{dull, more, other}
 	report, err := Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Trials) != 3 || report.Settings.Rate != good.Rate || report.Trials[1].Score <= report.Trials[0].Score {
-		t.Errorf("%+v was kept of %+v", report.Settings, report.Trials)
+	if len(report.Trials) != 3 {
+		t.Fatalf("%d settings were tried", len(report.Trials))
+	}
+	best := report.Trials[0]
+	for _, trial := range report.Trials {
+		if trial.Err != nil {
+			t.Fatal(trial.Err)
+		}
+		if trial.Score > best.Score {
+			best = trial
+		}
+	}
+	if got := report.Measures[0].Evaluation.MacroF1; got != best.Score || report.Settings.Rate != best.Settings.Rate || report.Settings.Epochs != best.Settings.Epochs {
+		t.Errorf("the bundle's macro-F1 is %v, with %+v; the best setting's is %v, with %+v", got, report.Settings, best.Score, best.Settings)
 	}
 }
 
