@@ -2,11 +2,13 @@
 // one `barograph run`, on real English and Chinese texts.
 //
 //	go run ./bench/stream -data DIR [-texts 5000] [-for 40s]
+//	go run ./bench/stream -data DIR -scale
 //
 // First a backlog: texts a second from the first reading to the last, beside what
 // `barograph classify` does on the same texts without a stream (the peer: same process
 // image, same models, same threads, in turn), and where the time goes. Then the latency from
-// append to decision at half of that rate. `make build` must have run.
+// append to decision at half of that rate. With -scale it compares one and two replicas of
+// one thread each on a backlog instead. `make build` must have run.
 package main
 
 import (
@@ -46,8 +48,13 @@ func main() {
 	data := flag.String("data", os.Getenv("BAROGRAPH_DATA"), "folder of the data sets")
 	texts := flag.Int("texts", 5000, "texts of the backlog")
 	steady := flag.Duration("for", 40*time.Second, "how long the half load lasts")
+	scale := flag.Bool("scale", false, "compare one and two replicas")
 	flag.Parse()
-	if err := measure(*data, *texts, *steady); err != nil {
+	run := func() error { return measure(*data, *texts, *steady) }
+	if *scale {
+		run = func() error { return measureScale(*data, *texts) }
+	}
+	if err := run(); err != nil {
 		log.Fatal("bench/stream: ", err)
 	}
 }
@@ -118,16 +125,19 @@ func sample(data string, n int) ([]news.Item, error) {
 	return items, nil
 }
 
-// bench is the world around the monitor: its servers and, when started, the process.
+// bench is the world around the monitor: its servers and, when started, its processes.
 type bench struct {
-	dir     string
-	kafka   *kafkaserver.Server
-	redis   *redisserver.Server
-	client  *broker.Client
-	writer  *kafka.Writer
-	monitor *exec.Cmd
-	metrics string // URL
+	dir      string
+	kafka    *kafkaserver.Server
+	redis    *redisserver.Server
+	client   *broker.Client
+	writer   *kafka.Writer
+	monitors []*exec.Cmd
+	metrics  []string // URLs
 }
+
+// partitions are those of the news topic.
+const partitions = 4
 
 func (b *bench) start() (err error) {
 	libs, err := filepath.Abs(".deps/kafka/libs")
@@ -144,13 +154,15 @@ func (b *bench) start() (err error) {
 		return err
 	}
 	b.writer = b.client.Writer("news")
-	return b.client.EnsureTopics(context.Background(), broker.Topic{Name: "news", Partitions: 4}, broker.Topic{Name: "barograph.readings", Partitions: 1})
+	return b.client.EnsureTopics(context.Background(), broker.Topic{Name: "news", Partitions: partitions}, broker.Topic{Name: "barograph.readings", Partitions: 1})
 }
 
 func (b *bench) stop() {
-	if b.monitor != nil {
-		_ = b.monitor.Process.Signal(syscall.SIGTERM)
-		_ = b.monitor.Wait()
+	for _, m := range b.monitors {
+		_ = m.Process.Signal(syscall.SIGTERM)
+	}
+	for _, m := range b.monitors {
+		_ = m.Wait()
 	}
 	if b.redis != nil {
 		b.redis.Kill()
@@ -189,9 +201,14 @@ func (b *bench) backlog(items []news.Item) (perSecond float64, end families, err
 	if err := b.append(items, time.Now(), 0); err != nil {
 		return 0, nil, err
 	}
-	if err := b.launch(); err != nil {
+	if err := b.launch(0); err != nil {
 		return 0, nil, err
 	}
+	return b.drained(len(items))
+}
+
+// drained waits until n texts have been decided about and times them from the first seen.
+func (b *bench) drained(n int) (perSecond float64, end families, err error) {
 	var first time.Time
 	var already float64
 	for deadline := time.Now().Add(patience); ; {
@@ -207,7 +224,7 @@ func (b *bench) backlog(items []news.Item) (perSecond float64, end families, err
 		if first.IsZero() && done > 0 {
 			first, already = time.Now(), done
 		}
-		if done >= float64(len(items)) {
+		if done >= float64(n) {
 			return (done - already) / time.Since(first).Seconds(), end, nil
 		}
 	}
@@ -231,31 +248,36 @@ func (b *bench) append(items []news.Item, due time.Time, apart time.Duration) er
 	return broker.Write(context.Background(), b.writer, retry.Policy{Attempts: 10}, messages...)
 }
 
-// launch starts the monitor and returns when it serves its metrics.
-func (b *bench) launch() error {
+// launch starts a replica of the monitor and returns when it serves its metrics. With threads
+// it uses so many, for the models and for all else.
+func (b *bench) launch(threads int) error {
 	config := filepath.Join(b.dir, "barograph.yaml")
 	working, err := os.Getwd()
 	if err != nil {
 		return err
 	}
 	text := fmt.Sprintf("kafka: {brokers: ['%s'], start: earliest, topics: [{name: news, kind: news}]}\nredis: {addresses: ['%s']}\nconsole: {listen: 127.0.0.1:0}\n"+
-		"watch_list: %s/cmd/barograph/demo/watchlist.yaml\nclassify: {bundles: [%s/models/en, %s/models/zh], bases: [%s/.deps/bases]}\n",
-		b.kafka.Addr, b.redis.Addr, working, working, working, working)
+		"watch_list: %s/cmd/barograph/demo/watchlist.yaml\nclassify: {bundles: [%s/models/en, %s/models/zh], bases: [%s/.deps/bases], threads: %d}\n",
+		b.kafka.Addr, b.redis.Addr, working, working, working, working, threads)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
-	b.monitor = exec.Command("bin/barograph", "run", "-c", config)
-	stderr, err := b.monitor.StderrPipe()
+	monitor := exec.Command("bin/barograph", "run", "-c", config)
+	if threads > 0 {
+		monitor.Env = append(os.Environ(), fmt.Sprint("GOMAXPROCS=", threads))
+	}
+	stderr, err := monitor.StderrPipe()
 	if err != nil {
 		return err
 	}
-	if err := b.monitor.Start(); err != nil {
+	if err := monitor.Start(); err != nil {
 		return err
 	}
+	b.monitors = append(b.monitors, monitor)
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		if _, address, found := strings.Cut(lines.Text(), "address=http://"); found {
-			b.metrics = "http://" + address + "/metrics"
+			b.metrics = append(b.metrics, "http://"+address+"/metrics")
 			go func() { _, _ = io.Copy(io.Discard, stderr) }()
 			return nil
 		}
@@ -267,8 +289,27 @@ func (b *bench) launch() error {
 // families are metrics by name, as scraped.
 type families map[string]*dto.MetricFamily
 
+// scrape reads the metrics of all replicas as if they were of one.
 func (b *bench) scrape() (families, error) {
-	response, err := http.Get(b.metrics)
+	all := families{}
+	for _, url := range b.metrics {
+		its, err := scrape(url)
+		if err != nil {
+			return nil, err
+		}
+		for name, family := range its {
+			if all[name] == nil {
+				all[name] = family
+			} else {
+				all[name].Metric = append(all[name].Metric, family.Metric...)
+			}
+		}
+	}
+	return all, nil
+}
+
+func scrape(url string) (families, error) {
+	response, err := http.Get(url)
 	if err != nil {
 		return nil, err
 	}
