@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -175,31 +174,14 @@ func (b *base) initHeads(whole *bert.Checkpoint, prefix string) {
 // sentiment first, which is then the checkpoint's own classifier.
 func (b *base) withTasks(tasks []string) []bert.Head {
 	heads := slices.Clone(b.heads)
-	has := map[string]bool{}
-	for _, h := range heads {
-		has[h.Task] = true
+	tasks = slices.Compact(slices.Sorted(slices.Values(tasks)))
+	if i := slices.Index(tasks, news.TaskSentiment); i >= 0 {
+		tasks = slices.Insert(slices.Delete(tasks, i, i+1), 0, news.TaskSentiment)
 	}
-	sorted := slices.Sorted(maps.Keys(set(tasks)))
-	slices.SortStableFunc(sorted, func(x, y string) int { return order01(x) - order01(y) })
-	for _, task := range sorted {
-		if !has[task] {
+	for _, task := range tasks {
+		if !slices.ContainsFunc(heads, func(h bert.Head) bool { return h.Task == task }) {
 			heads = append(heads, bert.Head{Task: task})
 		}
 	}
 	return heads
-}
-
-func order01(task string) int {
-	if task == news.TaskSentiment {
-		return 0
-	}
-	return 1
-}
-
-func set(names []string) map[string]bool {
-	out := map[string]bool{}
-	for _, n := range names {
-		out[n] = true
-	}
-	return out
 }

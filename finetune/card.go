@@ -147,7 +147,7 @@ func cardTraining(c *strings.Builder, r Report) {
 	if s.Updates > 0 {
 		length = fmt.Sprintf("%d updates", s.Updates)
 	}
-	fmt.Fprintf(c, "## Training\n\n%s: %d trained values. AdamW, learning rate %g, %.0f %% warm-up, then %s to 0 over %s; the best was %d. ",
+	fmt.Fprintf(c, "## Training\n\n%s: %d trained values. AdamW, learning rate %g, %.0f %% warm-up, then %s to 0 over %s; epoch %d was the best. ",
 		how, r.Trained, s.Rate, 100*s.Warmup, s.Decay, length, r.Best)
 	fmt.Fprintf(c, "Batches of %d × %d in length buckets, at most %d tokens (%d texts cut off), weight decay %g, gradient norm clipped at %g, dropout %g, label smoothing %g, class weights (1/frequency)^%g, seed %d.\n\n",
 		s.Batch, s.Accumulate, s.MaxTokens, r.Findings.Truncated, s.WeightDecay, s.ClipNorm, s.Dropout, s.Smoothing, s.ClassWeights, s.Seed)

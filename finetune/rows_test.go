@@ -114,3 +114,19 @@ func TestTwoTasksMeetInOneExample(t *testing.T) {
 		t.Errorf("up is %+v, gold %+v", up, gold)
 	}
 }
+
+func TestNewHeadsComeAfterTheBasesAndSentimentFirst(t *testing.T) {
+	tasks := func(heads []bert.Head) (out []string) {
+		for _, h := range heads {
+			out = append(out, h.Task)
+		}
+		return out
+	}
+	bare, topical := &base{}, &base{heads: []bert.Head{{Task: "topic", Labels: []string{"a", "b"}}}}
+	if got := tasks(bare.withTasks([]string{"topic", "sentiment", "topic", "mood"})); !slices.Equal(got, []string{"sentiment", "mood", "topic"}) {
+		t.Errorf("on a bare base: %q", got)
+	}
+	if got := tasks(topical.withTasks([]string{"sentiment", "topic"})); !slices.Equal(got, []string{"topic", "sentiment"}) {
+		t.Errorf("on a bundle: %q", got)
+	}
+}
