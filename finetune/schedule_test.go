@@ -167,3 +167,11 @@ func TestTheTemperatureIsFound(t *testing.T) {
 		}
 	}
 }
+
+// TestFewRowsDoNotMakeAModelCertain: five rows, all right, leave the temperature near 1.
+func TestFewRowsDoNotMakeAModelCertain(t *testing.T) {
+	row := []float64{3, 0, 0}
+	if got := fitTemperature([]int{0, 0, 0, 0, 0}, [][]float64{row, row, row, row, row}); got < 0.5 || got > 1 {
+		t.Errorf("temperature %v", got)
+	}
+}
