@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +84,55 @@ alert: {slack: {token: env:SLACK_TOKEN, api_url: '%s', channel: %s}}
 	}
 	expectOneAlert(t, chat, channel)
 	t.Logf("%d items, %d readings on the topic, %d dead letters, %d negative", len(items), len(readings.list()), len(letters.list()), all.Negative)
+}
+
+// A process whose drain runs out ends after the batch under way. What it gives up is no dead
+// letter: the next process reads it.
+func TestADrainThatRunsOutLosesNothing(t *testing.T) {
+	server, store := testenv.StartKafka(t), testenv.StartRedis(t)
+	server.CreateTopic("news", 2)
+	server.CreateTopic("barograph.readings", 2)
+	config := writeConfig(t, fmt.Sprintf(`
+kafka: {brokers: ['%s'], start: earliest, topics: [{name: news, kind: news}]}
+redis: {addresses: ['%s']}
+drain_timeout: 1ms
+`, server.Addr, store.Addr))
+	var items []news.Item
+	for i := range 300 {
+		items = append(items, news.Item{ID: fmt.Sprint(i), PublishedAt: time.Now(),
+			Text: fmt.Sprintf("Number %d. ", i) + strings.Repeat("The company held its annual meeting on Tuesday. ", 12)})
+	}
+	client := openBroker(t, server.Addr)
+	produce(t, client, "news", encodeItems(t, items...)...)
+	readings := consume(t, client, "barograph.readings")
+	first := start(t, "first", config)
+	readings.until(t, 2*time.Minute, "some readings", atLeast(20))
+	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-first.ended: // with exit code 1: the drain ran out
+	case <-time.After(time.Minute):
+		t.Fatal("the first process has not ended a minute after SIGTERM")
+	}
+	if code := first.ProcessState.ExitCode(); code != exitFailed {
+		t.Errorf("the first process ended with %d", code)
+	}
+	if n := len(readings.list()); n >= len(items) {
+		t.Fatalf("all %d items were read before the end", n)
+	}
+	second := start(t, "second", config)
+	readings.until(t, 5*time.Minute, "a reading of every item", atLeast(len(items)))
+	second.stop(t)
+	cluster, err := client.Ping(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for partition := range cluster.Topics["barograph.dead-letters"] {
+		if first, next, err := client.Bounds(t.Context(), "barograph.dead-letters", partition); err != nil || next > first {
+			t.Errorf("dead letters %d to %d, %v", first, next, err)
+		}
+	}
 }
 
 // atLeast holds when so many different items, by the messages' keys, have come.
