@@ -10,6 +10,9 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
+// half a count below the limit the band ends, so that what reaches the limit stands out.
+const half = 0.5
+
 // windows draws the upper plot: the negatives of the sliding window on the band of what is
 // not unusual.
 func (p *panel) windows(b box) {
@@ -33,8 +36,8 @@ func (p *panel) windows(b box) {
 		return out
 	}
 	negatives := value(func(q Point) float64 { return q.Negative })
-	limits := value(func(q Point) float64 { return q.Limit })
-	below := value(func(q Point) float64 { return math.Min(q.Negative, q.Limit) })
+	limits := value(func(q Point) float64 { return q.Limit - half })
+	below := value(func(q Point) float64 { return math.Min(q.Negative, q.Limit-half) })
 	zero := make([]float64, len(points))
 
 	p.spans(b)
