@@ -23,7 +23,7 @@ func newMetrics(to prometheus.Registerer) (metrics, error) {
 	}
 	m := metrics{
 		readings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barograph_trend_readings_total",
-			Help: "Readings by what became of them: new, copy, repeat, too_old, too_new, no_id."}, []string{"outcome"}),
+			Help: "Readings by what became of them: new, copy, near_copy, repeat, too_old, too_new, no_id."}, []string{"outcome"}),
 		judged:  counter("judged_total", "Series judged."),
 		spikes:  counter("spikes_total", "Spikes found; a running spike is found again at each of its items."),
 		retries: counter("redis_retries_total", "Redis calls repeated after an error."),
