@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/bits"
 	"time"
+
+	"github.com/barograph/barograph/trend/market"
 )
 
 // What the baseline learns, and how fast. The values are those of the reference rule,
@@ -29,7 +31,7 @@ const (
 )
 
 // hoursOfWeek are the slots of the weekly profile: each hour of a weekday and of a day
-// of the weekend, in UTC.
+// of the weekend, in UTC or by the days of a market (calendar.go).
 const hoursOfWeek = 48
 
 // slot is the hour-of-week slot of a bucket.
@@ -65,6 +67,8 @@ type baseline struct {
 
 	fired     int64 // bucket of the clock in which the series was last over the threshold; 0 = never
 	openUntil int64 // when that spike is over, if nothing is over the threshold any more; Unix seconds
+
+	market *market.Market // whose days the weekly profile follows; nil = UTC
 }
 
 // newBaseline knows nothing and begins to learn at a bucket.
@@ -176,7 +180,7 @@ var (
 // learnChunk takes half an hour in. A burst counts only up to what chance could bring,
 // so that a single bad day does not become the usual.
 func (b *baseline) learnChunk(chunk int64, items, negative float64, p prior) {
-	h := slot(chunk * bucketsPerChunk)
+	h := b.slot(chunk * bucketsPerChunk)
 	f, level := b.factor(h, p), b.level()
 	expected := level * f * chunkSeconds
 	if limit := expected + capDeviations*math.Sqrt(1.6*expected+0.2*expected*expected) + 3; items > limit {
@@ -210,6 +214,6 @@ func (b *baseline) outage(r ring, chunk int64) bool {
 		return false
 	}
 	got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum().items
-	expected := b.level() * b.factor(slot(chunk*bucketsPerChunk), noPrior()) * chunkSeconds
+	expected := b.level() * b.factor(b.slot(chunk*bucketsPerChunk), noPrior()) * chunkSeconds
 	return float64(got) < outageShare*expected
 }

@@ -63,7 +63,7 @@ func parseCount(part string) (c count, ok bool) {
 // baseVersion is the first byte of a stored baseline.
 const baseVersion = 2
 
-// baseSize is the size of a stored baseline, in bytes.
+// baseSize is the size of a stored baseline, in bytes. The code of a market may follow.
 const baseSize = 1 + 5*8 + 6*8 + 8 + 1 + hoursOfWeek*2*4
 
 // encode packs a baseline; the profile is rounded to float32.
@@ -82,12 +82,12 @@ func (b *baseline) encode() string {
 		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(h.items)))
 		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(h.expected)))
 	}
-	return string(out)
+	return string(out) + b.marketCode()
 }
 
-// decodeBase unpacks a baseline.
+// decodeBase unpacks a baseline, but for its market.
 func decodeBase(text string) (b baseline, err error) {
-	if len(text) != baseSize || text[0] != baseVersion {
+	if len(text) < baseSize || len(text) > baseSize+marketCode || text[0] != baseVersion {
 		return b, fmt.Errorf("baseline of %d bytes that begins with %.1q: want %d bytes of version %d", len(text), text, baseSize, baseVersion)
 	}
 	in := []byte(text[1:])

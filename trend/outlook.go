@@ -115,7 +115,7 @@ func (s *stored) step(first, width int64, lent prior, now float64) Step {
 	level, share := s.base.level(), s.base.share(lent)
 	for bucket := first; bucket < first+width; bucket++ {
 		passed := math.Min(bucketSeconds, math.Max(0, now-float64(bucket*bucketSeconds)))
-		out.Usual += level * s.base.factor(slot(bucket), lent) * passed
+		out.Usual += level * s.base.factor(s.base.slot(bucket), lent) * passed
 	}
 	shape := 1 / (1/volumeShape + 1/(levelPrior+s.base.items/storyFactor))
 	cluster := windows[0].cluster
@@ -172,6 +172,7 @@ func (s *Store) peek(ctx context.Context, of []news.Series, now time.Time) ([]*s
 		for i, series := range of {
 			if counts[i].Val() == "" {
 				out[i] = &stored{series: unknown(now)}
+				out[i].base.market = s.rule.Market
 				continue
 			}
 			state, err := s.decode(subject{series, news.SpikeNegative}, counts[i].Val(), bases[i].Val(), now)

@@ -61,6 +61,7 @@ func (r *Replay) Add(e Event) (news.Spike, bool) {
 	}
 	if r.everything.base == (baseline{}) {
 		r.everything.base = newBaseline(bucketOf(e.At), e.Arrival)
+		r.everything.base.market = r.rule.Market
 	}
 	s := r.of(e.Series, e.At, e.Arrival)
 	r.count(s, e)
@@ -181,6 +182,7 @@ func (r *Replay) of(of news.Series, at, now time.Time) *replayed {
 	s := r.series[key]
 	if s == nil {
 		s = &replayed{series: series{base: newBaseline(bucketOf(at), now)}}
+		s.base.market = r.rule.Market
 		r.series[key] = s
 	}
 	return s

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/barograph/barograph/news"
+	"github.com/barograph/barograph/trend/market"
 )
 
 // Rule says when a series stands out. The zero value is the rule as benchmarked.
@@ -29,6 +30,11 @@ type Rule struct {
 	// WarmUp is how old the first reading of a key-space must be, by the clock of
 	// arrival, before anything is a spike. 0 = 24 h; negative = no warm-up.
 	WarmUp time.Duration
+
+	// Market is the exchange whose days the weekly profile follows: its hours, with summer
+	// time, and its holidays as days of the weekend. nil = hours of UTC. Where it is changed,
+	// profiles are learnt anew; levels and shares stay.
+	Market *market.Market
 }
 
 func (r Rule) withDefaults() Rule {
@@ -116,7 +122,7 @@ func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 				at--
 			}
 			start := float64(bucket * bucketSeconds)
-			usual += level * b.factor(slot(bucket), p) * (upto - start)
+			usual += level * b.factor(b.slot(bucket), p) * (upto - start)
 			upto = start
 		}
 		negative := stories(got, p)

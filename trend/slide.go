@@ -76,7 +76,7 @@ func (s *series) slide(p prior, from, to time.Time, window time.Duration, minNeg
 		got := s.ring.between(last-width+1, last+1).sum()
 		usual := 0.0
 		for bucket := last - width + 1; bucket <= last; bucket++ {
-			usual += s.base.level() * s.base.factor(slot(bucket), p) * bucketSeconds
+			usual += s.base.level() * s.base.factor(s.base.slot(bucket), p) * bucketSeconds
 		}
 		surprise := func(negative int) float64 {
 			if negative < minNegative {

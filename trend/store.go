@@ -132,6 +132,7 @@ func (s *Store) decode(of subject, counts, base string, now time.Time) (*stored,
 			s.log.Warn("a baseline cannot be read and is learnt anew", "series", of.of.String(), "error", err)
 		}
 	}
+	b.follow(s.rule.Market, base)
 	return &stored{series: series{r, b}, packed: base, move: noMove}, nil
 }
 

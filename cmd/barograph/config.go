@@ -90,6 +90,7 @@ type trendConfig struct {
 	WarmUp            time.Duration    `yaml:"warm_up"`
 	History           time.Duration    `yaml:"history"`
 	Spikes            []news.SpikeKind `yaml:"spikes"`
+	Market            string           `yaml:"market"` // "" = hours of UTC
 }
 
 type alertConfig struct {
@@ -236,6 +237,9 @@ func (c *config) check() error {
 		if !slices.Contains([]news.SpikeKind{news.SpikeNegative, news.SpikePositive, news.SpikeVolume}, kind) {
 			fault("trend.spikes: %q is none; there are negative, positive and volume", kind)
 		}
+	}
+	if _, err := marketOf(c.Trend.Market); err != nil {
+		fault("trend.market: %w", err)
 	}
 	if c.Trend.History < 12*time.Hour {
 		fault("trend.history is %s; the longest window needs 12h", c.Trend.History)

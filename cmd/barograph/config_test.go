@@ -76,6 +76,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		{"a loop", "kafka: {topics: [{name: barograph.readings, kind: news}]}", "twice"},
 		{"a far future", "kafka: {max_future: 48h}", "max_future"},
 		{"a short history", "trend: {history: 1h}", "history"},
+		{"a market that there is not", "trend: {market: NASDAQ}", "XNYS"},
 		{"a database of a cluster", "redis: {addresses: ['a:1', 'b:1'], db: 3}", "Cluster"},
 	}
 	for _, tt := range tests {

@@ -26,7 +26,7 @@ func (m *monitor) newConsole() (err error) {
 	counts := m.trend
 	if counts == nil {
 		counts, err = trend.New(trend.Config{Redis: m.redis, Prefix: m.cfg.Redis.Prefix, History: m.cfg.Trend.History, Clock: m.clock, Log: m.log,
-			Rule: trend.Rule{MinNegative: m.cfg.Trend.MinNegative}})
+			Rule: ruleOf(m.cfg.Trend)})
 		if err != nil {
 			return err
 		}

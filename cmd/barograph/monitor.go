@@ -117,8 +117,7 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 	if m.stages.trend {
 		m.trend, err = trend.New(trend.Config{
 			Redis: m.redis, Prefix: m.cfg.Redis.Prefix, History: m.cfg.Trend.History, Clock: m.clock, Log: m.log, Registerer: m.registry,
-			Rule: trend.Rule{FalseAlertsPerDay: m.cfg.Trend.FalseAlertsPerDay, Surprise: m.cfg.Trend.Surprise,
-				MinNegative: m.cfg.Trend.MinNegative, WarmUp: m.cfg.Trend.WarmUp, Spikes: m.cfg.Trend.Spikes},
+			Rule: ruleOf(m.cfg.Trend),
 		})
 		if err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/news"
 	"github.com/barograph/barograph/trend"
+	"github.com/barograph/barograph/trend/market"
 )
 
 type replayOptions struct {
@@ -172,8 +173,17 @@ func (o replayOptions) check(args []string) error {
 
 // ruleOf is the rule as it is configured.
 func ruleOf(c trendConfig) trend.Rule {
+	exchange, _ := marketOf(c.Market) // readConfig has checked it
 	return trend.Rule{FalseAlertsPerDay: c.FalseAlertsPerDay, Surprise: c.Surprise, MinNegative: c.MinNegative, WarmUp: c.WarmUp,
-		Spikes: c.Spikes}
+		Spikes: c.Spikes, Market: exchange}
+}
+
+// marketOf is nil for the hours of UTC.
+func marketOf(code string) (*market.Market, error) {
+	if code == "" {
+		return nil, nil
+	}
+	return market.Open(code)
 }
 
 // replayRun is history under one setting.

@@ -23,7 +23,7 @@ func (m *monitor) prepareSlack() error {
 	if m.counts = m.trend; m.counts == nil { // another process counts; this one only looks
 		var err error
 		m.counts, err = trend.New(trend.Config{Redis: m.redis, Prefix: m.cfg.Redis.Prefix, History: m.cfg.Trend.History, Clock: m.clock, Log: m.log,
-			Rule: trend.Rule{MinNegative: m.cfg.Trend.MinNegative}})
+			Rule: ruleOf(m.cfg.Trend)})
 		if err != nil {
 			return err
 		}
