@@ -82,6 +82,7 @@ func checkKinds(kinds []news.SpikeKind) error {
 // lender is the series of everything of a kind, brought up to now: what others borrow of it, and
 // by what they are told from noise.
 type lender struct {
+	kind          news.SpikeKind
 	base          *baseline
 	lent, unknown prior
 	down          func(chunk int64) bool // whether feeds failed in a chunk
@@ -92,7 +93,7 @@ type lender struct {
 // lenderOf lets everything learn. What it says of failed feeds depends on no counts older than
 // history or learnt long ago, which one store may have dropped and another not yet.
 func lenderOf(kind news.SpikeKind, everything *series, now time.Time, history time.Duration) *lender {
-	l := &lender{base: &everything.base, unknown: noPrior()}
+	l := &lender{kind: kind, base: &everything.base, unknown: noPrior()}
 	if kind == news.SpikeVolume { // every item is one
 		l.unknown.share = 1
 	}
@@ -108,6 +109,13 @@ func lenderOf(kind news.SpikeKind, everything *series, now time.Time, history ti
 		l.lent.share = 1
 	}
 	return l
+}
+
+// knows says whether enough is learnt of a series to judge it. A level cannot be borrowed as a
+// share can: a volume spike is of a series that was seen for a day. Until then all of it would
+// stand out, and so be kept out of what is learnt.
+func (l *lender) knows(s *series) bool {
+	return l.kind != news.SpikeVolume || s.base.exposure >= outageExposure
 }
 
 // lends is what a series borrows.

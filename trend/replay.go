@@ -108,6 +108,12 @@ func (r *Replay) learn(s *replayed, of news.Series, l *lender, now time.Time) {
 
 // judge judges a series, and remembers what is over the threshold.
 func (r *Replay) judge(s *replayed, of news.Series, l *lender, now time.Time) verdict {
+	if !l.knows(&s.series) {
+		r.budget.know(s)
+		s.base.learn(s.ring, unixSeconds(now), l.lends(of), l.down)
+		s.forget(now, r.history)
+		return verdict{}
+	}
 	v, move, changed := s.assess(l.lends(of), l.down, now, r.rule.MinNegative)
 	if changed {
 		s.forget(now, r.history)

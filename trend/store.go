@@ -187,7 +187,7 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 // assess reports whether the series' baseline is other than the stored one.
 func (s *Store) assess(of subject, state *stored, by *lender, now time.Time) bool {
 	state.limit, state.counted = by.limit, by.counted
-	if !state.judge {
+	if !state.judge || !by.knows(&state.series) {
 		state.base.learn(state.ring, unixSeconds(now), by.lends(of.of), by.down)
 	} else {
 		s.metrics.judged.Inc()
