@@ -1,11 +1,13 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +40,8 @@ watch_list: '%s'
 	const n = 300
 	var items []news.Item
 	for i := range n {
-		items = append(items, news.Item{ID: fmt.Sprint(i), Text: tinyText(i), Entities: []string{"AA", "BB"}, PublishedAt: time.Now()})
+		text := fmt.Sprintf("w%d w%d %s", i%36, i/36, strings.ToLower(rand.Text())) // no near copy of another
+		items = append(items, news.Item{ID: fmt.Sprint(i), Text: text, Entities: []string{"AA", "BB"}, PublishedAt: time.Now()})
 	}
 	client := openBroker(t, server.Addr)
 	produce(t, client, "news", encodeItems(t, items...)...)
