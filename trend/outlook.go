@@ -117,12 +117,9 @@ func (s *stored) step(first, width int64, lent prior, now float64) Step {
 		passed := math.Min(bucketSeconds, math.Max(0, now-float64(bucket*bucketSeconds)))
 		out.Usual += level * s.base.factor(s.base.slot(bucket), lent) * passed
 	}
-	shape := 1 / (1/volumeShape + 1/(levelPrior+s.base.items/storyFactor))
-	cluster := windows[0].cluster
-	seen := shape + float64(got.items-got.negative)/cluster
-	volume := math.Max(1, seen/(shape+out.Usual*(1-share.mean())/cluster))
-	out.Expected = out.Usual * share.mean() * volume
-	variance := spread(out.Expected, seen, share, cluster)
+	l := look{got: got, usual: out.Usual, share: share, shape: s.base.volumeShape(), mood: windows[0].mood}
+	expected, variance, _ := l.negatives(l.shape, 1, 1)
+	out.Expected = expected
 	out.Low = quantile(0.05, out.Expected, variance)
 	out.High = quantile(0.95, out.Expected, variance)
 	return out

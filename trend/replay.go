@@ -19,6 +19,7 @@ type Replay struct {
 	texts      map[int64]map[textIn]struct{} // by day of event time
 	ids        map[int64]map[textIn]struct{}
 	near       map[string]*nearTexts // by series
+	companies  map[string]*series    // summed over their topics' events; nil = among series
 }
 
 // Event is one reading of one series, in order of arrival.
@@ -45,6 +46,7 @@ func NewReplay(rule Rule) *Replay {
 	rule = rule.withDefaults()
 	r := newReplay(rule, news.SpikeNegative, DefaultHistory, &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}})
 	r.texts, r.ids, r.near = map[int64]map[textIn]struct{}{}, map[int64]map[textIn]struct{}{}, map[string]*nearTexts{}
+	r.companies = map[string]*series{}
 	return r
 }
 
@@ -108,13 +110,20 @@ func (r *Replay) learn(s *replayed, of news.Series, l *lender, now time.Time) {
 
 // judge judges a series, and remembers what is over the threshold.
 func (r *Replay) judge(s *replayed, of news.Series, l *lender, now time.Time) verdict {
+	lent := l.lends(of)
 	if !l.knows(&s.series) {
 		r.budget.know(s)
-		s.base.learn(s.ring, unixSeconds(now), l.lends(of), l.down)
+		s.base.learn(s.ring, unixSeconds(now), lent, l.down)
 		s.forget(now, r.history)
 		return verdict{}
 	}
-	v, move, changed := s.assess(l.lends(of), l.down, now, r.rule.MinNegative)
+	if company := r.company(of); company != nil {
+		if company.base.learn(company.ring, unixSeconds(now), l.lent, l.down) {
+			company.forget(now, r.history)
+		}
+		lent.company = company
+	}
+	v, move, changed := s.assess(lent, l.down, now, r.rule.MinNegative)
 	if changed {
 		s.forget(now, r.history)
 	}
@@ -127,6 +136,23 @@ func (r *Replay) judge(s *replayed, of news.Series, l *lender, now time.Time) ve
 	}
 	return v
 }
+
+// company is all of the company whose topic a series is; nil for others.
+func (r *Replay) company(of news.Series) *series {
+	if !isTopicOfCompany(of) {
+		return nil
+	}
+	if r.companies != nil {
+		return r.companies[of.Entity]
+	}
+	if s := r.series[news.Series{Entity: of.Entity}.Key()]; s != nil {
+		return &s.series
+	}
+	return nil
+}
+
+// isTopicOfCompany tells whether a series is one of a company's topics.
+func isTopicOfCompany(of news.Series) bool { return of.Entity != "" && of.Topic != "" }
 
 // budget is what the threshold comes from; all kinds of spike share it.
 type budget struct {
@@ -217,6 +243,15 @@ func (r *Replay) count(s *replayed, e Event) {
 	s.ring = s.ring.add(c)
 	if s != r.everything {
 		r.everything.ring = r.everything.ring.add(c)
+	}
+	if isTopicOfCompany(e.Series) {
+		company := r.companies[e.Series.Entity]
+		if company == nil {
+			company = &series{base: newBaseline(bucketOf(e.At), e.Arrival)}
+			company.base.market = r.rule.Market
+			r.companies[e.Series.Entity] = company
+		}
+		company.ring = company.ring.add(c)
 	}
 }
 

@@ -15,9 +15,8 @@ type Rule struct {
 	// one in the last 14 days. 0 = 1. What was asked and what came: bench/spikes/README.md.
 	FalseAlertsPerDay float64
 
-	// Surprise fixes the threshold instead: -log10 of the chance of so many negatives,
-	// corrected for how often windows of that length are looked at; 1 more is ten times
-	// rarer. False alerts then grow with the number of series. 0 = by FalseAlertsPerDay.
+	// Surprise fixes the threshold instead: about -log10 of the chance of a window like
+	// this in half a day; 1 more is ten times likelier a spike. False alerts then grow with the number of series. 0 = by FalseAlertsPerDay.
 	Surprise float64
 
 	// MinNegative is the fewest negative items in a window that can be a spike; below it
@@ -55,28 +54,28 @@ func (r Rule) warm(everything *baseline, now time.Time) bool {
 	return !now.Before(time.Unix(everything.since, 0).Add(r.WarmUp))
 }
 
-// windows are the stretches judged at once, and in each the variance over the mean of a
-// count: what copies with a changed text leave of clusters.
-var windows = [...]struct {
+// window is a stretch that is judged.
+type window struct {
 	seconds int64
-	cluster float64
-}{
-	{15 * 60, 1.4}, {30 * 60, 1.4}, {3600, 1.4}, {2 * 3600, 1.3}, {4 * 3600, 1.3}, {12 * 3600, 1.3},
+	mood    float64 // relative variance of the share in it, which evens out over hours
+	last    float64 // part of all spikes that last about so long
+}
+
+// windows are judged at once.
+var windows = [...]window{
+	{15 * 60, .05, 1}, {30 * 60, .05, 6. / 7}, {3600, .05, 5. / 7}, {2 * 3600, .05, 4. / 7}, {4 * 3600, .04, 3. / 7},
+	{8 * 3600, .035, 2. / 7}, {12 * 3600, .03, 2. / 7},
 }
 
 // longestWindow is also the age from which an item is no reason to judge.
 const longestWindow = 12 * time.Hour
 
 const (
+	clusters    = 1.6     // variance over mean of a count: what copies with a changed text leave of clusters
 	volumeShape = 6.0     // shape of the day's volume around its usual (its sd is 41 %)
-	moodVar     = 0.05    // relative variance of the share by the hour
 	halfDay     = 43200.0 // seconds; the unit of "how often" in a surprise
-	minVariance = 2.0     // squared distance from the expected, in variances, worth a look
 	freezeFrom  = 2.5     // surprise from which a window is kept out of the baseline
 	smallestP   = 1e-300
-
-	echoNear  = 0.25 // items that pass for new ones, for each copy of a negative text
-	echoUsual = 1.2  // times the usual copies an item are of no account
 )
 
 // verdict is a judgement with its numbers; the zero value is "nothing to say".
@@ -91,16 +90,17 @@ type verdict struct {
 	started  int64   // first bucket of the window with negatives
 }
 
-// judge scores a series at now (Unix seconds): the least likely of the windows that end
-// there, given the baseline and today's volume, which is read from the items that are
-// not negative. It abstains on fewer than minNegative negatives.
+// judge scores a series at now (Unix seconds): how much likelier it is to be in a spike than
+// to see its negatives by chance, given the baseline and today's volume, which is read from
+// the items that are not negative. It is the word of the window that says most, of those that
+// end there. It abstains on fewer than minNegative negatives.
 func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 	var (
 		best    verdict
+		of      look
 		level   = b.level()
 		share   = b.share(p)
-		q       = share.mean()
-		shape   = 1 / (1/volumeShape + 1/(levelPrior+b.items/storyFactor))
+		shape   = b.volumeShape()
 		usual   float64 // items expected in the window
 		current = int64(math.Floor(now / bucketSeconds))
 		bucket  = current
@@ -125,51 +125,32 @@ func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 			usual += level * b.factor(b.slot(bucket), p) * (upto - start)
 			upto = start
 		}
-		negative := stories(got, p)
-		if negative < float64(minNegative) {
+		if got.negative < minNegative {
 			continue
 		}
-		expected, volume, chance := windowChance(got, negative, usual, share, shape, w.cluster)
-		if chance >= 1 {
-			continue
+		l := newLook(look{got: got, usual: usual, share: share, shape: shape, mood: w.mood,
+			extra: echo(got, p).plus(p.spill(got, usual*share.mean(), bucket+1, current))})
+		if surprise := l.surprise(w); surprise > best.surprise {
+			of = l
+			best = verdict{surprise: surprise, window: time.Duration(w.seconds) * time.Second, got: got,
+				share: share.mean(), started: started}
 		}
-		if surprise := -math.Log10(chance * halfDay / float64(w.seconds)); surprise > best.surprise {
-			best = verdict{surprise: surprise, p: chance, window: time.Duration(w.seconds) * time.Second, got: got,
-				expected: expected, volume: volume, share: q, started: started}
-		}
+	}
+	if best.surprise > 0 {
+		best.expected, best.volume, best.p = of.expected()
 	}
 	return best
 }
 
-// stories is the negative items of a window, less those that are likely rewritten copies of
-// a text that many have copied. Where one text is copied forty times, some of the copies
-// have changed words, pass for items of their own and look like a burst; many exact copies
-// are the sign of it. A burst of separate stories has as many copies an item as is usual.
-func stories(got count, p prior) float64 {
-	negative := float64(got.negative)
-	return negative - echoNear*math.Max(0, float64(got.echoes)-echoUsual*p.copies*negative)
-}
-
-// windowChance is the chance of so many negatives or more in a window of got, that
-// usually sees so many items: a negative binomial whose variance has the clusters, and
-// what is not known of volume, share and mood. It is 1 where the count is not worth a look.
-func windowChance(got count, negative, usual float64, share beta, shape, cluster float64) (expected, volume, chance float64) {
-	q := share.mean()
-	seen := shape + float64(got.items-got.negative)/cluster
-	volume = math.Max(1, seen/(shape+usual*(1-q)/cluster))
-	expected = usual * q * volume
-	variance := spread(expected, seen, share, cluster)
-	if off := negative - expected; off <= 0 || off*off < minVariance*variance {
-		return expected, volume, 1
-	}
-	size := expected * expected / (variance - expected)
-	return expected, volume, math.Max(negBinTail(negative, expected, size), smallestP)
+// volumeShape is that of the volume in a window, where the level is not exactly known either.
+func (b *baseline) volumeShape() float64 {
+	return 1 / (1/volumeShape + 1/(levelPrior+b.items/storyFactor))
 }
 
 // spread is the variance of a count of negatives: clusters, and what is not known of volume
 // (by what was seen of it), share and mood.
-func spread(expected, seen float64, share beta, cluster float64) float64 {
-	return cluster*expected + (1/seen+share.relativeVariance()+moodVar)*expected*expected
+func spread(expected, seen float64, share beta, mood float64) float64 {
+	return clusters*expected + (1/seen+share.relativeVariance()+mood)*expected*expected
 }
 
 // series is all that is known of one series at a moment.

@@ -35,7 +35,7 @@ func (s *Store) Slide(ctx context.Context, of news.Series, from, to time.Time, w
 	if err != nil {
 		return nil, err
 	}
-	return states[1].slide(lent, from, to, window, s.rule.MinNegative, limit), nil
+	return states[1].slide(lent, from, to, now, window, s.rule.MinNegative, limit), nil
 }
 
 // Slide is Store.Slide of history up to now.
@@ -45,7 +45,7 @@ func (h *History) Slide(of news.Series, from, to time.Time, window time.Duration
 		return nil
 	}
 	lent := h.replay.everything.base.prior()
-	return s.slide(lent, from, to, window, h.replay.rule.MinNegative, h.Threshold(now))
+	return s.slide(lent, from, to, now, window, h.replay.rule.MinNegative, h.Threshold(now))
 }
 
 // Buckets is Store.Buckets of history. What is older than a day may be gone.
@@ -60,9 +60,9 @@ func (h *History) Buckets(of news.Series, from, to time.Time) (out []Bucket) {
 	return out
 }
 
-// slide is what judge sees, window by window, without its exceptions for echoes and for what
-// was told.
-func (s *series) slide(p prior, from, to time.Time, window time.Duration, minNegative int, threshold float64) (out []Moment) {
+// slide is what judge sees, window by window, without its exceptions for echoes, for the
+// company's other topics and for what was told.
+func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, minNegative int, threshold float64) (out []Moment) {
 	w := windows[0]
 	for _, w = range windows {
 		if w.seconds >= int64(window.Seconds()) {
@@ -71,25 +71,25 @@ func (s *series) slide(p prior, from, to time.Time, window time.Duration, minNeg
 	}
 	width := w.seconds / bucketSeconds
 	share := s.base.share(p)
-	shape := 1 / (1/volumeShape + 1/(levelPrior+s.base.items/storyFactor))
 	for last := bucketOf(from); startOf(last).Before(to); last++ {
 		got := s.ring.between(last-width+1, last+1).sum()
 		usual := 0.0
 		for bucket := last - width + 1; bucket <= last; bucket++ {
-			usual += s.base.level() * s.base.factor(s.base.slot(bucket), p) * bucketSeconds
+			passed := math.Min(bucketSeconds, math.Max(0, unixSeconds(now)-float64(bucket*bucketSeconds)))
+			usual += s.base.level() * s.base.factor(s.base.slot(bucket), p) * passed
+		}
+		evidence := func(got count) look {
+			return newLook(look{got: got, usual: usual, share: share, shape: s.base.volumeShape(), mood: w.mood})
 		}
 		surprise := func(negative int) float64 {
 			if negative < minNegative {
 				return 0
 			}
-			others := got.items - got.negative
-			_, _, chance := windowChance(count{items: others + negative, negative: negative}, float64(negative), usual, share, shape, w.cluster)
-			if chance >= 1 {
-				return 0
-			}
-			return -math.Log10(chance * halfDay / float64(w.seconds))
+			l := evidence(count{items: got.items - got.negative + negative, negative: negative})
+			return l.surprise(w)
 		}
-		expected, _, _ := windowChance(got, 0, usual, share, shape, w.cluster)
+		l := evidence(got)
+		expected, _, _ := l.expected()
 		out = append(out, Moment{At: startOf(last + 1), Items: got.items, Negative: got.negative, Expected: expected,
 			Limit: leastOver(threshold, surprise)})
 	}

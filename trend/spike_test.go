@@ -44,7 +44,7 @@ func TestBurstIsASpikeWithItsEvidence(t *testing.T) {
 			t.Fatalf("%d spikes in %d series, want one in each of 4: %v", len(spikes), len(of), spikes)
 		}
 		got := of[news.Series{Entity: "AAPL"}]
-		if got.Window != (news.Window{Length: 15 * time.Minute, Items: 8, Negative: 8, Copies: 1}) {
+		if got.Window != (news.Window{Length: time.Hour, Items: 8, Negative: 8, Copies: 1}) {
 			t.Errorf("window %+v", got.Window)
 		}
 		if !got.At.Equal(monday) || !got.StartedAt.Equal(monday.Add(-10*time.Minute)) {

@@ -152,7 +152,7 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 	}
 	changed := map[subject]*stored{}
 	for of, state := range found {
-		if s.assess(of, state, lenders[of.kind], now) {
+		if s.assess(of, state, found, lenders[of.kind], now) {
 			changed[of] = state
 		}
 	}
@@ -174,7 +174,7 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 		}
 		s.countPeaks(ctx, changed, now)
 		for of, state := range beaten {
-			if !s.assess(of, state, lenders[of.kind], now) {
+			if !s.assess(of, state, found, lenders[of.kind], now) {
 				delete(beaten, of)
 			}
 			found[of] = state
@@ -185,13 +185,19 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 }
 
 // assess reports whether the series' baseline is other than the stored one.
-func (s *Store) assess(of subject, state *stored, by *lender, now time.Time) bool {
+func (s *Store) assess(of subject, state *stored, found map[subject]*stored, by *lender, now time.Time) bool {
 	state.limit, state.counted = by.limit, by.counted
+	lent := by.lends(of.of)
 	if !state.judge || !by.knows(&state.series) {
-		state.base.learn(state.ring, unixSeconds(now), by.lends(of.of), by.down)
+		state.base.learn(state.ring, unixSeconds(now), lent, by.down)
 	} else {
 		s.metrics.judged.Inc()
-		state.verdict, state.move, _ = state.series.assess(by.lends(of.of), by.down, now, s.rule.MinNegative)
+		// A reading of a company's topic is one of the company too, so that both are found.
+		if company := found[subject{news.Series{Entity: of.of.Entity}, of.kind}]; company != nil && isTopicOfCompany(of.of) {
+			company.base.learn(company.ring, unixSeconds(now), by.lent, by.down)
+			lent.company = &company.series
+		}
+		state.verdict, state.move, _ = state.series.assess(lent, by.down, now, s.rule.MinNegative)
 	}
 	return state.packed != state.base.encode()
 }

@@ -11,6 +11,13 @@ func negBinTail(y, mean, size float64) float64 {
 	return incompleteBeta(y, size, mean/(mean+size))
 }
 
+// logNegBin is log P(X = y) for a negative binomial X with the given mean and variance, which
+// is above the mean.
+func logNegBin(y, mean, variance float64) float64 {
+	size := mean * mean / (variance - mean)
+	return lgamma(y+size) - lgamma(size) - lgamma(y+1) - size*math.Log1p(mean/size) - y*math.Log1p(size/mean)
+}
+
 // incompleteBeta is the regularised incomplete beta function I_x(a, b) for a, b > 0, by
 // Lentz's evaluation of the continued fraction (DLMF 8.17.22). The fraction converges in
 // O(sqrt(max(a, b))) steps on the side of x it is used on; the other side goes by the

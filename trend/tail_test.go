@@ -49,3 +49,16 @@ func TestNegBinTailEqualsScipy(t *testing.T) {
 		}
 	}
 }
+
+// What is told about counts and tails is of one distribution.
+func TestNegBinAddsUpToItsTail(t *testing.T) {
+	for _, c := range []struct{ mean, variance float64 }{{.31, .6}, {12, 28}, {200, 1500}} {
+		size, above := c.mean*c.mean/(c.variance-c.mean), 0.0
+		for y := 10.0; y < 5000; y++ {
+			above += math.Exp(logNegBin(y, c.mean, c.variance))
+		}
+		if want := negBinTail(10, c.mean, size); math.Abs(above-want) > 1e-9*want {
+			t.Errorf("mean %g, variance %g: counts from 10 on have %g, their tail %g", c.mean, c.variance, above, want)
+		}
+	}
+}
