@@ -96,9 +96,15 @@ type trendConfig struct {
 type alertConfig struct {
 	Slack    *slackConfig    `yaml:"slack"`
 	Webhooks []webhookConfig `yaml:"webhooks"`
-	Routes   []alert.Route   `yaml:"routes"`
-	Quiet    time.Duration   `yaml:"quiet"`
-	Critical float64         `yaml:"critical"`
+
+	Alertmanager *alert.AlertmanagerConfig `yaml:"alertmanager"`
+	Email        *alert.EmailConfig        `yaml:"email"`
+	Feishu       []robotConfig             `yaml:"feishu"`
+	DingTalk     []robotConfig             `yaml:"dingtalk"`
+
+	Routes   []alert.Route `yaml:"routes"`
+	Quiet    time.Duration `yaml:"quiet"`
+	Critical float64       `yaml:"critical"`
 
 	DigestFrom   int           `yaml:"digest_from"` // 0 = never
 	DigestWithin time.Duration `yaml:"digest_within"`
@@ -112,6 +118,11 @@ type slackConfig struct {
 type webhookConfig struct {
 	alert.WebhookConfig `yaml:",inline"`
 	Name                string `yaml:"name"` // as routes call it
+}
+
+type robotConfig struct {
+	alert.RobotConfig `yaml:",inline"`
+	Name              string `yaml:"name"` // as routes call it
 }
 
 type consoleConfig struct {
@@ -182,6 +193,9 @@ func (c *config) resolvePaths(dir string) {
 	}
 	resolve(&c.WatchList)
 	resolve(&c.Redis.CAFile)
+	if c.Alert.Email != nil {
+		resolve(&c.Alert.Email.CAFile)
+	}
 	for i := range c.Classify.Bundles {
 		resolve(&c.Classify.Bundles[i])
 	}

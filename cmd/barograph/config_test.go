@@ -25,7 +25,7 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	want.Kafka.Brokers, want.Kafka.ClientID, want.Kafka.Timeout = []string{"127.0.0.1:9092"}, "barograph", got.Kafka.Timeout
 	want.Kafka.Topics = []topicConfig{{Name: "news", Kind: news.KindNews, Mapping: map[string]string{}}, {Name: "comments", Kind: news.KindComment}}
 	want.WatchList = "cmd/barograph/demo/watchlist.yaml"
-	want.Alert.Webhooks, want.Alert.Routes = []webhookConfig{}, got.Alert.Routes
+	want.Alert.Webhooks, want.Alert.Feishu, want.Alert.DingTalk, want.Alert.Routes = []webhookConfig{}, []robotConfig{}, []robotConfig{}, got.Alert.Routes
 	want.resolvePaths(root)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the example says\n%+v\nand the defaults are\n%+v", got, want)

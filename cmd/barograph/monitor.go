@@ -53,6 +53,8 @@ type monitor struct {
 	corrections *alert.Corrections
 	counts      *trend.Store // for charts and pictures in Slack
 	slack       *alert.SlackActions
+
+	alertmanager *alert.Alertmanager
 }
 
 // parts are what `barograph demo` replaces. The zero value is the real thing.
@@ -144,6 +146,7 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 	if err != nil {
 		return err
 	}
+	m.alertmanager, _ = all["alertmanager"].(*alert.Alertmanager)
 	return m.newSlackActions(all, routes)
 }
 
@@ -210,6 +213,7 @@ func (m *monitor) run(ctx context.Context) error {
 	})
 	if m.stages.alert {
 		besides.Go(func() error { return ended(beside, m.desk.Run(beside)) })
+		besides.Go(func() error { return ended(beside, m.keepOpen(beside)) })
 	}
 	if m.slack != nil {
 		besides.Go(func() error { return ended(beside, m.slack.Run(beside)) })

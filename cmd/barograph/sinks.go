@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	"github.com/segmentio/kafka-go"
 
 	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/news"
 )
 
 // sinksOf makes the configured sinks and routes. The alerts topic gets every alert, and
@@ -20,15 +23,8 @@ func sinksOf(c alertConfig, topic *kafka.Writer, more map[string]alert.Sink) (ma
 		sinks["kafka"] = alert.NewKafka(topic)
 		routes = append(routes, alert.Route{Sink: "kafka", Continue: true})
 	}
-	for _, hook := range c.Webhooks {
-		sink, err := alert.NewWebhook(hook.WebhookConfig)
-		if err != nil {
-			return nil, nil, fmt.Errorf("alert.webhooks: %s: %w", hook.Name, err)
-		}
-		if _, taken := sinks[hook.Name]; taken || hook.Name == "slack" || hook.Name == "kafka" {
-			return nil, nil, fmt.Errorf("alert.webhooks: the name %s is taken", hook.Name)
-		}
-		sinks[hook.Name] = sink
+	if err := namedSinks(c, sinks); err != nil {
+		return nil, nil, err
 	}
 	routes = append(routes, c.Routes...)
 	if c.Slack != nil {
@@ -42,4 +38,58 @@ func sinksOf(c alertConfig, topic *kafka.Writer, more map[string]alert.Sink) (ma
 		}
 	}
 	return sinks, routes, nil
+}
+
+// reservedSinks are names that mean one thing only.
+var reservedSinks = []string{"slack", "kafka", "terminal", "alertmanager", "email"}
+
+// namedSinks makes the sinks that routes call by the section's or by their own name.
+func namedSinks(c alertConfig, sinks map[string]alert.Sink) error {
+	add := func(section, name string, sink alert.Sink, err error) error {
+		if err != nil {
+			return fmt.Errorf("alert.%s: %s: %w", section, name, err)
+		}
+		if _, taken := sinks[name]; taken || name == "" || slices.Contains(reservedSinks, name) && section != name {
+			return fmt.Errorf("alert.%s: the name %q is empty or taken", section, name)
+		}
+		sinks[name] = sink
+		return nil
+	}
+	for _, hook := range c.Webhooks {
+		sink, err := alert.NewWebhook(hook.WebhookConfig)
+		if err := add("webhooks", hook.Name, sink, err); err != nil {
+			return err
+		}
+	}
+	for _, robot := range c.Feishu {
+		sink, err := alert.NewFeishu(robot.RobotConfig)
+		if err := add("feishu", robot.Name, sink, err); err != nil {
+			return err
+		}
+	}
+	for _, robot := range c.DingTalk {
+		sink, err := alert.NewDingTalk(robot.RobotConfig)
+		if err := add("dingtalk", robot.Name, sink, err); err != nil {
+			return err
+		}
+	}
+	if c.Email != nil {
+		sink, err := alert.NewEmail(*c.Email)
+		if err := add("email", "email", sink, err); err != nil {
+			return err
+		}
+	}
+	if c.Alertmanager != nil {
+		sink, err := alert.NewAlertmanager(*c.Alertmanager)
+		return add("alertmanager", "alertmanager", sink, err)
+	}
+	return nil
+}
+
+// keepOpen sends what is open to Alertmanager again and again, where there is one.
+func (m *monitor) keepOpen(ctx context.Context) error {
+	if m.alertmanager == nil {
+		return nil
+	}
+	return m.alertmanager.Run(ctx, func(ctx context.Context) ([]news.Alert, error) { return m.desk.OpenAt(ctx, "alertmanager") })
 }
