@@ -2,6 +2,7 @@
 # make demo    the whole stream on this machine; ARGS="--for 60s" and the like are passed on
 # make test    everything, on a real Kafka and a real Redis, as CI runs it
 # make deps    what tests and benchmarks need beyond that
+# make api     the API against its description, by schemathesis (needs Python)
 # make bench   the figures in bench/RESULTS.md
 # make clean   what building left (make distclean: what was fetched, too)
 
@@ -10,7 +11,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 BASES   := .deps/bases/bge-small-en-v1.5 .deps/bases/bge-small-zh-v1.5
 MINILM  := .deps/bases/all-minilm-l6-v2
 
-.PHONY: build deps demo test bench clean distclean tools
+.PHONY: build deps demo test api bench clean distclean tools
 .DELETE_ON_ERROR:
 # Fetching and importing share folders.
 .NOTPARALLEL:
@@ -35,7 +36,7 @@ $(BASES) $(MINILM): | bin/barograph
 	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
 
 deps: build $(MINILM)
-	@deps/fetch kafka redis promtool python
+	@deps/fetch kafka redis promtool python chromium
 
 demo: build
 	@bin/barograph demo $(ARGS)
@@ -45,6 +46,9 @@ test: deps
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	$(GO) test -timeout 40m ./...
 	cd deployments/check && $(GO) vet ./... && $(GO) test -timeout 20m ./...
+
+api: build
+	@console/check-api
 
 bench: deps
 	bench/run

@@ -70,14 +70,12 @@ func (s *Server) serveAPI(mux *http.ServeMux) error {
 	mux.Handle("GET "+api+"/session", s.json(s.session))
 	mux.HandleFunc("POST "+api+"/session", s.logIn)
 	mux.HandleFunc("DELETE "+api+"/session", s.logOut)
-	mux.HandleFunc(api+"/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, s.unknown(mux, r))
-	})
+	mux.HandleFunc(api+"/", func(w http.ResponseWriter, r *http.Request) { s.unknown(w, r, mux) })
 	return nil
 }
 
 // unknown tells a path that is not there from a method that is not.
-func (s *Server) unknown(mux *http.ServeMux, r *http.Request) *problem {
+func (s *Server) unknown(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		other := r.Clone(r.Context())
@@ -87,9 +85,11 @@ func (s *Server) unknown(mux *http.ServeMux, r *http.Request) *problem {
 		}
 	}
 	if len(allowed) == 0 {
-		return notFound(api + "/openapi.json lists what there is")
+		s.fail(w, r, notFound(api+"/openapi.json lists what there is"))
+		return
 	}
-	return &problem{Status: http.StatusMethodNotAllowed, Title: "No such method here", Detail: "There is " + strings.Join(allowed, ", ")}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	s.fail(w, r, &problem{Status: http.StatusMethodNotAllowed, Title: "No such method here", Detail: "There is " + strings.Join(allowed, ", ")})
 }
 
 // json answers with what an endpoint gives.

@@ -108,8 +108,11 @@ func seriesOf(entity, topic string) (news.Series, error) {
 	return s, nil
 }
 
+// maxName is the longest name of a company or topic in a path, in characters.
+const maxName = 100
+
 // plainName is what ingest and bundles let through as a company or topic.
 func plainName(name string) bool {
-	return name != "" && len(name) <= maxParam && utf8.ValidString(name) &&
+	return name != "" && len(name) <= maxParam && utf8.RuneCountInString(name) <= maxName && utf8.ValidString(name) &&
 		!strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

@@ -57,7 +57,9 @@ async function begin() {
   main.append(body);
   const { start } = await import(`./pages/${page}.js`);
   const onEvent = await start(body, fail);
-  if (page !== 'login') watch((name, data) => onEvent?.(name, data), connected);
+  if (page === 'login') return;
+  watch((name, data) => onEvent?.(name, data), connected);
+  setInterval(() => onEvent?.('tick', {}), 30_000); // ages and windows move on without news, too
 }
 
 begin().catch(fail);

@@ -38,7 +38,10 @@ export async function start(body, fail) {
   await load();
   show(body, firing, h('section', {}, figures),
     h('section.card', {}, h('div.row.apart', {}, h('div', {}, h('h2', {}, w.pressure), h('p.hint', {}, w.pressureHint)), h('div.row', {}, kinds, find)), table, more));
-  return refresh;
+  return (name) => {
+    refresh();
+    if (name === 'readings') setTimeout(refresh, 4000); // the list by pressure is worked out every few seconds
+  };
 }
 
 function figureList(o) {
