@@ -84,6 +84,16 @@ func NewAlertmanager(cfg AlertmanagerConfig) (*Alertmanager, error) {
 // Check wants no channel.
 func (a *Alertmanager) Check(channel string) error { return noChannel(channel) }
 
+// Verify asks every Alertmanager how it is, and says how many answered well.
+func (a *Alertmanager) Verify(ctx context.Context) (string, error) {
+	for _, address := range a.cfg.URLs {
+		if err := a.call(ctx, http.MethodGet, strings.TrimSuffix(address, "/")+"/api/v2/status", nil); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%d of %d answer", len(a.cfg.URLs), len(a.cfg.URLs)), nil
+}
+
 // Deliver sends the alert as it stands. Ref is the severity under which it is known there.
 func (a *Alertmanager) Deliver(ctx context.Context, d Delivery) (string, error) {
 	if d.Action == Annotate {
@@ -178,7 +188,7 @@ func (a *Alertmanager) post(ctx context.Context, alerts []postableAlert) error {
 	var failed error
 	taken := 0
 	for _, address := range a.cfg.URLs {
-		if err := a.postTo(ctx, address, body); err != nil {
+		if err := a.call(ctx, http.MethodPost, strings.TrimSuffix(address, "/")+"/api/v2/alerts", body); err != nil {
 			failed = err
 			a.cfg.Log.Debug("alertmanager: alerts were not taken", "error", err)
 			continue
@@ -191,8 +201,8 @@ func (a *Alertmanager) post(ctx context.Context, alerts []postableAlert) error {
 	return failed
 }
 
-func (a *Alertmanager) postTo(ctx context.Context, address string, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(address, "/")+"/api/v2/alerts", bytes.NewReader(body))
+func (a *Alertmanager) call(ctx context.Context, method, address string, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("alertmanager: %w", hideURL(err))
 	}

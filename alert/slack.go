@@ -110,6 +110,14 @@ func (s *Slack) Verify(ctx context.Context) (team, user string, err error) {
 	return who.Team, who.User, nil
 }
 
+// VerifyButtons asks Slack for a connection in Socket Mode, without making it.
+func (s *Slack) VerifyButtons(ctx context.Context) error {
+	if _, _, err := s.client.StartSocketModeContext(ctx); err != nil {
+		return fmt.Errorf("slack: app_token: apps.connections.open: %w", err)
+	}
+	return nil
+}
+
 var slackChannel = regexp.MustCompile(`^([CGD][A-Z0-9]{2,}|#[^\s|/,#]{1,80})$`)
 
 // Check wants a channel: an ID (C0123ABCD) or a name (#alerts).

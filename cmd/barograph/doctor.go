@@ -110,10 +110,18 @@ func examinations(cfg config) []examination {
 func alertExaminations(cfg config) (list []examination) {
 	if cfg.Alert.Slack != nil {
 		list = append(list, examination{"slack", func(ctx context.Context) (string, error) { return lookAtSlack(ctx, cfg.Alert.Slack) },
-			"the token begins with xoxb- and its app has the scope chat:write; see docs/operation.md"})
+			"the token begins with xoxb- and its app has the scope chat:write, the app token with xapp-; see docs/alerts.md"})
+	}
+	if cfg.Alert.Email != nil {
+		list = append(list, examination{"email", func(ctx context.Context) (string, error) { return lookAtEmail(ctx, *cfg.Alert.Email) },
+			"see that alert.email's host, port, tls, username and password are what the mail server expects"})
+	}
+	if cfg.Alert.Alertmanager != nil {
+		list = append(list, examination{"alertmanager", func(ctx context.Context) (string, error) { return lookAtAlertmanager(ctx, *cfg.Alert.Alertmanager) },
+			"see that alert.alertmanager.urls are reachable from here, and its username, password or token are right"})
 	}
 	return append(list, examination{"routes", func(context.Context) (string, error) { return lookAtRoutes(cfg.Alert) },
-		"mend alert.routes: each names slack with a channel, or a webhook of alert.webhooks"})
+		"mend alert.routes: each names slack with a channel, or another sink by its name; see docs/alerts.md"})
 }
 
 func lookAtKafka(ctx context.Context, c kafkaConfig) (string, error) {
@@ -224,7 +232,30 @@ func lookAtSlack(ctx context.Context, c *slackConfig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return plain.Line(fmt.Sprintf("%s in the workspace %s", user, team), 200), nil
+	finding := plain.Line(fmt.Sprintf("%s in the workspace %s", user, team), 200)
+	if c.AppToken == "" {
+		return finding + "\nno app_token: messages have no buttons, and /barograph does not answer", nil
+	}
+	if err := sink.VerifyButtons(ctx); err != nil {
+		return "", err
+	}
+	return finding + "; buttons work", nil
+}
+
+func lookAtEmail(ctx context.Context, c alert.EmailConfig) (string, error) {
+	sink, err := alert.NewEmail(c)
+	if err != nil {
+		return "", err
+	}
+	return plain.Line(c.Host+" takes mail from "+c.From, 200), sink.Verify(ctx)
+}
+
+func lookAtAlertmanager(ctx context.Context, c alert.AlertmanagerConfig) (string, error) {
+	sink, err := alert.NewAlertmanager(c)
+	if err != nil {
+		return "", err
+	}
+	return sink.Verify(ctx)
 }
 
 // lookAtRoutes checks sinks and routes as the monitor would.
