@@ -36,7 +36,7 @@ $(BASES) $(MINILM): | bin/barograph
 	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
 
 deps: build $(MINILM)
-	@deps/fetch kafka redis promtool python chromium
+	@deps/fetch kafka redis promtool alertmanager python chromium
 
 demo: build
 	@bin/barograph demo $(ARGS)
