@@ -18,6 +18,7 @@ type evidence struct {
 	negative, positive float64 // probabilities
 	title, url         string
 	model              news.Model
+	source, lang       string
 }
 
 const evidenceSeparator = "\x1f"
@@ -40,9 +41,14 @@ func evidenceOf(r *news.Reading) string {
 	if len(url) > longestURL || strings.Contains(url, evidenceSeparator) {
 		url = ""
 	}
+	source := r.Source
+	if len(source) > longestSource {
+		source = ""
+	}
 	probability := func(p float64) string { return strconv.FormatFloat(math.Round(p*1e4)/1e4, 'g', -1, 64) }
 	fields := []string{id, probability(r.Sentiment.Negative), probability(r.Sentiment.Positive),
-		news.Item{Title: r.Title}.Headline(longestTitle), url, r.Model.Name, r.Model.Version, r.Model.Digest}
+		news.Item{Title: r.Title}.Headline(longestTitle), url, r.Model.Name, r.Model.Version, r.Model.Digest,
+		source, r.Lang}
 	for i := range fields {
 		fields[i] = strings.ReplaceAll(fields[i], evidenceSeparator, " ")
 	}
@@ -53,14 +59,18 @@ func evidenceOf(r *news.Reading) string {
 func parseEvidence(packed string) (e evidence, at int64, ok bool) {
 	stamp, rest, _ := strings.Cut(packed, " ")
 	fields := strings.Split(rest, evidenceSeparator)
-	if len(fields) != 8 {
+	if len(fields) == 8 { // as it was packed before there were source and language
+		fields = append(fields, "", "")
+	}
+	if len(fields) != 10 {
 		return e, 0, false
 	}
 	at, err := strconv.ParseInt(stamp, 10, 64)
 	negative, err2 := strconv.ParseFloat(fields[1], 64)
 	positive, err3 := strconv.ParseFloat(fields[2], 64)
 	return evidence{id: fields[0], negative: negative, positive: positive, title: fields[3], url: fields[4],
-		model: news.Model{Name: fields[5], Version: fields[6], Digest: fields[7]}}, at, err == nil && err2 == nil && err3 == nil
+		model:  news.Model{Name: fields[5], Version: fields[6], Digest: fields[7]},
+		source: fields[8], lang: fields[9]}, at, err == nil && err2 == nil && err3 == nil
 }
 
 // strongestOf picks the texts since the spike began that show its kind best; of equal ones the
@@ -91,7 +101,7 @@ func show(spike *news.Spike, packed []string) {
 		if i == 0 {
 			spike.Model = e.model
 		}
-		text := news.Evidence{ID: e.id, Title: e.title, URL: e.url, Negative: e.negative}
+		text := news.Evidence{ID: e.id, Title: e.title, URL: e.url, Source: e.source, Lang: e.lang, Negative: e.negative}
 		if spike.Kind == news.SpikePositive {
 			text.Positive = e.positive
 		}

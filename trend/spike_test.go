@@ -56,9 +56,9 @@ func TestBurstIsASpikeWithItsEvidence(t *testing.T) {
 		if got.Surprise < 2 || got.P <= 0 || got.P > 1e-4 || got.Expected <= 0 || got.VolumeFactor < 1 || got.ShareBefore <= 0 {
 			t.Errorf("numbers %+v", got)
 		}
-		want := []news.Evidence{{ID: "burst7", Title: "title of burst7", URL: "https://example.com/burst7", Negative: .88},
-			{ID: "burst6", Title: "title of burst6", URL: "https://example.com/burst6", Negative: .84},
-			{ID: "burst5", Title: "title of burst5", URL: "https://example.com/burst5", Negative: .8}}
+		want := []news.Evidence{{ID: "burst7", Title: "title of burst7", URL: "https://example.com/burst7", Source: "source1", Negative: .88},
+			{ID: "burst6", Title: "title of burst6", URL: "https://example.com/burst6", Source: "source0", Negative: .84},
+			{ID: "burst5", Title: "title of burst5", URL: "https://example.com/burst5", Source: "source2", Negative: .8}}
 		if !reflect.DeepEqual(got.Evidence, want) {
 			t.Errorf("evidence %+v", got.Evidence)
 		}
