@@ -97,7 +97,7 @@ func (s *state) join(to Destination, a news.Alert, now, until time.Time, within 
 	for _, key := range sortedKeys(s.groups) {
 		g := s.groups[key]
 		fresh := now.Sub(g.JoinedAt) < within || !until.IsZero()
-		if g.To == to && g.Until.Equal(until) && fresh && len(g.Digest.Alerts) < mostGrouped {
+		if g.To == to && g.Until.Equal(until) && g.Digest.Held == !until.IsZero() && fresh && len(g.Digest.Alerts) < mostGrouped {
 			id = key
 		}
 	}

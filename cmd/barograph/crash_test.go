@@ -15,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/internal/broker"
 	"github.com/barograph/barograph/internal/slackfake"
 	"github.com/barograph/barograph/internal/testenv"
 	"github.com/barograph/barograph/news"
@@ -83,6 +84,7 @@ alert: {slack: {token: env:SLACK_TOKEN, api_url: '%s', channel: %s}}
 		t.Errorf("%d items and %d copies are counted; %d were sent", all.Items, all.Copies, readable)
 	}
 	expectOneAlert(t, chat, channel)
+	expectOneAlertOnTopic(t, client)
 	t.Logf("%d items, %d readings on the topic, %d dead letters, %d negative", len(items), len(readings.list()), len(letters.list()), all.Negative)
 }
 
@@ -156,6 +158,42 @@ func expectOneAlert(t *testing.T, chat *slackfake.Server, channel string) {
 	}
 	if len(about) != 1 {
 		t.Errorf("%d messages about the burst, want one: %q", len(about), about)
+	}
+}
+
+// expectOneAlertOnTopic counts the alerts about the burst on their topic. A message may be
+// there twice, under one idempotency key.
+func expectOneAlertOnTopic(t *testing.T, client *broker.Client) {
+	t.Helper()
+	const topic = "barograph.alerts"
+	cluster, err := client.Ping(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fired, ids := map[string]bool{}, map[string]bool{}
+	for number := range cluster.Topics[topic] {
+		next, end, err := client.Bounds(t.Context(), topic, number)
+		for ; err == nil && next < end; next++ {
+			var chunk broker.Chunk
+			if chunk, err = client.Fetch(t.Context(), topic, number, next, 1); err != nil || len(chunk.Messages) == 0 {
+				break
+			}
+			m, a := chunk.Messages[0], news.Alert{}
+			if err = json.Unmarshal(m.Value, &a); err == nil && a.Series.Entity == "ACME" {
+				ids[string(m.Key)] = true
+				for _, h := range m.Headers {
+					if h.Key == "idempotency-key" && strings.HasSuffix(string(h.Value), "-firing-1") {
+						fired[string(h.Value)] = true
+					}
+				}
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(ids) != 1 || len(fired) != 1 {
+		t.Errorf("the alerts topic holds %d alerts about the burst, fired %d times, want one: %v", len(ids), len(fired), fired)
 	}
 }
 

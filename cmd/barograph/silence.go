@@ -91,8 +91,15 @@ func newSilenceList() *cobra.Command {
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			fmt.Fprintln(table, "ID\tENTITY\tTOPIC\tUNTIL\tAUTHOR\tCOMMENT")
 			for _, m := range list {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, or(plain.Line(m.Entity, 60), "*"), or(plain.Line(m.Topic, 60), "*"),
-					m.Until.Local().Format(time.DateTime), or(plain.Line(m.Author, 40), "-"), or(plain.Line(m.Comment, 200), "-"))
+				until, all := m.Until.Local().Format(time.DateTime), "*"
+				if m.Alert != "" {
+					until = "alert " + m.Alert + " is resolved"
+				}
+				if m.Exact { // a topic or everything itself, not what is in it
+					all = "-"
+				}
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, or(plain.Line(m.Entity, 60), all), or(plain.Line(m.Topic, 60), all),
+					until, or(plain.Line(m.Author, 40), "-"), or(plain.Line(m.Comment, 200), "-"))
 			}
 			return table.Flush()
 		},

@@ -85,4 +85,5 @@ alert: {slack: {token: env:SLACK_TOKEN, app_token: env:SLACK_APP_TOKEN, api_url:
 		t.Errorf("said %s", said)
 	}
 	monitor.stop(t)
+	expectOneAlertOnTopic(t, client)
 }
