@@ -63,7 +63,11 @@ alert: {slack: {token: env:SLACK_TOKEN, app_token: env:SLACK_APP_TOKEN, api_url:
 	chat.Wait(t, time.Minute, "who acknowledged, and thanks", func() bool {
 		m, _ := about()
 		thread = chat.Thread(channel, message.TS)
-		return strings.Contains(string(m.BlocksJSON), "Acknowledged by") && strings.Contains(string(thread[0].BlocksJSON), "it is neutral")
+		return strings.Contains(string(m.BlocksJSON), "Acknowledged by") && strings.Contains(string(thread[0].BlocksJSON), "Thanks, ")
+	})
+	eventually(t, time.Minute, "the labels topic is known", func() bool {
+		cluster, err := client.Ping(t.Context())
+		return err == nil && cluster.Topics["barograph.labels"] > 0
 	})
 	var label news.Label
 	consume(t, client, "barograph.labels").until(t, time.Minute, "a label", func(all []kafka.Message) bool {
