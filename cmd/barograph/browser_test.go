@@ -71,16 +71,26 @@ func (b *browser) open(path string) {
 	b.do("opening "+path, chromedp.Navigate(b.base+path))
 }
 
-// wait waits until a JavaScript expression holds.
+// wait waits until a JavaScript expression holds, also over the opening of another page.
 func (b *browser) wait(what, expression string) {
 	b.t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience))); err != nil {
-		b.t.Fatalf("waiting for %s: %v\nThe page:\n%s", what, err, b.text())
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		ctx, cancel := context.WithDeadline(b.ctx, deadline)
+		held, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		cancel()
+		if held {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("waiting for %s: it does not hold (%v)\nThe page:\n%s", what, err, b.text())
+		}
 	}
 }
 
 // text is what a person sees of the page.
-func (b *browser) text() string { return eval[string](b, "document.body.innerText") }
+func (b *browser) text() string { return eval[string](b, "document.body?.innerText ?? ''") }
 
 // eval gives the value of a JavaScript expression.
 func eval[T any](b *browser, expression string) T {
@@ -157,7 +167,9 @@ func seriesInABrowser(b *browser) {
 	b.wait("two charts", "document.querySelectorAll('.chart canvas').length === 2")
 	b.wait("bars over what is expected", `(() => {
 		const c = document.querySelector('.chart canvas');
-		const pixels = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+		const copy = Object.assign(document.createElement('canvas'), {width: c.width, height: c.height}).getContext('2d', {willReadFrequently: true});
+		copy.drawImage(c, 0, 0);
+		const pixels = copy.getImageData(0, 0, c.width, c.height).data;
 		let low = 0;
 		for (let i = 0; i < pixels.length; i += 4) if (pixels[i] === 179 && pixels[i + 1] === 65 && pixels[i + 2] === 14) low++;
 		return low > 500;
@@ -315,7 +327,7 @@ func looksInABrowser(b *browser) {
 		if wide := eval[float64](b, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 			b.t.Errorf("%s is %g pixels wider than a phone", path, wide)
 		}
-		unnamed := eval[[]string](b, `[...document.querySelectorAll('button, a, input, select')].filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)`)
+		unnamed := eval[[]string](b, `[...document.querySelectorAll('button, a, input, select')].filter((e) => !e.hidden && !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)`)
 		if len(unnamed) > 0 {
 			b.t.Errorf("%s: without a name for a screen reader: %v", path, unnamed)
 		}

@@ -90,7 +90,8 @@ export class Course {
       axes: [{ ...axis, size: 30, values: times, grid: { show: false } }, { ...axis, size: 44, space: 32, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000] }],
       cursor: { sync: { key: 'course' }, drag: { x: true, y: false, setScale: false }, points: { show: false } },
       hooks: {
-        draw: [(u) => this.drawSpikes(u, height > 150)],
+        drawClear: [(u) => this.shadeSpikes(u)],
+        draw: [(u) => height > 150 && this.markSpikes(u)],
         setCursor: [(u) => this.say(u.cursor.idx)],
         setSelect: [(u) => this.selected(u)],
       },
@@ -107,26 +108,35 @@ export class Course {
     this.lower.setSize({ width, height: 110 });
   }
 
-  // drawSpikes shades the time of each alert and puts a mark over where it fired.
-  drawSpikes(u, marked) {
+  // shadeSpikes shades the time of each alert, behind the bars.
+  shadeSpikes(u) {
     const { ctx, bbox } = u;
-    const ratio = devicePixelRatio || 1;
     ctx.save();
     ctx.beginPath();
-    ctx.rect(bbox.left, 0, bbox.width, bbox.top + bbox.height);
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
+    ctx.fillStyle = faded(colour('low'), 0.09);
     for (const spike of this.data.spikes) {
       const begin = u.valToPos(seconds(spike.started_at), 'x', true);
       const end = u.valToPos(spike.resolved_at ? seconds(spike.resolved_at) : this.data.to, 'x', true);
-      ctx.fillStyle = faded(colour('low'), 0.09);
-      ctx.fillRect(begin, bbox.top, Math.max(2 * ratio, end - begin), bbox.height);
-      if (!marked) continue;
+      ctx.fillRect(begin, bbox.top, Math.max(2, end - begin), bbox.height);
+    }
+    ctx.restore();
+  }
+
+  // markSpikes puts a mark over where each alert fired.
+  markSpikes(u) {
+    const { ctx, bbox } = u;
+    const ratio = devicePixelRatio || 1;
+    ctx.save();
+    ctx.fillStyle = colour('low');
+    for (const spike of this.data.spikes) {
       const x = u.valToPos(seconds(spike.fired_at), 'x', true);
-      ctx.fillStyle = colour('low');
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.beginPath();
       ctx.moveTo(x - 6 * ratio, bbox.top - 10 * ratio);
       ctx.lineTo(x + 6 * ratio, bbox.top - 10 * ratio);
-      ctx.lineTo(x, bbox.top - 1 * ratio);
+      ctx.lineTo(x, bbox.top - ratio);
       ctx.fill();
     }
     ctx.restore();
