@@ -63,7 +63,8 @@ func newDemo() *cobra.Command {
 		Short: "Show the whole stream on this machine, with nothing else installed",
 		Long: "Runs the monitor with a Kafka broker and a Redis inside the process, on a sample feed of English and\n" +
 			"Chinese texts replayed faster than life, with a burst of bad news about one company in it. The alert\n" +
-			"shows on the terminal; with SLACK_TOKEN and SLACK_CHANNEL set it is posted to Slack, too.",
+			"shows on the terminal; with SLACK_TOKEN and SLACK_CHANNEL set it is posted to Slack, too\n" +
+			"(with SLACK_APP_TOKEN with buttons).",
 		Example: `  barograph demo
   barograph demo --for 60s
   SLACK_TOKEN=xoxb-… SLACK_CHANNEL='#market-alerts' barograph demo`,
@@ -183,6 +184,7 @@ func demoConfig(brokers []string, redis, listen string) config {
 	if token, channel := os.Getenv("SLACK_TOKEN"), os.Getenv("SLACK_CHANNEL"); token != "" && channel != "" {
 		cfg.Alert.Slack = &slackConfig{Channel: channel}
 		cfg.Alert.Slack.Token, cfg.Alert.Slack.APIURL = secret.Secret(token), os.Getenv("SLACK_API_URL")
+		cfg.Alert.Slack.AppToken = secret.Secret(os.Getenv("SLACK_APP_TOKEN"))
 	}
 	return cfg
 }
