@@ -85,7 +85,7 @@ export class Course {
     });
     const axis = { stroke: muted, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
     return {
-      width: this.width(), height, series, bands, legend: { show: false }, padding: [12, 8, 0, 0],
+      width: this.width(), height, series, bands, legend: { show: false }, padding: [12, 24, 0, 0],
       scales: { x: { range: (u, a, b) => (a === b || a === null ? [from, to] : [this.data.from, this.data.to]) }, y: { range: (u, a, b) => [0, Math.max(4, b * 1.08)] } },
       axes: [{ ...axis, size: 30, values: times, grid: { show: false } }, { ...axis, size: 44, space: 32, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000] }],
       cursor: { sync: { key: 'course' }, drag: { x: true, y: false, setScale: false }, points: { show: false } },
