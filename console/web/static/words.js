@@ -26,7 +26,7 @@ const english = {
   search: 'Search', text: 'Text', sentiment: 'Sentiment', anySentiment: 'any', negative: 'negative', neutral: 'neutral', positive: 'positive', from: 'From', to: 'To', clear: 'Clear',
   companyField: 'Company', topicField: 'Topic', newItems: (n) => `${n} new: show`, copy: 'copy', showText: 'Text', correct: 'Correct', rightSentiment: 'The sentiment is', rightTopic: 'The topic is', notAbout: (e) => `Not about ${e}`, save: 'Save', cancel: 'Cancel', thanks: 'Noted. It is on the Labels page and goes into the next training.',
   labelsIntro: 'What people corrected, the latest first. Items are corrected where they are shown: on Items, a series or an alert.', noLabels: 'Nothing was corrected yet.', was: 'The model said', is: 'It is', who: 'Who', task: 'Task', taskSentiment: 'sentiment', taskTopic: 'topic', taskEntity: 'company', notAboutLabel: 'not about it',
-  modelsIntro: 'The bundles that this process is configured with, and others whose readings came in.', liveHere: 'live here', seen: 'seen in readings', idle: 'not in use', readingsIn: 'readings in the index', languages: 'Languages', accuracy: 'Accuracy', f1: 'Macro-F1', ece: 'Calibration error', classes: 'Classes', card: 'Model card', version: 'version', any: 'any', unknownFigures: 'not on its card', head: 'Reads', lastSeen: 'last seen', noModels: 'No bundle is configured here and no reading has come in.',
+  modelsIntro: 'The bundles that this process is configured with, and others whose readings came in.', liveHere: 'live here', seen: 'seen in readings', idle: 'not in use', readingsIn: 'readings in the index', languages: 'Languages', accuracy: 'Accuracy', f1: 'Macro-F1', ece: 'Calibration error', classes: 'Classes', card: 'Model card', any: 'any', head: 'Reads', lastSeen: 'last seen', noModels: 'No bundle is configured here and no reading has come in.',
   token: 'Token', tokenHint: 'The console’s token, from whoever runs Barograph.', failed: 'That did not work', loading: 'Loading …', ago: (t) => `${t} ago`,
   api: 'API',
 };
@@ -57,7 +57,7 @@ const chinese = {
   search: '搜索', text: '文字', sentiment: '情绪', anySentiment: '不限', negative: '负面', neutral: '中性', positive: '正面', from: '从', to: '到', clear: '清除',
   companyField: '公司', topicField: '主题', newItems: (n) => `${n} 条新文本：显示`, copy: '转载', showText: '正文', correct: '更正', rightSentiment: '情绪应为', rightTopic: '主题应为', notAbout: (e) => `与 ${e} 无关`, save: '保存', cancel: '取消', thanks: '已记录。可在“标注”页查看，并将用于下次训练。',
   labelsIntro: '人工更正，最新的在前。在“文本”、序列或警报页面上即可更正。', noLabels: '尚无更正。', was: '模型判为', is: '应为', who: '更正人', task: '任务', taskSentiment: '情绪', taskTopic: '主题', taskEntity: '公司', notAboutLabel: '与其无关',
-  modelsIntro: '本进程配置的模型包，以及判读中出现的其他模型。', liveHere: '本进程在用', seen: '见于判读', idle: '未使用', readingsIn: '条判读在索引中', languages: '语言', accuracy: '准确率', f1: '宏 F1', ece: '校准误差', classes: '类别', card: '模型说明', version: '版本', any: '不限', unknownFigures: '说明中未给出', head: '判读', lastSeen: '最近', noModels: '未配置模型包，也没有判读。',
+  modelsIntro: '本进程配置的模型包，以及判读中出现的其他模型。', liveHere: '本进程在用', seen: '见于判读', idle: '未使用', readingsIn: '条判读在索引中', languages: '语言', accuracy: '准确率', f1: '宏 F1', ece: '校准误差', classes: '类别', card: '模型说明', any: '不限', head: '判读', lastSeen: '最近', noModels: '未配置模型包，也没有判读。',
   token: '令牌', tokenHint: '控制台令牌，请向 Barograph 的管理者索取。', failed: '未能完成', loading: '载入中……', ago: (t) => `${t}前`,
   api: 'API',
 };
