@@ -20,6 +20,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/barograph/barograph/classify"
@@ -33,13 +35,15 @@ func main() {
 	steps := flag.Int("steps", 12, "steps in a turn; the first two do not count")
 	python := flag.String("python", "", "interpreter with PyTorch; \"\" makes one in bench/out/finetune/venv")
 	part := flag.String("part", "all", "speed, learn or all")
+	modes := flag.String("modes", "LoRA,full", "what to train")
+	threads := flag.String("threads", "1,2", "threads to time steps with")
 	child := flag.String("ours", "", "do this job and print the result (the program calls itself)")
 	flag.Parse()
 	err := error(nil)
 	if *child != "" {
 		err = ours(*child)
 	} else {
-		err = run(comparison{*base, *data, *python, *rounds, *steps}, *part)
+		err = run(comparison{*base, *data, *python, *rounds, *steps, strings.Split(*modes, ","), strings.Split(*threads, ",")}, *part)
 	}
 	if err != nil {
 		log.Fatal("bench/finetune: ", err)
@@ -49,6 +53,7 @@ func main() {
 type comparison struct {
 	base, data, python string
 	rounds, steps      int
+	modes, threads     []string
 }
 
 func run(c comparison, part string) error {
@@ -138,16 +143,21 @@ func side(args ...string) (result, error) {
 
 func (c comparison) speed(dir string, table *tabwriter.Writer) error {
 	fmt.Fprintln(table, "mode\tthreads\tround\tCPU ms\tPyTorch\tratio\twall ms\tPyTorch\tratio\tpeak MiB\tPyTorch")
-	for _, lora := range []bool{true, false} {
-		for _, threads := range []int{1, 2} {
+	for _, mode := range c.modes {
+		for _, thread := range c.threads {
+			threads, err := strconv.Atoi(thread)
+			if err != nil {
+				return fmt.Errorf("-threads: %w", err)
+			}
 			for round := range c.rounds {
-				a, b, err := c.both(dir, speedJob(c.base, lora, threads, c.steps))
+				a, b, err := c.both(dir, speedJob(c.base, mode == "LoRA", threads, c.steps))
 				if err != nil {
 					return err
 				}
+				log.Printf("%s, %d threads, round %d of %d", mode, threads, round+1, c.rounds)
 				cpu, peerCPU := median(a.CPU[2:]), median(b.CPU[2:])
 				wall, peerWall := median(a.Wall[2:]), median(b.Wall[2:])
-				fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t%.2f\t%.0f\t%.0f\t%.2f\t%.0f\t%.0f\n", modeName(lora), threads, round+1,
+				fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t%.2f\t%.0f\t%.0f\t%.2f\t%.0f\t%.0f\n", mode, threads, round+1,
 					cpu, peerCPU, peerCPU/cpu, wall, peerWall, peerWall/wall, a.Peak, b.Peak)
 			}
 		}
@@ -158,8 +168,8 @@ func (c comparison) speed(dir string, table *tabwriter.Writer) error {
 
 func (c comparison) learn(dir string, table *tabwriter.Writer) error {
 	fmt.Fprintln(table, "mode\tsteps\tloss, last 20\tPyTorch\taccuracy\tPyTorch\tmacro-F1\tPyTorch\tCPU s\tPyTorch\tratio\tpeak MiB\tPyTorch")
-	for _, lora := range []bool{true, false} {
-		j, err := learnJob(c.base, c.data, lora)
+	for _, mode := range c.modes {
+		j, err := learnJob(c.base, c.data, mode == "LoRA")
 		if err != nil {
 			return err
 		}
@@ -177,7 +187,7 @@ func (c comparison) learn(dir string, table *tabwriter.Writer) error {
 			return err
 		}
 		n := len(a.Losses)
-		fmt.Fprintf(table, "%s\t%d\t%.4f\t%.4f\t%.3f\t%.3f\t%.3f\t%.3f\t%.1f\t%.1f\t%.2f\t%.0f\t%.0f\n", modeName(lora), n,
+		fmt.Fprintf(table, "%s\t%d\t%.4f\t%.4f\t%.3f\t%.3f\t%.3f\t%.3f\t%.1f\t%.1f\t%.2f\t%.0f\t%.0f\n", mode, n,
 			sum(a.Losses[n-20:])/20, sum(b.Losses[n-20:])/20, accuracy, peerAccuracy, f1, peerF1,
 			sum(a.CPU)/1e3, sum(b.CPU)/1e3, sum(b.CPU)/sum(a.CPU), a.Peak, b.Peak)
 	}
@@ -196,13 +206,6 @@ func score(j job, r result) (accuracy, f1 float64, err error) {
 	}
 	e, err := classify.Evaluate([]string{"negative", "neutral", "positive"}, truth, said)
 	return e.Accuracy, e.MacroF1, err
-}
-
-func modeName(lora bool) string {
-	if lora {
-		return "LoRA"
-	}
-	return "full"
 }
 
 func median(v []float64) float64 {

@@ -24,10 +24,14 @@ func (t *Tape) Linear(x, w, c *Value, alpha float64) *Value {
 // weightGradient is alpha dyᵀ x. A narrow x, as LoRA's, is the left factor of a product
 // that is turned afterwards: kernels are slow at results of few columns.
 func (t *Tape) weightGradient(x, dy *Value, alpha float64) *Value {
-	if in := x.shape[1]; in.Size > 0 && in.Size < 64 && dy.shape[1].Size > in.Size {
-		return t.Transpose(t.gemm(x, dy, nil, true, false, alpha), 1, 0)
+	in, out := x.shape[1], dy.shape[1]
+	if in.Size == 0 || in.Size >= 64 || out.Size <= in.Size {
+		return t.gemm(dy, x, nil, true, false, alpha)
 	}
-	return t.gemm(dy, x, nil, true, false, alpha)
+	// ONNX Runtime would put a turned product right back into the slow order; it does
+	// not see through a third dimension.
+	y := t.Reshape(t.gemm(x, dy, nil, true, false, alpha), N(1), in, out)
+	return t.Reshape(t.Transpose(y, 0, 2, 1), out, in)
 }
 
 // gemm is alpha op(a) op(b) + c on matrices.
