@@ -40,6 +40,8 @@ type Config struct {
 	Routes []Route         // tried in order; see Route. None: alerts are kept but nobody is told
 	Sinks  map[string]Sink // by the name that routes use
 
+	Console string // the console's http or https address as people reach it, for links; "" = messages have none
+
 	Critical     float64       // surprise from which an alert is critical; 0 = 6
 	Escalate     float64       // a rise of surprise since the last message that is told; 0 = 1
 	Quiet        time.Duration // resolved after so long without a spike, and never before the window's length; 0 = 1 h

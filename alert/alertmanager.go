@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/barograph/barograph/internal/plain"
 	"github.com/barograph/barograph/internal/secret"
 	"github.com/barograph/barograph/news"
 )
@@ -26,12 +27,12 @@ type AlertmanagerConfig struct {
 	Password secret.Secret     `yaml:"password"`
 	Token    secret.Secret     `yaml:"token"`  // a bearer token instead of username and password
 	Labels   map[string]string `yaml:"labels"` // further labels of every alert
-	Link     string            `yaml:"link"`   // the console's address, for generatorURL; "" = none
 	Resend   news.Duration     `yaml:"resend"` // how often open alerts are sent again; 0 = 1 min
 	Timeout  news.Duration     `yaml:"timeout"`
 
-	Clock func() time.Time `yaml:"-"` // nil = time.Now
-	Log   *slog.Logger     `yaml:"-"` // nil = slog.Default()
+	Console string           `yaml:"-"` // as in Config, for generatorURL
+	Clock   func() time.Time `yaml:"-"` // nil = time.Now
+	Log     *slog.Logger     `yaml:"-"` // nil = slog.Default()
 }
 
 // Alertmanager is the sink that hands alerts to Prometheus' Alertmanager (API v2), which then
@@ -58,10 +59,10 @@ func NewAlertmanager(cfg AlertmanagerConfig) (*Alertmanager, error) {
 	if len(cfg.URLs) == 0 {
 		return nil, errors.New("alertmanager: no urls")
 	}
-	for _, address := range append([]string{cfg.Link}, cfg.URLs...) {
+	for _, address := range cfg.URLs {
 		u, err := url.Parse(address)
-		if address != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
-			return nil, errors.New("alertmanager: urls and link are http or https addresses")
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return nil, errors.New("alertmanager: urls are http or https addresses")
 		}
 	}
 	for _, name := range sortedKeys(cfg.Labels) {
@@ -169,12 +170,10 @@ func (a *Alertmanager) postable(alert news.Alert) postableAlert {
 	}
 	var texts []string
 	for _, e := range strongest(alert) {
-		texts = append(texts, strings.TrimSpace(headline(e)+" "+link(e.URL)))
+		texts = append(texts, strings.TrimSpace(headline(e)+" "+plain.Link(e.URL)))
 	}
 	p.Annotations = map[string]string{"summary": headerOf(alert), "description": alert.Reason + ".", "evidence": strings.Join(texts, "\n")}
-	if a.cfg.Link != "" {
-		p.GeneratorURL = strings.TrimSuffix(a.cfg.Link, "/") + "/a/" + url.PathEscape(alert.ID)
-	}
+	p.GeneratorURL = alertPage(a.cfg.Console, alert)
 	return p
 }
 

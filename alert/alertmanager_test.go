@@ -131,7 +131,7 @@ func (a *realAlertmanager) wasTold(what string) bool {
 func TestAlertmanager(t *testing.T) {
 	am := startAlertmanager(t)
 	sink, err := NewAlertmanager(AlertmanagerConfig{URLs: []string{"http://127.0.0.1:1", "http://" + am.address + "/"}, Labels: map[string]string{"team": "desk"},
-		Link: "https://barograph.example/", Resend: news.Duration(50 * time.Millisecond), Log: quietLog()})
+		Console: "https://barograph.example/", Resend: news.Duration(50 * time.Millisecond), Log: quietLog()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestAlertmanagerIsTold(t *testing.T) {
 
 func TestAlertmanagerConfig(t *testing.T) {
 	for _, cfg := range []AlertmanagerConfig{{}, {URLs: []string{"am:9093"}}, {URLs: []string{"http://am"}, Labels: map[string]string{"a-b": "c"}},
-		{URLs: []string{"http://am"}, Link: "console"}, {URLs: []string{"http://am"}, Resend: -1}} {
+		{URLs: []string{"http://am"}, Resend: -1}} {
 		if _, err := NewAlertmanager(cfg); err == nil {
 			t.Errorf("%+v is taken", cfg)
 		}

@@ -34,15 +34,15 @@ func TestOneMessageAnAlert(t *testing.T) {
 	stop := run(t, d)
 	consider(t, d, burst(apple, noon, 10, 3))
 	consider(t, d, burst(apple, noon, 10, 3))
-	shows("🟠 AAPL: warning")
+	shows("🟠 AAPL: bad news (warning)")
 	open, err := d.Open(t.Context())
 	if err != nil || len(open) != 1 || open[0].Series != apple || open[0].Negative != 10 || open[0].Status != news.Firing {
 		t.Errorf("open: %+v, %v", open, err)
 	}
 	consider(t, d, burst(apple, noon.Add(time.Minute), 40, 7))
-	shows("🔴 AAPL: critical")
+	shows("🔴 AAPL: bad news (critical)")
 	o.arrival.add(2 * time.Hour)
-	shows("✅ AAPL: resolved")
+	shows("✅ AAPL: bad news (resolved)")
 	eventually(t, "an empty outbox", func() bool { return waiting(t, d) == 0 })
 	stop()
 	if posts, edits := posts(o), len(o.slack.Calls("chat.update")); posts != 1 || edits != 2 {
@@ -167,7 +167,7 @@ func TestSilences(t *testing.T) {
 	}
 	consider(t, d, burst(apple, noon, 10, 3), burst(tesla, noon, 10, 3))
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🟠 TSLA: warning")
+	wantMessages(t, o, alertsChannel, "🟠 TSLA: bad news (warning)")
 	if err := silences.Remove(t.Context(), added.ID); err != nil {
 		t.Error(err)
 	}
@@ -176,7 +176,7 @@ func TestSilences(t *testing.T) {
 	}
 	consider(t, d, burst(apple, noon.Add(time.Minute), 10, 3))
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🟠 TSLA: warning", "🟠 AAPL: warning")
+	wantMessages(t, o, alertsChannel, "🟠 TSLA: bad news (warning)", "🟠 AAPL: bad news (warning)")
 }
 
 // Scripts keep to one slot of a Redis Cluster.
@@ -194,7 +194,7 @@ func TestOnARedisCluster(t *testing.T) {
 	o.arrival.add(3 * time.Hour)
 	housekeep(t, d)
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "✅ AAPL: resolved")
+	wantMessages(t, o, alertsChannel, "✅ AAPL: bad news (resolved)")
 }
 
 // One call of Consider with a spike of each of four series, while fifty others are open.

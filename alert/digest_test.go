@@ -21,25 +21,25 @@ func TestManyAtOnce(t *testing.T) {
 		consider(t, d, burst(company(i), o.arrival.now(), 10, 3+float64(i)/10))
 		drainAll(t, d)
 	}
-	wantMessages(t, o, alertsChannel, "🟠 C00: warning", "🟠 C01: warning", "🟠 C02: warning", "🟠 5 further alerts at once")
+	wantMessages(t, o, alertsChannel, "🟠 C00: bad news (warning)", "🟠 C01: bad news (warning)", "🟠 C02: bad news (warning)", "🟠 5 further alerts at once")
 	if n := o.slack.Messages(alertsChannel)[3].Edits; n != 4 {
 		t.Errorf("the list was edited %d times, want 4", n)
 	}
 	consider(t, d, burst(company(7), o.arrival.now().Add(time.Second), 40, 7)) // one of them gets critical
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🟠 C00: warning", "🟠 C01: warning", "🟠 C02: warning", "🔴 5 further alerts at once")
+	wantMessages(t, o, alertsChannel, "🟠 C00: bad news (warning)", "🟠 C01: bad news (warning)", "🟠 C02: bad news (warning)", "🔴 5 further alerts at once")
 
 	// Later ones are told by themselves again.
 	o.arrival.add(20 * time.Minute)
 	consider(t, d, burst(tesla, o.arrival.now(), 10, 3))
 	drainAll(t, d)
-	if got := headers(o.slack.Messages(alertsChannel)); len(got) != 5 || got[4] != "🟠 TSLA: warning" {
+	if got := headers(o.slack.Messages(alertsChannel)); len(got) != 5 || got[4] != "🟠 TSLA: bad news (warning)" {
 		t.Errorf("messages %q", got)
 	}
 	o.arrival.add(3 * time.Hour)
 	housekeep(t, d)
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "✅ C00: resolved", "✅ C01: resolved", "✅ C02: resolved", "✅ 5 further alerts at once", "✅ TSLA: resolved")
+	wantMessages(t, o, alertsChannel, "✅ C00: bad news (resolved)", "✅ C01: bad news (resolved)", "✅ C02: bad news (resolved)", "✅ 5 further alerts at once", "✅ TSLA: bad news (resolved)")
 	if n := o.redis.HLen(t.Context(), "barograph:{alert}:groups").Val() + o.redis.HLen(t.Context(), "barograph:{alert}:refs").Val(); n != 0 {
 		t.Errorf("%d digests or messages are still known after the end", n)
 	}
@@ -58,24 +58,24 @@ func TestQuietHoursHoldAlertsBack(t *testing.T) {
 	consider(t, d, burst(apple, at(), 10, 3), burst(tesla, at(), 10, 3))
 	consider(t, d, burst(news.Series{Entity: "BA"}, at(), 40, 7))
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🔴 BA: critical")
+	wantMessages(t, o, alertsChannel, "🔴 BA: bad news (critical)")
 	o.arrival.add(30 * time.Minute)
 	consider(t, d, burst(tesla, at(), 40, 8)) // too severe to hold back any longer
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🔴 BA: critical", "🔴 TSLA: critical")
+	wantMessages(t, o, alertsChannel, "🔴 BA: bad news (critical)", "🔴 TSLA: bad news (critical)")
 	o.arrival.add(6 * time.Hour)
 	consider(t, d, burst(news.Series{Entity: "NKE"}, at(), 10, 3))
 	housekeep(t, d)
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "✅ BA: resolved", "✅ TSLA: resolved")
+	wantMessages(t, o, alertsChannel, "✅ BA: bad news (resolved)", "✅ TSLA: bad news (resolved)")
 	o.arrival.add(31 * time.Minute) // past seven
 	housekeep(t, d)
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "✅ BA: resolved", "✅ TSLA: resolved", "🟠 2 alerts in quiet hours")
+	wantMessages(t, o, alertsChannel, "✅ BA: bad news (resolved)", "✅ TSLA: bad news (resolved)", "🟠 2 alerts in quiet hours")
 	o.arrival.add(2 * time.Hour)
 	housekeep(t, d)
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "✅ BA: resolved", "✅ TSLA: resolved", "✅ 2 alerts in quiet hours")
+	wantMessages(t, o, alertsChannel, "✅ BA: bad news (resolved)", "✅ TSLA: bad news (resolved)", "✅ 2 alerts in quiet hours")
 }
 
 func TestQuietHours(t *testing.T) {
@@ -136,7 +136,9 @@ func stormy(held bool) Delivery {
 func TestDigestMessages(t *testing.T) {
 	blocks, text := slackDigest(stormy(false))
 	goldenBlocks(t, "slack-digest.json", blocks, text)
-	blocks, text = slackDigest(stormy(true))
+	linked := stormy(true)
+	linked.Console = "https://barograph.example"
+	blocks, text = slackDigest(linked)
 	goldenBlocks(t, "slack-digest-quiet.json", blocks, text)
 }
 

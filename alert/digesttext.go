@@ -98,17 +98,6 @@ func (g Digest) standing() string {
 	return strings.Join(parts, ", ")
 }
 
-// mark is the sign that stands for how an alert stands, and the word for who does not see it.
-func mark(a news.Alert) (sign, word string) {
-	switch {
-	case a.Status == news.Resolved:
-		return "✅", "resolved"
-	case a.Severity == news.Critical:
-		return "🔴", "critical"
-	}
-	return "🟠", "warning"
-}
-
 // severest is the sign of the digest.
 func (g Digest) severest() string {
 	worst := news.Alert{Status: news.Resolved}
@@ -127,13 +116,5 @@ func listLine(a news.Alert) string {
 	if slices.ContainsFunc(a.Notes, func(n news.Note) bool { return n.Did == news.Acknowledged }) {
 		word += ", acknowledged"
 	}
-	return fmt.Sprintf("%s %s (%s): %d %s, %s expected", sign, name(a.Series), word, a.Count(), counted(a.Kind), amount(a.Expected))
-}
-
-// counted is what an alert's kind counts.
-func counted(k news.SpikeKind) string {
-	if k == news.SpikeVolume {
-		return "items"
-	}
-	return string(k.OrNegative())
+	return fmt.Sprintf("%s %s (%s): %d %s, %s expected", sign, name(a.Series), word, a.Count(), countedWord(a), amount(a.Expected))
 }

@@ -82,7 +82,7 @@ func TestEmailThread(t *testing.T) {
 func TestEmailMessages(t *testing.T) {
 	server := mailfake.Start(t, false)
 	e := newEmail(t, server, nil)
-	names := []string{"firing", "resolved", "hostile"}
+	names := []string{"firing", "resolved", "hostile", "positive", "volume"}
 	for _, name := range names {
 		if _, err := e.Deliver(t.Context(), moments()[name]); err != nil {
 			t.Fatal(err)

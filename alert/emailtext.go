@@ -16,6 +16,7 @@ type letter struct {
 	Title, Reason string
 	Facts         []letterFact
 	Lists         []letterList
+	Pages         []page // of the console
 	Footer        string
 }
 
@@ -43,7 +44,7 @@ func emailSubject(d Delivery, severity string) string {
 }
 
 func letterOf(d Delivery) letter {
-	l := letter{Footer: footer(d)}
+	l := letter{Footer: footer(d), Pages: pagesOf(d, english)}
 	if g := d.Digest; g != nil {
 		l.Title, l.Reason = g.severest()+" "+g.title(), g.standing()+"."
 		bundles, left := g.bundles()
@@ -61,17 +62,18 @@ func letterOf(d Delivery) letter {
 	}
 	a := d.Alert
 	l.Title, l.Reason = headerOf(a), plain.Line(a.Reason, 1000)+"."
-	l.Facts = []letterFact{
-		{"Share of negatives", percent(a.Share) + " now, " + percent(a.ShareBefore) + " before"},
-		{"Since", utc(a.StartedAt)},
-		{"Told by", plural(a.Sources, "source") + ", " + copies(a.Copies)},
+	if compared := shares(a); compared != "" {
+		l.Facts = append(l.Facts, letterFact{"Share that is " + countedWord(a), compared})
 	}
+	l.Facts = append(l.Facts,
+		letterFact{"Told by", plural(a.Sources, "source") + ", " + copies(a.Copies)},
+		letterFact{"Since", utc(a.StartedAt)})
 	if a.ResolvedAt != nil {
 		l.Facts = append(l.Facts, letterFact{"Resolved", utc(*a.ResolvedAt)})
 	}
 	var texts letterList
 	for _, e := range strongest(a) {
-		texts.Lines = append(texts.Lines, letterLine{Text: headline(e), URL: link(e.URL), After: "(" + percent(e.Negative) + " negative)"})
+		texts.Lines = append(texts.Lines, letterLine{Text: headline(e), URL: plain.Link(e.URL), After: saidBy(a, e)})
 	}
 	if len(texts.Lines) > 0 {
 		l.Lists = append(l.Lists, texts)
@@ -90,7 +92,7 @@ func firstLink(a news.Alert) string {
 	if len(a.Evidence) == 0 {
 		return ""
 	}
-	return link(a.Evidence[0].URL)
+	return plain.Link(a.Evidence[0].URL)
 }
 
 func emailHTML(d Delivery) (string, error) {
@@ -106,7 +108,7 @@ func emailText(d Delivery) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s\n\n%s\n\n", l.Title, l.Reason)
 	for _, f := range l.Facts {
-		fmt.Fprintf(&out, "%-20s %s\n", f.Name+":", f.Value)
+		fmt.Fprintf(&out, "%-23s %s\n", f.Name+":", f.Value)
 	}
 	for _, list := range l.Lists {
 		fmt.Fprintln(&out)
@@ -119,6 +121,12 @@ func emailText(d Delivery) string {
 				fmt.Fprintln(&out, "  "+line.URL)
 			}
 		}
+	}
+	for i, p := range l.Pages {
+		if i == 0 {
+			fmt.Fprintln(&out)
+		}
+		fmt.Fprintf(&out, "%s: %s\n", p.Text, p.URL)
 	}
 	fmt.Fprintf(&out, "\n-- \n%s\n", l.Footer)
 	return out.String()

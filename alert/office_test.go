@@ -35,8 +35,8 @@ func burst(s news.Series, at time.Time, negative int, surprise float64) news.Spi
 		Window:   news.Window{Length: 30 * time.Minute, Items: negative + negative/4, Negative: negative, Copies: 4},
 		Expected: 4.2, VolumeFactor: 1, ShareBefore: .12, P: 1e-6, Surprise: surprise, Sources: 9,
 		Evidence: []news.Evidence{
-			{ID: "a", Title: "Apple sued over battery fires in three states", URL: "https://example.com/a?x=1&y=2", Negative: .98},
-			{ID: "b", Title: "苹果公司因电池起火被起诉", URL: "https://example.cn/b", Negative: .95},
+			{ID: "a", Title: "Apple sued over battery fires in three states", URL: "https://example.com/a?x=1&y=2", Source: "Reuters", Negative: .98},
+			{ID: "b", Title: "苹果公司因电池起火被起诉", URL: "https://example.cn/b", Source: "新浪财经", Negative: .95},
 			{ID: "c", Title: "Analysts see damages of $4 bn", URL: "", Negative: .91},
 		},
 		Model: news.Model{Name: "bge-small-en-finance", Version: "1.2.0", Digest: "0123"},

@@ -151,7 +151,7 @@ func (d *Desk) send(ctx context.Context, sink Sink, c *claim) (ref string, err e
 	}()
 	return sink.Deliver(ctx, Delivery{
 		Alert: c.Alert, Action: c.Action, Revision: c.Revision, Channel: c.To.Channel,
-		Ref: c.ref, QueuedAt: c.QueuedAt, Unsure: c.unsure, Digest: c.Digest,
+		Ref: c.ref, QueuedAt: c.QueuedAt, Unsure: c.unsure, Console: d.cfg.Console, Digest: c.Digest,
 	})
 }
 

@@ -90,7 +90,7 @@ func TestCrashAtEachStep(t *testing.T) {
 			consider(t, second, burst(apple, noon, 10, 3)) // its items were not acknowledged
 			o.wall.add(second.cfg.Lease)
 			drainAll(t, second)
-			wantMessages(t, o, alertsChannel, "🟠 AAPL: warning")
+			wantMessages(t, o, alertsChannel, "🟠 AAPL: bad news (warning)")
 			if got := posts(o); got != 1 {
 				t.Errorf("%d posts, want 1", got)
 			}
@@ -103,7 +103,7 @@ func TestCrashAtEachStep(t *testing.T) {
 			// The adopted message is the one that is edited later.
 			consider(t, second, burst(apple, noon.Add(time.Minute), 40, 7))
 			drainAll(t, second)
-			wantMessages(t, o, alertsChannel, "🔴 AAPL: critical")
+			wantMessages(t, o, alertsChannel, "🔴 AAPL: bad news (critical)")
 		})
 	}
 }
@@ -239,7 +239,7 @@ func TestPanicInASink(t *testing.T) {
 	})
 	consider(t, d, burst(apple, noon, 10, 3))
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🟠 AAPL: warning")
+	wantMessages(t, o, alertsChannel, "🟠 AAPL: bad news (warning)")
 	if n := waiting(t, d); n != 1 {
 		t.Errorf("%d lanes wait, want the broken sink's", n)
 	}

@@ -41,7 +41,7 @@ func robots(t *testing.T, key, keyword, language string) map[string]struct {
 func TestRobotMessages(t *testing.T) {
 	for _, language := range []string{"zh", "en"} {
 		for kind, r := range robots(t, "SEC123", "气压", language) {
-			for _, name := range []string{"firing", "resolved", "hostile", "bare"} {
+			for _, name := range []string{"firing", "resolved", "hostile", "bare", "positive", "volume"} {
 				if _, err := r.Deliver(t.Context(), moments()[name]); err != nil {
 					t.Fatalf("%s: %v", kind, err)
 				}

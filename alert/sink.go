@@ -31,6 +31,8 @@ type Delivery struct {
 	// Unsure says that an earlier attempt may have arrived: its answer was lost, or its
 	// worker died. A sink that can look, looks before it sends again.
 	Unsure bool
+	// Console is Config.Console, for messages that link there.
+	Console string
 	// Digest is what is told instead of one alert, by sinks that are a Digester; Alert has
 	// only its ID, status and start then. nil = Alert.
 	Digest *Digest

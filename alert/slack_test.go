@@ -123,7 +123,7 @@ func TestSlackAwayForHours(t *testing.T) {
 	o.slack.Heal()
 	o.wall.add(d.cfg.MaxPause + time.Second)
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "✅ AAPL: resolved")
+	wantMessages(t, o, alertsChannel, "✅ AAPL: bad news (resolved)")
 	var methods []string
 	for _, c := range o.slack.Calls("")[calls:] {
 		methods = append(methods, c.Method)
@@ -143,7 +143,7 @@ func TestRateLimited(t *testing.T) {
 	o.slack.Fail(slackfake.Fault{Method: "chat.postMessage", Channel: alertsChannel, Status: 429, RetryAfter: 30 * time.Second})
 	consider(t, d, burst(apple, noon, 10, 3), burst(news.Series{Entity: "MSFT"}, noon, 9, 3), burst(tesla, noon, 8, 3))
 	drainAll(t, d)
-	wantMessages(t, o, "C0002DESK", "🟠 TSLA: warning")
+	wantMessages(t, o, "C0002DESK", "🟠 TSLA: bad news (warning)")
 	o.wall.add(29 * time.Second)
 	drainAll(t, d)
 	if got := posts(o); got != 2 {
@@ -153,7 +153,7 @@ func TestRateLimited(t *testing.T) {
 	drainAll(t, d)
 	got := headers(o.slack.Messages(alertsChannel))
 	slices.Sort(got)
-	if !slices.Equal(got, []string{"🟠 AAPL: warning", "🟠 MSFT: warning"}) {
+	if !slices.Equal(got, []string{"🟠 AAPL: bad news (warning)", "🟠 MSFT: bad news (warning)"}) {
 		t.Errorf("after the time: %q", got)
 	}
 	if n := len(o.slack.Calls("conversations.history")); n != 0 {
@@ -173,7 +173,7 @@ func TestBrokenChannel(t *testing.T) {
 		drainAll(t, d)
 		o.wall.add(time.Second)
 	}
-	wantMessages(t, o, alertsChannel, "🟠 AAPL: warning")
+	wantMessages(t, o, alertsChannel, "🟠 AAPL: bad news (warning)")
 	if got := posts(o); got != 2 {
 		t.Errorf("%d posts in a minute, want 2", got)
 	}
@@ -200,7 +200,7 @@ func TestMendedChannel(t *testing.T) {
 	o.slack.AddChannel("C0LATE", "late")
 	o.wall.add(d.cfg.MaxPause)
 	drainAll(t, d)
-	wantMessages(t, o, "C0LATE", "🟠 AAPL: warning")
+	wantMessages(t, o, "C0LATE", "🟠 AAPL: bad news (warning)")
 	if n := len(o.slack.Calls("conversations.history")); n != 0 {
 		t.Errorf("%d looks into the history after a plain refusal", n)
 	}
@@ -219,7 +219,7 @@ func TestHopelessMessage(t *testing.T) {
 	}
 	consider(t, d, burst(apple, noon.Add(time.Minute), 40, 7))
 	drainAll(t, d)
-	wantMessages(t, o, alertsChannel, "🔴 AAPL: critical")
+	wantMessages(t, o, alertsChannel, "🔴 AAPL: bad news (critical)")
 }
 
 // Who deletes an alert's message does not want it back.

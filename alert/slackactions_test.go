@@ -162,7 +162,7 @@ func TestCorrectAfterTheEnd(t *testing.T) {
 	f := newFloor(t, nil)
 	message, thread := f.fired(t)
 	f.arrival.add(2 * time.Hour)
-	f.shows(t, message.TS, "AAPL: resolved")
+	f.shows(t, message.TS, "AAPL: bad news (resolved)")
 	f.slack.Press(t, thread, "barograph-text-1", pressPositive, slackfake.Who{})
 	f.shows(t, message.TS, "it is positive.")
 	if labels, err := f.corrections.List(t.Context(), 10); err != nil || len(labels) != 1 || labels[0].Label != "positive" {
@@ -220,7 +220,7 @@ func TestSlashCommand(t *testing.T) {
 	f.fired(t)
 	f.slack.Command(t, "/barograph", " AAPL ", slackfake.Who{})
 	f.slack.Wait(t, 20*time.Second, "an answer", func() bool { return len(f.slack.Said()) == 1 })
-	if said := string(f.slack.Said()[0].Raw); !strings.Contains(said, "10 negative of 12 items in 1 h, where 2.0 are expected") || !strings.Contains(said, "AAPL: warning, since") {
+	if said := string(f.slack.Said()[0].Raw); !strings.Contains(said, "10 negative of 12 items in 1 h, where 2.0 are expected") || !strings.Contains(said, "AAPL: bad news (warning), since") {
 		t.Errorf("said %s", said)
 	}
 	f.slack.Command(t, "/barograph", "<!here>", slackfake.Who{})

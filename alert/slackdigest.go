@@ -30,6 +30,9 @@ func slackDigest(d Delivery) (blocks []slack.Block, text string) {
 		var lines []slack.RichTextElement
 		for _, a := range b.alerts {
 			line := slack.NewRichTextSection(words(listLine(a)))
+			if address := alertPage(d.Console, a); address != "" {
+				line = slack.NewRichTextSection(slack.NewRichTextSectionLinkElement(address, plain.Line(listLine(a), 300), nil))
+			}
 			for _, e := range a.Evidence[:min(1, len(a.Evidence))] {
 				line.Elements = append(line.Elements, slack.NewRichTextSectionTextElement(". ", nil), evidenceLine(a, e).Elements[0])
 			}
@@ -39,6 +42,9 @@ func slackDigest(d Delivery) (blocks []slack.Block, text string) {
 	}
 	if left > 0 {
 		blocks = append(blocks, slack.NewContextBlock("", ours(fmt.Sprintf("and %d more", left))))
+	}
+	if pages := consoleLinks(d); pages != nil {
+		blocks = append(blocks, pages)
 	}
 	return append(blocks, slack.NewContextBlock("", *plainText(footer(d)))), slackEscape.Replace(header + ": " + g.standing() + ".")
 }

@@ -24,11 +24,14 @@ func slackMessage(d Delivery, buttons bool) (blocks []slack.Block, text string) 
 	a := d.Alert
 	blocks = []slack.Block{
 		slack.NewHeaderBlock(plainText(headerOf(a))),
-		slack.NewSectionBlock(nil, facts(a), nil),
 		slack.NewRichTextBlock("", slack.NewRichTextSection(words(a.Reason+"."))),
 	}
 	if list := headlines(a); list != nil {
 		blocks = append(blocks, slack.NewRichTextBlock("", list))
+	}
+	blocks = append(blocks, slack.NewSectionBlock(nil, facts(a), nil))
+	if pages := consoleLinks(d); pages != nil {
+		blocks = append(blocks, pages)
 	}
 	if notes := notesOf(a); len(notes) > 0 {
 		blocks = append(blocks, slack.NewContextBlock("", notes...))
@@ -43,44 +46,34 @@ func plainText(s string) *slack.TextBlockObject {
 	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
 }
 
-func headerOf(a news.Alert) string {
-	switch {
-	case a.Status == news.Resolved:
-		return "✅ " + name(a.Series) + ": resolved" + kindNote(a)
-	case a.Severity == news.Critical:
-		return "🔴 " + name(a.Series) + ": critical" + kindNote(a)
-	}
-	return "🟠 " + name(a.Series) + ": warning" + kindNote(a)
-}
-
-// facts are the numbers, two a row. Times are shown in each reader's own zone.
+// facts are what the sentence does not say, two a row. Times are shown in each reader's own zone.
 func facts(a news.Alert) []*slack.TextBlockObject {
-	word := countedWord(a)
-	fields := []*slack.TextBlockObject{
-		fact(strings.ToUpper(word[:1])+word[1:], fmt.Sprintf("%d, where %s are expected", a.Count(), amount(a.Expected))),
-	}
-	if a.Kind != news.SpikeVolume {
-		fields = append(fields, fact("Share of "+word+"s", fmt.Sprintf("%s now, %s before", percent(a.Share), percent(a.ShareBefore))))
+	var fields []*slack.TextBlockObject
+	if compared := shares(a); compared != "" {
+		fields = append(fields, fact("Share that is "+countedWord(a), compared))
 	}
 	fields = append(fields,
-		fact("Since", slackDate(a.StartedAt)),
-		fact("Window", fmt.Sprintf("%s, %s", a.Window.Words(), plural(a.Items, "item"))),
 		fact("Told by", fmt.Sprintf("%s, %s", plural(a.Sources, "source"), copies(a.Copies))),
-	)
+		fact("Since", slackDate(a.StartedAt)))
 	if a.ResolvedAt != nil {
 		return append(fields, fact("Resolved", slackDate(*a.ResolvedAt)))
 	}
-	return append(fields, fact("Alert since", slackDate(a.FiredAt)))
+	return append(fields, fact("Noticed", slackDate(a.FiredAt)))
 }
 
-func copies(n int) string {
-	switch n {
-	case 0:
-		return "no copies"
-	case 1:
-		return "1 further copy"
+// consoleLinks leads to the console; nil where its address is not known.
+func consoleLinks(d Delivery) slack.Block {
+	var elements []slack.RichTextSectionElement
+	for i, p := range pagesOf(d, english) {
+		if i > 0 {
+			elements = append(elements, slack.NewRichTextSectionTextElement(" · ", nil))
+		}
+		elements = append(elements, slack.NewRichTextSectionLinkElement(p.URL, p.Text, nil))
 	}
-	return fmt.Sprintf("%d further copies", n)
+	if elements == nil {
+		return nil
+	}
+	return slack.NewRichTextBlock("", slack.NewRichTextSection(elements...))
 }
 
 // fact takes our own words only: they are parsed as mrkdwn.
@@ -113,11 +106,14 @@ func headlines(a news.Alert) slack.RichTextElement {
 // evidenceLine is a text, linked where its address is one to click on.
 func evidenceLine(a news.Alert, e news.Evidence) *slack.RichTextSection {
 	var shown slack.RichTextSectionElement = slack.NewRichTextSectionTextElement(headline(e), nil)
-	if address := link(e.URL); address != "" {
+	if address := plain.Link(e.URL); address != "" {
 		shown = slack.NewRichTextSectionLinkElement(address, headline(e), nil)
 	}
-	sure := slack.NewRichTextSectionTextElement(" ("+sureness(a, e)+")", nil)
-	return slack.NewRichTextSection(shown, sure)
+	line := slack.NewRichTextSection(shown)
+	if said := saidBy(a, e); said != "" {
+		line.Elements = append(line.Elements, slack.NewRichTextSectionTextElement(" "+said, nil))
+	}
+	return line
 }
 
 // shownNotes is how many notes a message shows, the newest.

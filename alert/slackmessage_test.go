@@ -50,7 +50,7 @@ func moments() map[string]Delivery {
 	return map[string]Delivery{
 		"positive":  {Alert: opened(good, 6).Alert, Action: Fire, Revision: 1},
 		"volume":    {Alert: opened(more, 6).Alert, Action: Fire, Revision: 1},
-		"firing":    {Alert: firing, Action: Fire, Revision: 1},
+		"firing":    {Alert: firing, Action: Fire, Revision: 1, Console: "https://barograph.example"},
 		"escalated": {Alert: worse, Action: Escalate, Revision: 2},
 		"resolved":  {Alert: over, Action: Resolve, Revision: 3},
 		"hostile":   {Alert: hostile(), Action: Fire, Revision: 1},
@@ -62,7 +62,7 @@ func moments() map[string]Delivery {
 func hostile() news.Alert {
 	s := burst(news.Series{Entity: "<!channel>*AAPL*", Topic: "`rm -rf`\u202e_x_ :warning: " + strings.Repeat("T", 5000)}, noon, 31, 7)
 	s.Evidence = []news.Evidence{
-		{ID: "1", Title: "<!here> <http://evil.example|Apple> & <@U0001> *bold* `code` \x1b[31mred\x1b]0;pwned\x07", URL: "javascript:alert(1)", Negative: .99},
+		{ID: "1", Title: "<!here> <http://evil.example|Apple> & <@U0001> *bold* `code` \x1b[31mred\x1b]0;pwned\x07", URL: "javascript:alert(1)", Source: "<!channel> [x](http://evil.example) \u202e", Negative: .99},
 		{ID: "2", Title: "\u202eelppA\u202c \u200b\u2066 evil\u2069\ufeff\nsecond line " + strings.Repeat("10kB ", 2000), URL: "https://apple.com@evil.example/", Negative: .98},
 		{ID: "3", Title: "\xff\xfe\x00 cut \xe4\xb8 off", URL: "http://ok.example/a|b>c<d", Negative: .97},
 		{ID: "4", Title: "a fourth is not shown", URL: "https://example.com", Negative: .96},
@@ -159,30 +159,6 @@ func TestHostileTextsInSlack(t *testing.T) {
 	for _, r := range "\x00\x1b\x07\u202e\u2066\u200b\ufeff" {
 		if strings.ContainsRune(string(m.BlocksJSON)+m.Text, r) {
 			t.Errorf("%U got through", r)
-		}
-	}
-}
-
-func TestLinks(t *testing.T) {
-	tests := []struct{ in, want string }{
-		{"https://example.com/a?x=1&y=2", "https://example.com/a?x=1&y=2"},
-		{"http://example.cn/苹果", "http://example.cn/%E8%8B%B9%E6%9E%9C"},
-		{" https://example.com ", "https://example.com"},
-		{"javascript:alert(1)", ""},
-		{"JaVaScRiPt://example.com/%0aalert(1)", ""},
-		{"data:text/html,x", ""},
-		{"file:///etc/passwd", ""},
-		{"//example.com", ""},
-		{"/relative", ""},
-		{"https://apple.com@evil.example/", ""},
-		{"https:///nohost", ""},
-		{"https://example.com/" + strings.Repeat("a", 2000), ""},
-		{"https://exa\u202emple.com/", ""},
-		{"", ""},
-	}
-	for _, tt := range tests {
-		if got := link(tt.in); got != tt.want {
-			t.Errorf("link(%q) = %q, want %q", tt.in, got, tt.want)
 		}
 	}
 }

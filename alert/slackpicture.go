@@ -67,6 +67,10 @@ func (s *SlackActions) picture(ctx context.Context, words string) ([]slack.Block
 		return nil, "", err
 	}
 	blocks, text := slackPicture(p, open)
+	if address := seriesPage(s.cfg.Desk.cfg.Console, p.Series); address != "" {
+		blocks = append(blocks, slack.NewRichTextBlock("", slack.NewRichTextSection(
+			slack.NewRichTextSectionLinkElement(address, fmt.Sprintf(english.ofSeries, name(p.Series)), nil))))
+	}
 	return blocks, text, nil
 }
 

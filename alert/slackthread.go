@@ -89,7 +89,8 @@ const (
 // addChart uploads a chart when the alert fires and when it is resolved. It is done for the
 // reader's comfort: when it fails the alert goes without.
 func (s *Slack) addChart(ctx context.Context, d Delivery, ref *slackRef, there []slack.Message) {
-	if s.chart == nil || d.Action == Annotate || ref.charted == string(d.Alert.Status) {
+	// A chart shows negatives, so other kinds of spike have none.
+	if s.chart == nil || d.Alert.Kind.OrNegative() != news.SpikeNegative || d.Action == Annotate || ref.charted == string(d.Alert.Status) {
 		return
 	}
 	file := fmt.Sprintf("barograph-%s-%s.png", d.Alert.ID, d.Alert.Status)

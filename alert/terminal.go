@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -78,7 +79,11 @@ func (t *Terminal) card(d Delivery) string {
 	var b strings.Builder
 	line := func(s string) { b.WriteString(strings.TrimRight(bar+s, " ") + "\n") }
 
-	title := fit(fmt.Sprintf("┏━ %s ━ %s", word, name(a.Series)+kindNote(a)), t.width-2) + " "
+	about := name(a.Series)
+	if a.Kind.OrNegative() != news.SpikeNegative {
+		about += " (" + newsOf(a) + ")"
+	}
+	title := fit(fmt.Sprintf("┏━ %s ━ %s", word, about), t.width-2) + " "
 	b.WriteString("\n" + t.paint(code, title+strings.Repeat("━", max(0, t.width-uniseg.StringWidth(title)))) + "\n")
 	for _, s := range wrap(plain.Line(a.Reason, 500)+".", t.width-2) {
 		line(t.paint(bold, s))
@@ -87,8 +92,8 @@ func (t *Terminal) card(d Delivery) string {
 	for _, s := range t.bars(a, code) {
 		line(s)
 	}
-	if a.Kind != news.SpikeVolume {
-		line(t.label("share") + percent(a.Share) + " now, " + percent(a.ShareBefore) + " before")
+	if compared := shares(a); compared != "" {
+		line(t.label("share") + compared)
 	}
 	line(t.label("since") + times(a))
 	line(t.label("told by") + plural(a.Sources, "source") + ", " + copies(a.Copies))
@@ -96,12 +101,8 @@ func (t *Terminal) card(d Delivery) string {
 		line("")
 	}
 	for _, e := range strongest(a) {
-		sure := fmt.Sprintf("%4.0f %%", 100*probability(a, e))
-		if a.Kind == news.SpikeVolume { // whose texts are of any mood
-			sure = "     ·"
-		}
-		line(sure + "  " + fit(headline(e), t.width-11))
-		if address := link(e.URL); address != "" {
+		line(fmt.Sprintf("%6s  ", cmp.Or(sureness(a, e), "·")) + fit(headline(e), t.width-11))
+		if address := plain.Link(e.URL); address != "" {
 			line("        " + t.paint(faint, fit(address, t.width-10)))
 		}
 	}
@@ -123,7 +124,7 @@ func look(d Delivery) (code, word string) {
 
 func (t *Terminal) label(s string) string { return t.paint(faint, fmt.Sprintf("%-10s", s)) }
 
-// bars draw negatives against expected, the longer one over the width there is.
+// bars draw what came against what was expected, the longer one over the width there is.
 func (t *Terminal) bars(a news.Alert, code string) []string {
 	room := float64(max(10, min(50, t.width-22)))
 	longest := math.Max(math.Max(float64(a.Count()), a.Expected), 1)

@@ -2,25 +2,12 @@ package alert
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/barograph/barograph/internal/plain"
 	"github.com/barograph/barograph/news"
 )
-
-// link is the URL, escaped, when it is one to offer a click on: http or https, with a host,
-// without a user name or invisible characters to deceive with. Else "".
-func link(raw string) string {
-	raw = strings.TrimSpace(raw)
-	u, err := url.Parse(raw)
-	if err != nil || len(raw) > 2000 || raw != plain.Line(raw, 2001) || u.Host == "" || u.User != nil ||
-		(u.Scheme != "http" && u.Scheme != "https") {
-		return ""
-	}
-	return u.String()
-}
 
 // name is the series for people, harmless.
 func name(s news.Series) string {
@@ -77,29 +64,76 @@ func countedWord(a news.Alert) string {
 	return string(a.Kind.OrNegative())
 }
 
-// kindNote stands behind the name of what is not about bad news.
-func kindNote(a news.Alert) string {
+// newsOf is what an alert tells of, in two words.
+func newsOf(a news.Alert) string {
 	switch a.Kind {
 	case news.SpikePositive:
-		return " (good news)"
+		return "good news"
 	case news.SpikeVolume:
-		return " (much news)"
+		return "much news"
 	}
-	return ""
+	return "bad news"
 }
 
-// probability is how much a text shows what an alert is about; a volume alert's shows its mood.
-func probability(a news.Alert, e news.Evidence) float64 {
-	if a.Kind == news.SpikePositive {
-		return e.Positive
+// mark is the sign that stands for how an alert stands, and the word for who does not see it.
+func mark(a news.Alert) (sign, word string) {
+	switch {
+	case a.Status == news.Resolved:
+		return "✅", "resolved"
+	case a.Severity == news.Critical:
+		return "🔴", "critical"
 	}
-	return e.Negative
+	return "🟠", "warning"
 }
 
-// sureness is the probability in words: "93 % negative".
+// headerOf is an alert in one line: "🔴 AAPL: bad news (critical)".
+func headerOf(a news.Alert) string {
+	sign, word := mark(a)
+	return fmt.Sprintf("%s %s: %s (%s)", sign, name(a.Series), newsOf(a), word)
+}
+
+// shares compares an alert's share with the usual one: "82 % now, 12 % before". "" of a volume
+// alert, whose share is all.
+func shares(a news.Alert) string {
+	if a.Kind == news.SpikeVolume {
+		return ""
+	}
+	return percent(a.Share) + " now, " + percent(a.ShareBefore) + " before"
+}
+
+func copies(n int) string {
+	switch n {
+	case 0:
+		return "no copies"
+	case 1:
+		return "1 further copy"
+	}
+	return fmt.Sprintf("%d further copies", n)
+}
+
+// sureness is how surely a text is what an alert counts: "93 %". "" of a volume alert, whose
+// texts are of any mood.
 func sureness(a news.Alert, e news.Evidence) string {
-	if a.Kind == news.SpikePositive {
-		return percent(e.Positive) + " positive"
+	switch a.Kind {
+	case news.SpikePositive:
+		return percent(e.Positive)
+	case news.SpikeVolume:
+		return ""
 	}
-	return percent(e.Negative) + " negative"
+	return percent(e.Negative)
+}
+
+// saidBy is who wrote a text and what the model made of it: "(Reuters, 93 % negative)".
+func saidBy(a news.Alert, e news.Evidence) string {
+	var parts []string
+	if source := plain.Line(e.Source, 40); source != "" {
+		parts = append(parts, source)
+	}
+	if sure := sureness(a, e); sure != "" {
+		parts = append(parts, sure+" "+countedWord(a))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "(" + strings.Join(parts, ", ") + ")"
 }

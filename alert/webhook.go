@@ -55,7 +55,7 @@ type webhookData struct {
 	Action   Action // fire, escalate, annotate or resolve
 	Revision int
 	Key      string // of this message, for receivers that drop what they have seen
-	Title    string // "🔴 AAPL: critical"
+	Title    string // "🔴 AAPL: bad news (critical)"
 	Series   string // "AAPL · Earnings"
 }
 

@@ -56,13 +56,22 @@ type gate struct {
 	clock  func() time.Time
 }
 
-func newGate(a Access, listen string, server *Server) (*gate, error) {
+// Check says whether a console that listens on an address can have this access: New's own
+// test, without the network.
+func (a Access) Check(listen string) error {
 	if a.Token != "" && len(a.Token.Reveal()) < minToken {
-		return nil, fmt.Errorf("console: the token has fewer than %d characters: take a longer one", minToken)
+		return fmt.Errorf("console: the token has fewer than %d characters: take a longer one", minToken)
 	}
 	if a.Token == "" && a.TrustedHeader == "" && !loopback(listen) {
-		return nil, fmt.Errorf("console: %w: %s is not a loopback address; set console.token (env:NAME or file:PATH), or "+
+		return fmt.Errorf("console: %w: %s is not a loopback address; set console.token (env:NAME or file:PATH), or "+
 			"console.trusted_header behind a proxy that logs people in, or listen on 127.0.0.1", ErrOpen, listen)
+	}
+	return nil
+}
+
+func newGate(a Access, listen string, server *Server) (*gate, error) {
+	if err := a.Check(listen); err != nil {
+		return nil, err
 	}
 	if a.TrustedProxies == nil {
 		a.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}

@@ -18,6 +18,7 @@ import (
 	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/ingest/watch"
 	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/plain"
 	"github.com/barograph/barograph/internal/secret"
 	"github.com/barograph/barograph/internal/settings"
 	"github.com/barograph/barograph/news"
@@ -127,6 +128,7 @@ type robotConfig struct {
 
 type consoleConfig struct {
 	Listen         string        `yaml:"listen"`
+	PublicURL      string        `yaml:"public_url"` // as people reach it, for links in messages; "" = none
 	Token          secret.Secret `yaml:"token"`
 	TrustedHeader  string        `yaml:"trusted_header"`
 	TrustedProxies []string      `yaml:"trusted_proxies"` // addresses and networks; none = loopback
@@ -145,7 +147,7 @@ const maxFuture = time.Hour
 const environmentPrefix = "BAROGRAPH"
 
 // Variables that begin with the prefix and are no settings of the monitor.
-var otherVariables = []string{"BAROGRAPH_ONNXRUNTIME", "BAROGRAPH_DEPS", "BAROGRAPH_DATA", "BAROGRAPH_CONSOLE_TOKEN"}
+var otherVariables = []string{"BAROGRAPH_ONNXRUNTIME", "BAROGRAPH_DEPS", "BAROGRAPH_DATA"}
 
 func defaults() config {
 	return config{
@@ -274,6 +276,9 @@ func (c *config) check() error {
 	}
 	if c.Console.IndexItems <= 0 || c.Console.IndexBytes <= 0 {
 		fault("console.index_items and console.index_bytes are above 0")
+	}
+	if public := c.Console.PublicURL; public != "" && (plain.Link(public) == "" || strings.ContainsAny(public, "?#")) {
+		fault("console.public_url is %q; it is the http or https address by which people reach the console, such as https://barograph.example", public)
 	}
 	if slack := c.Alert.Slack; slack != nil && slack.Token == "" {
 		fault("alert.slack: token is missing: write token: env:SLACK_TOKEN, or leave the section out")

@@ -77,6 +77,8 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		{"a far future", "kafka: {max_future: 48h}", "max_future"},
 		{"a short history", "trend: {history: 1h}", "history"},
 		{"a market that there is not", "trend: {market: NASDAQ}", "XNYS"},
+		{"a console's address that is none", "console: {public_url: 'javascript:alert(1)'}", "public_url"},
+		{"a console's address with a query", "console: {public_url: 'https://b.example/?x'}", "public_url"},
 		{"a database of a cluster", "redis: {addresses: ['a:1', 'b:1'], db: 3}", "Cluster"},
 	}
 	for _, tt := range tests {
@@ -89,5 +91,15 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("error %v; want one that shows %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// The variable that the documentation gives the token is the setting's own, too.
+func TestConsoleByEnvironment(t *testing.T) {
+	t.Setenv("BAROGRAPH_CONSOLE_TOKEN", "0123456789abcdef")
+	t.Setenv("BAROGRAPH_CONSOLE_PUBLIC_URL", "https://barograph.example")
+	cfg, err := readConfig("")
+	if err != nil || cfg.Console.Token.Reveal() != "0123456789abcdef" || cfg.Console.PublicURL != "https://barograph.example" {
+		t.Errorf("%+v, %v", cfg.Console, err)
 	}
 }

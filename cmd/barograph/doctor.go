@@ -83,6 +83,8 @@ func examinations(cfg config) []examination {
 		list = append(list, examination{"series", func(ctx context.Context) (string, error) { return lookAtSeries(ctx, cfg) },
 			"the Redis user needs SCAN, MEMORY USAGE and PFCOUNT beside what the monitor needs; see docs/operation.md"})
 	}
+	list = append(list, examination{"console", func(context.Context) (string, error) { return lookAtConsole(cfg.Console) },
+		"`openssl rand -hex 24` makes a token, env:NAME or file:PATH hands it over; docs/console.md, “Who may see it”"})
 	if !parts.classify {
 		return append(list, alertExaminations(cfg)...)
 	}
@@ -223,6 +225,31 @@ func lookAtModel(c classifyConfig, dir string) (string, error) {
 	return fmt.Sprintf("%s: %s %s, digest %.12s, %s on %s", dir, b.Name, b.Version, b.Digest, model.Precision, model.Device), nil
 }
 
+// lookAtConsole says before the start what the start would refuse, and who may see the console.
+func lookAtConsole(c consoleConfig) (string, error) {
+	access, err := c.access()
+	if err != nil {
+		return "", err
+	}
+	if err := access.Check(c.Listen); err != nil {
+		return "", err
+	}
+	open := "whoever is on this machine"
+	switch {
+	case c.Token != "" && c.TrustedHeader != "":
+		open = "who has the token, or is named by a trusted proxy in " + c.TrustedHeader
+	case c.Token != "":
+		open = "who has the token"
+	case c.TrustedHeader != "":
+		open = "who is named by a trusted proxy in " + c.TrustedHeader
+	}
+	finding := fmt.Sprintf("on %s, for %s", c.Listen, open)
+	if c.PublicURL == "" {
+		finding += "\nno public_url: alerts do not link to it"
+	}
+	return finding, nil
+}
+
 func lookAtSlack(ctx context.Context, c *slackConfig) (string, error) {
 	sink, err := alert.NewSlack(c.SlackConfig)
 	if err != nil {
@@ -260,7 +287,7 @@ func lookAtAlertmanager(ctx context.Context, c alert.AlertmanagerConfig) (string
 
 // lookAtRoutes checks sinks and routes as the monitor would.
 func lookAtRoutes(c alertConfig) (string, error) {
-	sinks, routes, err := sinksOf(c, nil, nil)
+	sinks, routes, err := sinksOf(c, "", nil, nil)
 	if err != nil {
 		return "", err
 	}

@@ -134,12 +134,12 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 	if err := m.prepareSlack(); err != nil {
 		return err
 	}
-	all, routes, err := sinksOf(m.cfg.Alert, m.alerts, sinks)
+	all, routes, err := sinksOf(m.cfg.Alert, m.cfg.Console.PublicURL, m.alerts, sinks)
 	if err != nil {
 		return err
 	}
 	m.desk, err = alert.New(alert.Config{
-		Redis: m.redis, Prefix: m.cfg.Redis.Prefix, Routes: routes, Sinks: all,
+		Redis: m.redis, Prefix: m.cfg.Redis.Prefix, Routes: routes, Sinks: all, Console: m.cfg.Console.PublicURL,
 		Quiet: m.cfg.Alert.Quiet, Critical: m.cfg.Alert.Critical, Clock: m.clock, Log: m.log, Registerer: m.registry,
 		DigestFrom: cmp.Or(m.cfg.Alert.DigestFrom, -1), DigestWithin: m.cfg.Alert.DigestWithin,
 	})

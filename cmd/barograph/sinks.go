@@ -12,8 +12,8 @@ import (
 )
 
 // sinksOf makes the configured sinks and routes. The alerts topic gets every alert, and
-// so does each sink handed in by name.
-func sinksOf(c alertConfig, topic *kafka.Writer, more map[string]alert.Sink) (map[string]alert.Sink, []alert.Route, error) {
+// so does each sink handed in by name. console is console.public_url.
+func sinksOf(c alertConfig, console string, topic *kafka.Writer, more map[string]alert.Sink) (map[string]alert.Sink, []alert.Route, error) {
 	sinks, routes := map[string]alert.Sink{}, []alert.Route{}
 	for name, sink := range more {
 		sinks[name] = sink
@@ -23,7 +23,7 @@ func sinksOf(c alertConfig, topic *kafka.Writer, more map[string]alert.Sink) (ma
 		sinks["kafka"] = alert.NewKafka(topic)
 		routes = append(routes, alert.Route{Sink: "kafka", Continue: true})
 	}
-	if err := namedSinks(c, sinks); err != nil {
+	if err := namedSinks(c, console, sinks); err != nil {
 		return nil, nil, err
 	}
 	routes = append(routes, c.Routes...)
@@ -44,7 +44,7 @@ func sinksOf(c alertConfig, topic *kafka.Writer, more map[string]alert.Sink) (ma
 var reservedSinks = []string{"slack", "kafka", "terminal", "alertmanager", "email"}
 
 // namedSinks makes the sinks that routes call by the section's or by their own name.
-func namedSinks(c alertConfig, sinks map[string]alert.Sink) error {
+func namedSinks(c alertConfig, console string, sinks map[string]alert.Sink) error {
 	add := func(section, name string, sink alert.Sink, err error) error {
 		if err != nil {
 			return fmt.Errorf("alert.%s: %s: %w", section, name, err)
@@ -80,7 +80,9 @@ func namedSinks(c alertConfig, sinks map[string]alert.Sink) error {
 		}
 	}
 	if c.Alertmanager != nil {
-		sink, err := alert.NewAlertmanager(*c.Alertmanager)
+		config := *c.Alertmanager
+		config.Console = console
+		sink, err := alert.NewAlertmanager(config)
 		return add("alertmanager", "alertmanager", sink, err)
 	}
 	return nil

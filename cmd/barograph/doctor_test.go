@@ -1,0 +1,31 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/barograph/barograph/console"
+)
+
+// The doctor says before the start what the start would refuse, and who may see the console.
+func TestDoctorLooksAtTheConsole(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		c    consoleConfig
+		want string // "" = refused
+	}{
+		{"on this machine", consoleConfig{Listen: "127.0.0.1:8095"}, "for whoever is on this machine\nno public_url"},
+		{"on the network, open", consoleConfig{Listen: ":8095"}, ""},
+		{"on the network, with a token", consoleConfig{Listen: ":8095", Token: "0123456789abcdef"}, "for who has the token"},
+		{"behind a proxy", consoleConfig{Listen: "0.0.0.0:80", TrustedHeader: "X-User", PublicURL: "https://b.example"}, "a trusted proxy in X-User"},
+	} {
+		said, err := lookAtConsole(tt.c)
+		if tt.want == "" && !errors.Is(err, console.ErrOpen) || tt.want != "" && (err != nil || !strings.Contains(said, tt.want)) {
+			t.Errorf("%s: %q, %v", tt.name, said, err)
+		}
+		if strings.Contains(said, "no public_url") != (tt.want != "" && tt.c.PublicURL == "") {
+			t.Errorf("%s: %q", tt.name, said)
+		}
+	}
+}
