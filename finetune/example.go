@@ -26,7 +26,8 @@ type Row struct {
 // Source is where labelled rows of one task come from.
 type Source struct {
 	Task   string        // of the head that the labels are for
-	Name   string        // for errors and the model card: the file's name without its folder
+	Name   string        // for errors: the file as it was given
+	Short  string        // for the model card, which names no machine; "" is Name
 	SHA256 string        // of the file, for the model card; "" where there is none
 	Rows   iter.Seq[Row] // read once
 

@@ -120,10 +120,10 @@ func Run(ctx context.Context, c Config) (_ Report, err error) {
 	}
 	defer func() { err = errors.Join(err, runtime.Close()) }()
 	j.runtime = runtime
+	defer j.close()
 	if err := j.train(ctx); err != nil {
 		return Report{}, err
 	}
-	defer j.trainer.Close()
 	return j.finish(ctx)
 }
 
@@ -140,6 +140,13 @@ type job struct {
 	trainer *step.Trainer // of the best setting, with the best epoch's weights
 	best    *fit
 	trials  []Trial
+}
+
+// close frees the best trainer, which a sweep that is broken off has, too.
+func (j *job) close() {
+	if j.trainer != nil {
+		_ = j.trainer.Close()
+	}
 }
 
 func (j *job) prepare() error {

@@ -316,6 +316,24 @@ func TestASweepKeepsTheBest(t *testing.T) {
 	}
 }
 
+// TestASweepStopsWhenASettingEnds: a stop that is noticed only after a setting's last update is
+// one, too. What is left is gone on from.
+func TestASweepStopsWhenASettingEnds(t *testing.T) {
+	c := sampleConfig(t, 32, 16)
+	c.Settings.Epochs = 1
+	c.Sweep = []Settings{c.Settings}
+	ctx, cancel := context.WithCancel(t.Context())
+	c.OnEpoch = func(Epoch) { cancel() }
+	if _, err := Run(ctx, c); !errors.Is(err, context.Canceled) {
+		t.Fatalf("a stopped sweep: %v", err)
+	}
+	c.Train, c.Valid = []Source{tweets(t, 0, 32)}, []Source{tweets(t, 32, 48)}
+	c.Resume, c.OnEpoch = true, func(Epoch) { t.Error("trained again") }
+	if _, err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestOutIsNotWrittenOver: a bundle, or a run that could be resumed, is not lost by mistake.
 func TestOutIsNotWrittenOver(t *testing.T) {
 	for name, file := range map[string]string{"a bundle": "config.json", "a run": checkpointsName + "/update-0000001/state.json"} {

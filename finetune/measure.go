@@ -202,7 +202,7 @@ func (j *job) measure(p bert.Precision, predictions []classify.Prediction) (out 
 		for _, s := range sources {
 			m := Measure{Precision: p, Task: head.Task}
 			if s >= 0 {
-				m.Source = j.data.sources[s].Name
+				m.Source = j.summary.Sources[s].Name
 			}
 			truth, probabilities := labelledRows(j.data.valid, h, func(e *Example) bool { return s < 0 || e.Sources[h] == s }, predictions)
 			if m.Evaluation, err = classify.Evaluate(head.Labels, truth, probabilities); err != nil {

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -75,7 +76,7 @@ func (j *job) encode(found *Findings) error {
 func (j *job) sourceRows() []SourceRows {
 	out := make([]SourceRows, len(j.data.sources))
 	for i, s := range j.data.sources {
-		out[i] = SourceRows{Name: s.Name, Task: s.Task, SHA256: s.SHA256, Weight: s.Weight}
+		out[i] = SourceRows{Name: cmp.Or(s.Short, s.Name), Task: s.Task, SHA256: s.SHA256, Weight: s.Weight}
 	}
 	for h := range j.heads {
 		for _, e := range j.data.train {

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/barograph/barograph/classify"
 )
@@ -111,13 +110,4 @@ func counts(examples []*Example, head, labels int) []int {
 		}
 	}
 	return out
-}
-
-// describe is "negative 12, neutral 30".
-func describe(labels []string, n []int) string {
-	parts := make([]string, len(labels))
-	for i, l := range labels {
-		parts[i] = fmt.Sprintf("%s %d", l, n[i])
-	}
-	return strings.Join(parts, ", ")
 }

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,8 +120,11 @@ func (j *job) sweep(ctx context.Context) error {
 		}
 		began := time.Now()
 		f, err := j.fit(ctx, s, checkpoints(filepath.Join(j.Out, checkpointsName, fmt.Sprintf("trial-%03d", i+1))))
-		if ctx.Err() != nil {
-			return err
+		if ctx.Err() != nil { // also where this setting came to its end before it was noticed
+			if err == nil {
+				err = f.trainer.Close()
+			}
+			return cmp.Or(err, ctx.Err())
 		}
 		t.Seconds, t.Err = time.Since(began).Seconds(), err
 		if err == nil {

@@ -18,7 +18,7 @@ import (
 // the consumer's context: the settler works on until it is stopped.
 func (m *monitor) newSettler(topic *kafka.Writer) *settler {
 	s := &settler{
-		in: make(chan unsettled, m.cfg.Kafka.MaxItems), stopped: make(chan struct{}), finished: make(chan struct{}),
+		queues: settleQueues(m.cfg.Kafka.MaxItems), stopped: make(chan struct{}), finished: make(chan struct{}),
 		topic: topic, timely: m.timely, log: m.log, metrics: m.settle,
 	}
 	if m.trend != nil { // not an interface that holds nil

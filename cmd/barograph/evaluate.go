@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -167,7 +166,7 @@ func (e evaluation) rows(labels []string) ([]*finetune.Example, error) {
 	}
 	defer input.Close()
 	s := e.source
-	s.Task, s.Name = e.task, filepath.Base(e.data)
+	s.Task, s.Name = e.task, e.data
 	s.Rows = func(yield func(finetune.Row) bool) {
 		for r := range rowsOf(input, e.data) {
 			if !yield(finetune.Row{At: "line " + strconv.Itoa(r.line), Fields: r.fields, Err: r.err}) {

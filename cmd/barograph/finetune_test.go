@@ -109,6 +109,25 @@ func TestFinetuneRefusesWrongUsage(t *testing.T) {
 	}
 }
 
+// A row at fault is named with its file as it was given: two files may have one name.
+func TestFinetuneNamesTheFileOfABadRow(t *testing.T) {
+	base, dir := filepath.Join(testenv.Deps(t), "bases", "all-minilm-l6-v2"), t.TempDir()
+	good, bad := filepath.Join(dir, "a", "train.csv"), filepath.Join(dir, "b", "train.csv")
+	for path, rows := range map[string]string{good: "text,sentiment\nShares fall,negative\n", bad: "text,sentiment\nShares rise,happy\n"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(rows), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := newRoot()
+	root.SetArgs([]string{"finetune", "--task", "sentiment", "--train", good + "," + bad, "--base", base, "--out", filepath.Join(dir, "out")})
+	root.SetOut(new(bytes.Buffer))
+	root.SetErr(new(bytes.Buffer))
+	err := root.ExecuteContext(t.Context())
+	if !errors.Is(err, finetune.ErrRows) || !strings.Contains(err.Error(), bad+": line 2") {
+		t.Errorf("the error is %v; it should name %s", err, bad)
+	}
+}
+
 func TestSweepsAreEveryCombination(t *testing.T) {
 	all, err := parseSweep(finetune.Defaults(step.LoRA), "lr=1e-4,3e-4 rank=8,16")
 	if err != nil {
@@ -180,7 +199,7 @@ func TestFilesNamedAlikeAreToldApart(t *testing.T) {
 	tellApart(list[:1], list[1:])
 	var got []string
 	for _, s := range list {
-		got = append(got, s.Name)
+		got = append(got, s.Short)
 	}
 	if want := []string{"tfns/train.csv", "topic/train.csv", "other.csv", "topic labels"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

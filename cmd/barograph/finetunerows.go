@@ -102,8 +102,8 @@ func (t *training) open(ctx context.Context, out *sourceSet, task, file string) 
 	return nil
 }
 
-// tellApart shortens names to the files' own, with their folder's where files are named alike:
-// a model card has no use for the rest of the path.
+// tellApart gives sources the names that a model card needs: the files' own, with their folder's
+// where files are named alike. It has no use for the rest of the path.
 func tellApart(lists ...[]finetune.Source) {
 	paths := map[string]map[string]bool{} // by the file's own name
 	for _, list := range lists {
@@ -122,7 +122,7 @@ func tellApart(lists ...[]finetune.Source) {
 			if s.SHA256 != "" && len(paths[base]) > 1 {
 				base = filepath.Join(filepath.Base(filepath.Dir(s.Name)), base)
 			}
-			s.Name = base
+			s.Short = base
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
@@ -32,7 +33,7 @@ type unsettled struct {
 // settler is where readings leave the classify stage: many at once, so that each waits for
 // one write to Kafka and one round trip to Redis only.
 type settler struct {
-	in       chan unsettled
+	queues   []chan unsettled // one for each worker, see submit
 	stopped  chan struct{}
 	finished chan struct{}
 
@@ -84,20 +85,29 @@ func newSettleMetrics(r prometheus.Registerer) settleMetrics {
 	return m
 }
 
+// settleQueues are a settler's, each of so many items.
+func settleQueues(size int) []chan unsettled {
+	queues := make([]chan unsettled, settleWorkers)
+	for i := range queues {
+		queues[i] = make(chan unsettled, size)
+	}
+	return queues
+}
+
 // run settles until stop is called.
 func (s *settler) run() {
 	defer close(s.finished)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var workers sync.WaitGroup
-	for range settleWorkers {
+	for _, queue := range s.queues {
 		workers.Go(func() {
 			for {
 				select {
 				case <-s.stopped:
 					return
-				case first := <-s.in:
-					s.settle(ctx, s.gather(first))
+				case first := <-queue:
+					s.settle(ctx, gather(queue, first))
 				}
 			}
 		})
@@ -108,10 +118,12 @@ func (s *settler) run() {
 }
 
 // submit queues an item's readings. It blocks while the queue is full and does nothing after
-// stop: the item is then read again.
+// stop: the item is then read again. What is submitted of one item is settled in its order:
+// where its readings come one by one, the first is the one that everything counts.
 func (s *settler) submit(u unsettled) {
+	queue := s.queues[xxhash.Sum64String(u.readings[0].ID)%uint64(len(s.queues))]
 	select {
-	case s.in <- u:
+	case queue <- u:
 	case <-s.stopped:
 	}
 }
@@ -123,11 +135,11 @@ func (s *settler) stop() { close(s.stopped) }
 func (s *settler) wait() { <-s.finished }
 
 // gather takes what waits already, without waiting for more.
-func (s *settler) gather(first unsettled) []unsettled {
+func gather(queue <-chan unsettled, first unsettled) []unsettled {
 	batch := append(make([]unsettled, 0, settleBatch), first)
 	for n := len(first.readings); n < settleBatch; {
 		select {
-		case next := <-s.in:
+		case next := <-queue:
 			batch = append(batch, next)
 			n += len(next.readings)
 		default:

@@ -116,6 +116,49 @@ func TestSettleAnItemWithItsReadings(t *testing.T) {
 	}
 }
 
+// slowTrend holds each call until it is released, and says in which order readings came.
+type slowTrend struct {
+	trendFake
+	release chan struct{}
+	order   []string
+}
+
+func (f *slowTrend) Observe(_ context.Context, readings []news.Reading) ([]news.Spike, error) {
+	f.mu.Lock()
+	for _, r := range readings {
+		f.order = append(f.order, r.Entities[0])
+	}
+	f.mu.Unlock()
+	<-f.release
+	return nil, nil
+}
+
+// Readings of one item that come one by one are counted in their order, whatever the other
+// worker does meanwhile: which of them everything counts depends on it.
+func TestSettleKeepsTheOrderOfAnItemsReadings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		trend := &slowTrend{release: make(chan struct{})}
+		s := newFakeSettler(&trend.trendFake, &deskFake{})
+		s.trend, s.queues, s.stopped, s.finished = trend, settleQueues(8), make(chan struct{}), make(chan struct{})
+		go s.run()
+		done := 0
+		for _, company := range []string{"AAPL", "MSFT", "NOK"} {
+			s.submit(unsettled{readings: []news.Reading{{ID: "a", Entities: []string{company}}}, done: func() { done++ }})
+			synctest.Wait()
+		}
+		if got := strings.Join(trend.order, " "); got != "AAPL" {
+			t.Errorf("%s were counted while the first was under way", got)
+		}
+		close(trend.release)
+		synctest.Wait()
+		if got := strings.Join(trend.order, " "); got != "AAPL MSFT NOK" || done != 3 {
+			t.Errorf("%s were counted, %d are done", got, done)
+		}
+		s.stop()
+		s.wait()
+	})
+}
+
 func TestSettleWaitsForRedis(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		trend, desk := &trendFake{counted: map[string]int{}, failing: 7}, &deskFake{}
