@@ -79,7 +79,7 @@ func NewAlertmanager(cfg AlertmanagerConfig) (*Alertmanager, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	return &Alertmanager{cfg: cfg, client: &http.Client{Timeout: time.Duration(cfg.Timeout)}}, nil
+	return &Alertmanager{cfg: cfg, client: plainClient(cfg.Timeout)}, nil
 }
 
 // Check wants no channel.
@@ -222,11 +222,11 @@ func (a *Alertmanager) call(ctx context.Context, method, address string, body []
 		return nil
 	}
 	failure := &DeliveryError{Err: fmt.Errorf("alertmanager: %w: %s: %.200q", errStatus, resp.Status, said), Refused: resp.StatusCode < 500}
-	switch resp.StatusCode {
-	case http.StatusBadRequest:
+	switch code := resp.StatusCode; {
+	case code == http.StatusBadRequest:
 		failure.Hopeless = true
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
-		failure.Misplaced = true
+	case code < 400, code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusNotFound:
+		failure.Misplaced = true // a redirect leads to a log-in, or to the right address
 	}
 	return failure
 }

@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -223,5 +224,24 @@ func TestAlertmanagerConfig(t *testing.T) {
 		if _, err := NewAlertmanager(cfg); err == nil {
 			t.Errorf("%+v is taken", cfg)
 		}
+	}
+}
+
+// A redirect, to a log-in for one, delivers nothing: it is tried again, and followed nowhere.
+func TestAlertmanagerBehindALogIn(t *testing.T) {
+	followed := false
+	mux := http.NewServeMux()
+	mux.HandleFunc("/login", func(http.ResponseWriter, *http.Request) { followed = true })
+	mux.Handle("/", http.RedirectHandler("/login", http.StatusFound))
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	sink, err := NewAlertmanager(AlertmanagerConfig{URLs: []string{server.URL}, Log: quietLog()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sink.Deliver(t.Context(), moments()["firing"])
+	var got *DeliveryError
+	if !errors.As(err, &got) || !got.Misplaced || got.Hopeless || followed {
+		t.Errorf("%v, followed %t", err, followed)
 	}
 }

@@ -153,7 +153,12 @@ func (e *Email) Deliver(ctx context.Context, d Delivery) (string, error) {
 }
 
 func (e *Email) dial(ctx context.Context) (*mail.Client, error) {
-	options := []mail.Option{mail.WithPort(e.cfg.Port), mail.WithTimeout(time.Duration(e.cfg.Timeout)), mail.WithTLSConfig(e.tls)}
+	// Sending does not look at ctx: half of what is left is for connecting, half for that.
+	timeout := time.Duration(e.cfg.Timeout)
+	if deadline, bounded := ctx.Deadline(); bounded {
+		timeout = max(1, min(timeout, time.Until(deadline)/2))
+	}
+	options := []mail.Option{mail.WithPort(e.cfg.Port), mail.WithTimeout(timeout), mail.WithTLSConfig(e.tls)}
 	switch e.cfg.TLS {
 	case "implicit":
 		options = append(options, mail.WithSSL())

@@ -54,10 +54,7 @@ func newRobot(name string, cfg RobotConfig) (robot, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	return robot{name: name, cfg: cfg, client: &http.Client{
-		Timeout:       time.Duration(cfg.Timeout),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	return robot{name: name, cfg: cfg, client: plainClient(cfg.Timeout)}, nil
 }
 
 // Check wants no channel: a robot belongs to one group.

@@ -102,11 +102,14 @@ func (s *SlackActions) correct(ctx context.Context, at slack.InteractionCallback
 	if s.cfg.Corrections == nil {
 		return errNoCorrections
 	}
-	r, err := s.cfg.Reading(ctx, p.Item, time.Unix(p.Since, 0))
+	r, toward, err := s.cfg.Reading(ctx, p.Item, p.Entity, time.Unix(p.Since, 0))
 	if err != nil {
 		return err
 	}
-	l := labelOf(r, a.ActionID, p.Entity, n)
+	l := labelOf(r, a.ActionID, toward, n)
+	if a.ActionID == pressNotAbout {
+		l.Task, l.Label, l.Was, l.Entity = news.TaskEntity, news.NotAbout, "", p.Entity
+	}
 	if err := s.cfg.Corrections.Add(ctx, l); err != nil {
 		return err
 	}
@@ -118,14 +121,10 @@ func (s *SlackActions) correct(ctx context.Context, at slack.InteractionCallback
 	return err
 }
 
-// labelOf is what a "wrong" button says of a reading.
-func labelOf(r news.Reading, action, entity string, n news.Note) news.Label {
-	l := news.Label{ID: r.ID, At: n.At, Author: n.By, Task: news.TaskSentiment, Label: wrongSentiments[action],
-		Was: r.Sentiment.Label(), Lang: r.Lang, Text: r.Text, Model: r.Model}
-	if action == pressNotAbout {
-		l.Task, l.Label, l.Was, l.Entity = news.TaskEntity, news.NotAbout, "", entity
-	}
-	return l
+// labelOf is what a "wrong" button says of a reading, which may be one toward a company.
+func labelOf(r news.Reading, action, toward string, n news.Note) news.Label {
+	return news.Label{ID: r.ID, At: n.At, Author: n.By, Task: news.TaskSentiment, Label: wrongSentiments[action],
+		Was: r.Sentiment.Label(), Entity: toward, Lang: r.Lang, Text: r.Text, Model: r.Model}
 }
 
 // thank puts thanks in the place of the buttons that were pressed.

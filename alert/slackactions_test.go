@@ -22,7 +22,8 @@ type floor struct {
 	corrections *Corrections
 }
 
-// newFloor finds a reading for every text of the evidence.
+// newFloor finds a reading for every text of the evidence; that of the text c is one toward a
+// company.
 func newFloor(t *testing.T, change func(*SlackActionsConfig)) *floor {
 	t.Helper()
 	f := &floor{office: newOffice(t)}
@@ -30,9 +31,13 @@ func newFloor(t *testing.T, change func(*SlackActionsConfig)) *floor {
 	f.corrections = newCorrections(t, func(c *CorrectionsConfig) { c.Redis = f.redis })
 	cfg := SlackActionsConfig{
 		Slack: f.desk.cfg.Sinks["slack"].(*Slack), Desk: f.desk, Channels: []string{"#alerts"}, Corrections: f.corrections, Log: quietLog(),
-		Reading: func(_ context.Context, id string, since time.Time) (news.Reading, error) {
+		Reading: func(_ context.Context, id, entity string, since time.Time) (news.Reading, string, error) {
+			toward := ""
+			if id == "c" {
+				toward = entity
+			}
 			return news.Reading{ID: id, Lang: "en", Text: "text of " + id, Sentiment: news.Sentiment{Negative: .9, Neutral: .1},
-				Model: news.Model{Name: "en", Version: "1"}, PublishedAt: since}, nil
+				Model: news.Model{Name: "en", Version: "1"}, PublishedAt: since}, toward, nil
 		},
 		Picture: func(_ context.Context, words string) (Picture, error) {
 			if words != "AAPL" {
@@ -137,14 +142,23 @@ func TestCorrectFromTheThread(t *testing.T) {
 	f.slack.Send(t, envelope)
 	f.slack.Press(t, thread, "barograph-text-2", pressNotAbout, slackfake.Who{User: "U0LEE"})
 	f.shows(t, message.TS, "not about this company")
+	f.slack.Press(t, thread, "barograph-text-3", pressPositive, slackfake.Who{})
+	f.shows(t, message.TS, "it is positive.")
 	eventually(t, "all presses worked on", func() bool {
-		return testutil.ToFloat64(f.actions.presses.WithLabelValues("correct", "done")) == 3
+		return testutil.ToFloat64(f.actions.presses.WithLabelValues("correct", "done")) == 4
 	})
 	labels, err := f.corrections.List(t.Context(), 10)
-	if err != nil || len(labels) != 2 {
+	if err != nil || len(labels) != 3 {
 		t.Fatalf("labels %+v, %v", labels, err)
 	}
-	entity, sentiment := labels[0], labels[1]
+	byItem := map[string]news.Label{}
+	for _, l := range labels {
+		byItem[l.ID] = l
+	}
+	entity, sentiment, toward := byItem["b"], byItem["a"], byItem["c"]
+	if toward.Task != news.TaskSentiment || toward.Label != "positive" || toward.Entity != "AAPL" {
+		t.Errorf("%+v", toward)
+	}
 	if entity.Task != news.TaskEntity || entity.Label != news.NotAbout || entity.Entity != "AAPL" || entity.ID != "b" || entity.Author != "slack:U0LEE" {
 		t.Errorf("%+v", entity)
 	}
@@ -152,7 +166,7 @@ func TestCorrectFromTheThread(t *testing.T) {
 		sentiment.Text != "text of a" || sentiment.Model.Name != "en" || sentiment.Entity != "" {
 		t.Errorf("%+v", sentiment)
 	}
-	if got := f.slack.Thread(alertsChannel, message.TS); len(got) != 1 || got[0].Edits != 2 {
+	if got := f.slack.Thread(alertsChannel, message.TS); len(got) != 1 || got[0].Edits != 3 {
 		t.Errorf("%d messages in the thread, edited %d times", len(got), got[0].Edits)
 	}
 }
@@ -177,8 +191,8 @@ func TestCorrectAfterTheEnd(t *testing.T) {
 // Who presses learns that it did not work, and only they.
 func TestFailedPress(t *testing.T) {
 	f := newFloor(t, func(c *SlackActionsConfig) {
-		c.Reading = func(context.Context, string, time.Time) (news.Reading, error) {
-			return news.Reading{}, errors.New("<!channel> is & away")
+		c.Reading = func(context.Context, string, string, time.Time) (news.Reading, string, error) {
+			return news.Reading{}, "", errors.New("<!channel> is & away")
 		}
 	})
 	_, thread := f.fired(t)

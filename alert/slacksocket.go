@@ -27,9 +27,11 @@ type SlackActionsConfig struct {
 	Channels []string // where buttons and commands count: those that routes name, by ID or #name
 
 	// Corrections take what the "wrong" buttons say, and Reading finds what the model read:
-	// the item's reading that came at about a time or later. Both or none; none: no "wrong".
+	// the item's reading that came at about a time or later. Where there is one toward each of
+	// its companies, it is that toward entity, and toward is entity. Both or none; none: no
+	// "wrong".
 	Corrections *Corrections
-	Reading     func(ctx context.Context, id string, since time.Time) (news.Reading, error)
+	Reading     func(ctx context.Context, id, entity string, since time.Time) (r news.Reading, toward string, err error)
 
 	// Picture describes the series that a person's words name. nil: no command.
 	Picture func(ctx context.Context, words string) (Picture, error)

@@ -108,10 +108,16 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if err != nil {
 		return nil, fmt.Errorf("webhook: body: %w", err)
 	}
-	return &Webhook{cfg: cfg, body: body, client: &http.Client{
-		Timeout:       time.Duration(cfg.Timeout),
+	return &Webhook{cfg: cfg, body: body, client: plainClient(cfg.Timeout)}, nil
+}
+
+// plainClient follows no redirect: a POST would become a GET, whose success delivers nothing,
+// and a message or a token would go where nobody has said that it may.
+func plainClient(timeout news.Duration) *http.Client {
+	return &http.Client{
+		Timeout:       time.Duration(timeout),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
 }
 
 // Check wants no channel.

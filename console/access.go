@@ -127,8 +127,9 @@ func (g *gate) sameSite(r *http.Request) error {
 // user says who makes the request.
 func (g *gate) user(r *http.Request) (string, error) {
 	if g.TrustedHeader != "" && g.fromProxy(r) {
-		if name := r.Header.Get(g.TrustedHeader); name != "" && plainName(name) && len(name) <= maxAuthor {
-			return name, nil
+		// Two of them: the proxy has added its own to the caller's, and either may stand first.
+		if names := r.Header.Values(g.TrustedHeader); len(names) == 1 && plainName(names[0]) && len(names[0]) <= maxAuthor {
+			return names[0], nil
 		}
 	}
 	if g.Token != "" {

@@ -65,6 +65,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		"the header from a proxy far":    {access: distant, from: "10.1.2.3:1234", header: header("X-Forwarded-User", "jane"), want: 200},
 		"the header from beside it":      {access: distant, from: "10.2.2.3:1234", header: header("X-Forwarded-User", "jane"), want: 401},
 		"a name with control characters": {access: proxy, header: header("X-Forwarded-User", "jane\x01"), want: 401},
+		"a name beside the proxy's":      {access: proxy, header: http.Header{"X-Forwarded-User": {"the boss", "jane"}}, want: 401},
 	} {
 		r := httptest.NewRequest("GET", api+"/labels", nil)
 		r.Host, r.RemoteAddr = "127.0.0.1:8095", "127.0.0.1:1234"

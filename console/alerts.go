@@ -60,6 +60,9 @@ func (s *Server) listAlerts(r *http.Request) (any, error) {
 	}{s.now(), total, whole(found[min(offset, total):min(offset+limit, total)])}, nil
 }
 
+// mostOthers is how many other alerts of its series stand beside an alert.
+const mostOthers = 20
+
 // oneAlert is an alert, what was said of it, and what else was said of its series.
 func (s *Server) oneAlert(r *http.Request) (any, error) {
 	p := params{values: r.URL.Query()}
@@ -72,21 +75,13 @@ func (s *Server) oneAlert(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	earlier := []news.Alert{}
-	for _, a := range all {
-		switch {
-		case a.ID == id:
-			if !found {
-				alert, found = a, true
-			}
-		case len(earlier) < 20:
-			earlier = append(earlier, a)
-		}
+	if i := slices.IndexFunc(all, func(a news.Alert) bool { return a.ID == id }); !found && i >= 0 {
+		alert, found = all[i], true
 	}
 	if !found {
 		return nil, notFound("no alert of that ID is on, or on record: the console remembers those of late")
 	}
-	earlier = slices.DeleteFunc(earlier, func(a news.Alert) bool { return a.Series != alert.Series })
+	others := slices.DeleteFunc(all, func(a news.Alert) bool { return a.ID == id || a.Series != alert.Series })
 	mutes, err := s.mutes(r.Context(), alert.Series)
 	if err != nil {
 		return nil, err
@@ -98,7 +93,7 @@ func (s *Server) oneAlert(r *http.Request) (any, error) {
 		History  []Said       `json:"history"`
 		Others   []news.Alert `json:"others"` // of the same series
 		Silences []Silence    `json:"silences"`
-	}{s.now(), alert, emptyNotNull(said), whole(earlier), mutes}, nil
+	}{s.now(), alert, emptyNotNull(said), whole(others[:min(mostOthers, len(others))]), mutes}, nil
 }
 
 // mutes lists the silences that match a series.

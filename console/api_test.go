@@ -1,7 +1,9 @@
 package console
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -216,5 +218,32 @@ func TestWhatThereIsNot(t *testing.T) {
 		if answer := call(serve(t, newWorld(), Access{}), httptest.NewRequest(method, api+path, nil)); answer.Code != want || !strings.Contains(answer.Body.String(), `"status"`) {
 			t.Errorf("%s: %d %s, want %d", request, answer.Code, answer.Body, want)
 		}
+	}
+}
+
+// Beside an alert stand the others of its series, however many others there are; and beside a
+// series the alert about bad news.
+func TestOtherAlertsOfTheSeries(t *testing.T) {
+	w := newWorld()
+	w.index.AddReadings([]news.Reading{reading("a", 5, .9, "BA")}, false)
+	for i := range 30 {
+		w.index.AddAlert(alertOf(fmt.Sprint("new", i), "AIR", time.Duration(i)*time.Minute), noon, "k", false)
+	}
+	w.index.AddAlert(alertOf("old", "BA", 5*time.Hour), noon, "k", false)
+	w.index.AddAlert(alertOf("older", "BA", 9*time.Hour), noon, "k", false)
+	good := alertOf("good", "BA", time.Hour)
+	good.Kind = news.SpikePositive
+	w.firing = append(w.firing, alertOf("bad", "BA", 2*time.Hour), good)
+	handler := serve(t, w, Access{})
+	var alert struct{ Others []struct{ ID string } }
+	if err := json.Unmarshal(call(handler, httptest.NewRequest("GET", api+"/alerts/old", nil)).Body.Bytes(), &alert); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(alert.Others), "[{good} {bad} {older}]"; got != want {
+		t.Errorf("others %s, want %s", got, want)
+	}
+	var series struct{ Outlook struct{ Alert string } }
+	if err := json.Unmarshal(call(handler, httptest.NewRequest("GET", api+"/series/BA/-", nil)).Body.Bytes(), &series); err != nil || series.Outlook.Alert != "bad" {
+		t.Errorf("alert %q, %v", series.Outlook.Alert, err)
 	}
 }

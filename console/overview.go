@@ -58,13 +58,9 @@ func (s *Server) pressure(ctx context.Context) ([]seriesRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	firing, err := s.sources.Firing(ctx)
+	on, err := s.alertsOn(ctx)
 	if err != nil {
 		return nil, err
-	}
-	on := map[news.Series]string{}
-	for _, a := range firing {
-		on[a.Series] = a.ID
 	}
 	rows := make([]seriesRow, 0, len(outlooks))
 	for _, o := range outlooks {
@@ -76,6 +72,22 @@ func (s *Server) pressure(ctx context.Context) ([]seriesRow, error) {
 	})
 	s.pressures.rows, s.pressures.at = rows, time.Now()
 	return rows, nil
+}
+
+// alertsOn is the ID of the alert that is on for a series: of several kinds, of the negative
+// one, which is what the pressure beside it is about.
+func (s *Server) alertsOn(ctx context.Context) (map[news.Series]string, error) {
+	firing, err := s.sources.Firing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	on := map[news.Series]string{}
+	for _, a := range firing {
+		if on[a.Series] == "" || a.Kind.OrNegative() == news.SpikeNegative {
+			on[a.Series] = a.ID
+		}
+	}
+	return on, nil
 }
 
 func rowOf(o Outlook, alert string, now time.Time) seriesRow {

@@ -57,15 +57,20 @@ func (s *Server) stretch(p *params) (from, to time.Time) {
 	return from.UTC(), to.UTC()
 }
 
-// oneSeries is a series' course beside what is expected, and what it is made of.
-func (s *Server) oneSeries(r *http.Request) (any, error) {
-	of, err := seriesOf(r.PathValue("entity"), r.PathValue("topic"))
-	if err != nil {
-		return nil, err
+// seriesAndStretch reads which series is asked for, and over what.
+func (s *Server) seriesAndStretch(r *http.Request) (of news.Series, from, to time.Time, err error) {
+	if of, err = seriesOf(r.PathValue("entity"), r.PathValue("topic")); err != nil {
+		return of, from, to, err
 	}
 	p := params{values: r.URL.Query()}
-	from, to := s.stretch(&p)
-	if err := p.end(); err != nil {
+	from, to = s.stretch(&p)
+	return of, from, to, p.end()
+}
+
+// oneSeries is a series' course beside what is expected, and what it is made of.
+func (s *Server) oneSeries(r *http.Request) (any, error) {
+	of, from, to, err := s.seriesAndStretch(r)
+	if err != nil {
 		return nil, err
 	}
 	ctx, now, step := r.Context(), s.now(), stepFor(to.Sub(from))
@@ -78,13 +83,9 @@ func (s *Server) oneSeries(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	firing, err := s.sources.Firing(ctx)
+	on, err := s.alertsOn(ctx)
 	if err != nil {
 		return nil, err
-	}
-	on := map[news.Series]string{}
-	for _, a := range firing {
-		on[a.Series] = a.ID
 	}
 	rows := []seriesRow{}
 	for _, o := range outlooks[1:] {
@@ -144,13 +145,8 @@ func (s *Server) spikesOf(of news.Series, from, to time.Time) []news.Alert {
 
 // spikes lists a series' alerts alone.
 func (s *Server) spikes(r *http.Request) (any, error) {
-	of, err := seriesOf(r.PathValue("entity"), r.PathValue("topic"))
+	of, from, to, err := s.seriesAndStretch(r)
 	if err != nil {
-		return nil, err
-	}
-	p := params{values: r.URL.Query()}
-	from, to := s.stretch(&p)
-	if err := p.end(); err != nil {
 		return nil, err
 	}
 	return struct {

@@ -78,7 +78,7 @@ func (t *tail) follow(ctx context.Context, topic string, most int, take func([]k
 			done := sync.OnceFunc(behind.Done)
 			all.Go(func() error {
 				defer done()
-				return t.partition(ctx, topic, number, int64(most/partitions), take, done)
+				return t.partition(ctx, topic, number, share(most, partitions), take, done)
 			})
 		}
 		if known == 0 && partitions > 0 {
@@ -95,6 +95,14 @@ func (t *tail) follow(ctx context.Context, topic string, most int, take func([]k
 		}
 	}
 	return all.Wait()
+}
+
+// share is a partition's part of a bound, which is never 0: that would be none.
+func share(most, partitions int) int64 {
+	if most == 0 {
+		return 0
+	}
+	return int64(max(1, most/partitions))
 }
 
 // partition takes one partition's messages until the context ends.

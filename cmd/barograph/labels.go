@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/barograph/barograph/alert"
@@ -42,31 +43,51 @@ const (
 	findLead = time.Hour        // a text may be read before the time it gives for itself
 )
 
-// find returns the first reading of an item that came at about a time or later. It reads
-// the item's partition from there to its present end, within findTime. Where the topic has
-// got more partitions since, it is looked for in the others, too.
-func (f readingFinder) find(ctx context.Context, id string, since time.Time) (news.Reading, error) {
+// find returns the first reading of an item that came at about a time or later. Of several
+// toward one company each, it is the one toward entity, and toward says so. It reads the
+// item's partition from there to its present end, within findTime. Where the topic has got
+// more partitions since, it is looked for in the others, too.
+func (f readingFinder) find(ctx context.Context, id, entity string, since time.Time) (r news.Reading, toward string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, findTime)
 	defer cancel()
 	cluster, err := f.broker.Ping(ctx)
 	if err != nil {
-		return news.Reading{}, fmt.Errorf("looking for the reading of item %s: %w", id, err)
+		return r, "", fmt.Errorf("looking for the reading of item %s: %w", id, err)
 	}
 	partitions := cluster.Topics[f.topic]
 	if partitions == 0 {
-		return news.Reading{}, fmt.Errorf("item %s: %w: there is no topic %s", id, errNoReading, f.topic)
+		return r, "", fmt.Errorf("item %s: %w: there is no topic %s", id, errNoReading, f.topic)
 	}
 	likely := broker.PartitionOf([]byte(id), partitions)
 	for i := range partitions {
-		reading, err := f.inPartition(ctx, (likely+i)%partitions, id, since.Add(-findLead))
-		if err == nil || !errors.Is(err, errNoReading) {
-			return reading, err
+		readings, err := f.inPartition(ctx, (likely+i)%partitions, id, since.Add(-findLead))
+		if err == nil {
+			r, toward = towardEntity(readings, entity)
+			return r, toward, nil
+		}
+		if !errors.Is(err, errNoReading) {
+			return r, "", err
 		}
 	}
-	return news.Reading{}, fmt.Errorf("item %s: %w", id, errNoReading)
+	return r, "", fmt.Errorf("item %s: %w", id, errNoReading)
 }
 
-func (f readingFinder) inPartition(ctx context.Context, number int, id string, since time.Time) (reading news.Reading, err error) {
+// towardEntity chooses among an item's readings. Several of the same companies are one that
+// came again.
+func towardEntity(readings []news.Reading, entity string) (r news.Reading, toward string) {
+	for _, r := range readings[1:] {
+		if !slices.Equal(r.Entities, readings[0].Entities) {
+			if i := slices.IndexFunc(readings, func(r news.Reading) bool { return slices.Contains(r.Entities, entity) }); i >= 0 {
+				return readings[i], entity
+			}
+		}
+	}
+	return readings[0], ""
+}
+
+// inPartition returns the readings of an item in the first chunk that has any: those of one
+// item are written together.
+func (f readingFinder) inPartition(ctx context.Context, number int, id string, since time.Time) (found []news.Reading, err error) {
 	p := &partition{client: f.broker, topic: f.topic, number: number}
 	err = retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
 		if p.next, err = p.client.OffsetAt(ctx, p.topic, number, since); err != nil {
@@ -85,15 +106,19 @@ func (f readingFinder) inPartition(ctx context.Context, number int, id string, s
 			if string(m.Key) != id {
 				continue
 			}
+			var reading news.Reading
 			if err := json.Unmarshal(m.Value, &reading); err != nil {
-				return reading, fmt.Errorf("reading of item %s in %s/%d at %d: %w", id, f.topic, number, m.Offset, err)
+				return nil, fmt.Errorf("reading of item %s in %s/%d at %d: %w", id, f.topic, number, m.Offset, err)
 			}
-			return reading, nil
+			found = append(found, reading)
+		}
+		if len(found) > 0 {
+			return found, nil
 		}
 		p.next = chunk.Next
 	}
 	if err != nil {
-		return reading, fmt.Errorf("looking for the reading of item %s in %s/%d: %w", id, f.topic, number, err)
+		return nil, fmt.Errorf("looking for the reading of item %s in %s/%d: %w", id, f.topic, number, err)
 	}
-	return reading, errNoReading
+	return nil, errNoReading
 }

@@ -41,7 +41,7 @@ func TestFindReading(t *testing.T) {
 	finder := readingFinder{broker: client, topic: "readings"}
 	found := func(id string, since time.Time) error {
 		t.Helper()
-		reading, err := finder.find(t.Context(), id, since)
+		reading, _, err := finder.find(t.Context(), id, "AAPL", since)
 		if err == nil && reading.Text != "text of "+id {
 			t.Errorf("%s: found %+v", id, reading)
 		}
@@ -73,6 +73,27 @@ func TestFindReading(t *testing.T) {
 	for i := range 10 {
 		if err := found(fmt.Sprint("item-", i), recent); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Of readings toward one company each, the one toward the alert's counts.
+func TestReadingTowardACompany(t *testing.T) {
+	both, a, b := news.Reading{ID: "both", Entities: []string{"AAPL", "BA"}}, news.Reading{ID: "a", Entities: []string{"AAPL"}}, news.Reading{ID: "b", Entities: []string{"BA"}}
+	for _, tt := range []struct {
+		name         string
+		readings     []news.Reading
+		entity       string
+		want, toward string
+	}{
+		{"one of all", []news.Reading{both}, "BA", "both", ""},
+		{"one of all that came again", []news.Reading{both, both}, "BA", "both", ""},
+		{"one toward each", []news.Reading{a, b}, "BA", "b", "BA"},
+		{"one toward each, which came again", []news.Reading{a, b, a, b}, "AAPL", "a", "AAPL"},
+		{"of a topic's alert", []news.Reading{a, b}, "", "a", ""},
+	} {
+		if r, toward := towardEntity(tt.readings, tt.entity); r.ID != tt.want || toward != tt.toward {
+			t.Errorf("%s: %s toward %q, want %s toward %q", tt.name, r.ID, toward, tt.want, tt.toward)
 		}
 	}
 }
