@@ -30,7 +30,7 @@ func (b *baseline) marketCode() string {
 // day has told: while the profile is flat, quiet hours would pass for outages.
 func (b *baseline) follow(m *market.Market, stored string) {
 	b.market = m
-	if len(stored) < baseSize || stored[baseSize:] == b.marketCode() {
+	if size := sizeOfBase(stored); size == 0 || stored[size:] == b.marketCode() {
 		return
 	}
 	clear(b.hour[:])

@@ -60,13 +60,29 @@ func parseCount(part string) (c count, ok bool) {
 	return c, errs == [5]error{}
 }
 
-// baseVersion is the first byte of a stored baseline.
-const baseVersion = 2
+// baseVersion is the first byte of a stored baseline. Version 2 is read too: its profile takes
+// four bytes a number.
+const baseVersion = 3
 
-// baseSize is the size of a stored baseline, in bytes. The code of a market may follow.
-const baseSize = 1 + 5*8 + 6*8 + 8 + 1 + hoursOfWeek*2*4
+// baseSize is the size of a stored baseline, in bytes. The code of a market may follow. The
+// profile is most of it.
+const baseSize = 1 + 5*8 + 6*8 + 8 + 1 + hoursOfWeek*2*3
 
-// encode packs a baseline; the profile is rounded to float32.
+// sizeOfBase is the size of a stored baseline without the code of a market; 0 = it cannot be read.
+func sizeOfBase(stored string) int {
+	size := baseSize
+	if strings.HasPrefix(stored, "\x02") {
+		size += hoursOfWeek * 2
+	} else if stored == "" || stored[0] != baseVersion {
+		return 0
+	}
+	if len(stored) < size {
+		return 0
+	}
+	return size
+}
+
+// encode packs a baseline; the profile is rounded to 17 binary digits.
 func (b *baseline) encode() string {
 	out := make([]byte, 0, baseSize)
 	out = append(out, baseVersion)
@@ -79,15 +95,22 @@ func (b *baseline) encode() string {
 	out = binary.LittleEndian.AppendUint64(out, b.frozen)
 	out = append(out, byte(b.streak))
 	for _, h := range b.hour {
-		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(h.items)))
-		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(h.expected)))
+		out = appendShort(out, h.items)
+		out = appendShort(out, h.expected)
 	}
 	return string(out) + b.marketCode()
 }
 
+// appendShort packs a number that is not negative: the upper 24 bits of a float32 without its sign.
+func appendShort(out []byte, x float64) []byte {
+	bits := (math.Float32bits(float32(x))<<1 + 0x80) >> 8
+	return append(out, byte(bits), byte(bits>>8), byte(bits>>16))
+}
+
 // decodeBase unpacks a baseline, but for its market.
 func decodeBase(text string) (b baseline, err error) {
-	if len(text) < baseSize || len(text) > baseSize+marketCode || text[0] != baseVersion {
+	size := sizeOfBase(text)
+	if size == 0 || len(text) > size+marketCode {
 		return b, fmt.Errorf("baseline of %d bytes that begins with %.1q: want %d bytes of version %d", len(text), text, baseSize, baseVersion)
 	}
 	in := []byte(text[1:])
@@ -96,10 +119,15 @@ func decodeBase(text string) (b baseline, err error) {
 		in = in[8:]
 		return x
 	}
-	half := func() float64 {
-		x := binary.LittleEndian.Uint32(in)
-		in = in[4:]
-		return float64(math.Float32frombits(x))
+	short := func() float64 {
+		if size > baseSize {
+			x := binary.LittleEndian.Uint32(in)
+			in = in[4:]
+			return float64(math.Float32frombits(x))
+		}
+		x := uint32(in[0]) | uint32(in[1])<<8 | uint32(in[2])<<16
+		in = in[3:]
+		return float64(math.Float32frombits(x << 7))
 	}
 	for _, x := range [...]*int64{&b.next, &b.since, &b.episodeUntil, &b.fired, &b.openUntil} {
 		*x = int64(word())
@@ -110,7 +138,7 @@ func decodeBase(text string) (b baseline, err error) {
 	b.frozen = word()
 	b.streak, in = int(in[0]), in[1:]
 	for h := range b.hour {
-		b.hour[h].items, b.hour[h].expected = half(), half()
+		b.hour[h].items, b.hour[h].expected = short(), short()
 	}
 	return b, nil
 }

@@ -19,9 +19,9 @@ const (
 	nearBits  = 6   // of the 48 bits of words, in which near copies differ at most: see bench/RESULTS.md
 	nearKept  = 256 // sketches to a list
 	nearParts = 256 // lists of the topics and of everything
-	nearSlack = 16  // a list grows by so many before it is cut
+	nearSlack = 8   // a list grows by so many before it is cut
 	nearDays  = 2   // from so many days after its own a sketch goes: a copy that late is an item
-	keepNear  = nearDays * 24 * time.Hour
+	keepNear  = (nearDays + 1) * 24 * time.Hour
 )
 
 // sketch is a text's sketch with the day of event time, as it is compared.
@@ -73,24 +73,27 @@ func nearList(entity string, r *news.Reading) string {
 }
 
 // nearTexts are the last sketches of a list, in the order in which they came.
-type nearTexts []sketch
+type nearTexts struct {
+	all []sketch
+	new int // since the list was cut
+}
 
 // has reports whether a text near s was counted, and else remembers s.
 func (l *nearTexts) has(s sketch, now time.Time) bool {
-	for _, o := range *l {
+	for _, o := range l.all {
 		if s.near(o) {
 			return true
 		}
 	}
-	list := append(*l, s)
-	drop := 0
-	if len(list) == nearKept+nearSlack {
-		drop = nearSlack
+	l.all = append(l.all, s)
+	if l.new++; l.new < nearSlack {
+		return false
 	}
-	for drop < len(list)-1 && list[drop].stale(uint8(dayOf(now))) {
+	drop := max(0, len(l.all)-nearKept)
+	for drop < len(l.all)-1 && l.all[drop].stale(uint8(dayOf(now))) {
 		drop++
 	}
-	*l = list[drop:]
+	l.all, l.new = l.all[drop:], 0
 	return false
 }
 

@@ -33,6 +33,7 @@ type planned struct {
 type plannedSeries struct {
 	of       subject
 	judge    bool
+	marked   bool  // a reading adds to its kind of spike
 	start    int64 // bucket from which it learns if it is new
 	readings []int // 1-based
 }
@@ -135,6 +136,7 @@ func (p *plan) addTo(of subject, i int, now time.Time) {
 	s.readings = append(s.readings, i)
 	s.start = min(s.start, floorDiv(bucketOf(r.PublishedAt), bucketsPerChunk)*bucketsPerChunk)
 	s.judge = s.judge || judged(r, of.kind, now)
+	s.marked = s.marked || marksOf(r)&markOf(of.kind) != 0
 }
 
 // judged tells whether a reading is a reason to look for a kind of spike in its series.
@@ -146,7 +148,7 @@ func judged(r *news.Reading, kind news.SpikeKind, now time.Time) bool {
 func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
 	names = slices.Concat(p.ids.names, p.texts.names, p.nears.names)
 	names = slices.Grow(names, 4*len(p.series))
-	argv = make([]any, 0, 13+len(names)+11*len(p.readings)+6*len(p.series))
+	argv = make([]any, 0, 13+len(names)+11*len(p.readings)+7*len(p.series))
 	argv = append(argv, len(p.ids.names), len(p.texts.names), len(p.nears.names),
 		int64(keepSeries.Seconds()), int64(keepEvidence.Seconds()),
 		now.Add(-keepEvidence).Unix(), bucketOf(now.Add(-s.history)), bucketOf(now.Add(-learnWithin)),
@@ -161,7 +163,11 @@ func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
 	}
 	argv = append(argv, len(p.series))
 	for _, of := range p.series {
-		for _, kind := range kindsOfSeries {
+		kinds, marked := kindsOfSeries[:2], 0 // what explains a series is touched by what has its mark
+		if of.marked {
+			kinds, marked = kindsOfSeries, 1
+		}
+		for _, kind := range kinds {
 			names = append(names, s.keys.ofSubject(of.of, kind))
 		}
 		// Everything is always wanted: it lends its share and profile to the others.
@@ -169,7 +175,7 @@ func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
 		if of.judge || of.of.of == (news.Series{}) {
 			wanted = 1
 		}
-		argv = append(argv, wanted, int(markOf(of.of.kind)), of.start, len(of.readings))
+		argv = append(argv, wanted, int(markOf(of.of.kind)), marked, of.start, len(of.readings))
 		for _, i := range of.readings {
 			argv = append(argv, i)
 		}

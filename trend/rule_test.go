@@ -1,6 +1,7 @@
 package trend
 
 import (
+	"encoding/binary"
 	"math"
 	"testing"
 	"time"
@@ -254,6 +255,20 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	}
 	if got.encode() != b.encode() || got.next != b.next || got.items != b.items || got.frozen != b.frozen || got.streak != 7 {
 		t.Errorf("%+v\nwant %+v", got, b)
+	}
+	for h, want := range b.hour {
+		if got := got.hour[h]; math.Abs(got.items-want.items) > 1e-5*want.items || math.Abs(got.expected-want.expected) > 1e-5*want.expected {
+			t.Errorf("hour %d: %+v, want %+v", h, got, want)
+		}
+	}
+	old := []byte(b.encode()[:baseSize-hoursOfWeek*2*3]) // as version 2 stored it
+	old[0] = 2
+	for _, h := range b.hour {
+		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.items)))
+		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.expected)))
+	}
+	if was, err := decodeBase(string(old) + "XNYS"); err != nil || was.encode() != b.encode() {
+		t.Errorf("a baseline of version 2 reads %+v (%v), want %+v", was, err, b)
 	}
 	r, learnt, err := parseRing("60;7:3,2,1,1;5:1,0,0,0;")
 	if err != nil || learnt != 60 || len(r) != 2 || r[0] != (count{5, 1, 0, 0, 0}) || r[1] != (count{7, 3, 2, 1, 1}) {

@@ -14,7 +14,7 @@ import (
 // KEYS
 //
 //	I keys of id sets, T keys of text sets, N keys of lists of sketches, then for each series
-//	four keys: counts, base, evidence, sources
+//	its counts and base, and where a reading has its mark, its evidence and sources
 //
 // ARGV
 //
@@ -27,8 +27,9 @@ import (
 //	text set (0: no text), hash of its text, index of its list of sketches (0: no sketch), its
 //	sketch with the day (near.go), bucket, marks (kinds.go), source, event
 //	time in Unix seconds, evidence (see evidence.go; "" for those that are none)
-//	number of series, then for each: 1 to return it else 0, the mark that it counts, bucket from
-//	which it learns if it is new, number of its readings, the index of each in rising order
+//	number of series, then for each: 1 to return it else 0, the mark that it counts, 1 where a
+//	reading has it else 0, bucket from which it learns if it is new, number of its readings, the
+//	index of each in rising order
 //
 // Returns
 //
@@ -39,7 +40,7 @@ var observe = redis.NewScript(strings.NewReplacer(
 	"NEAR_BITS", strconv.Itoa(nearBits), "NEAR_KEPT", strconv.Itoa(nearKept), "NEAR_SLACK", strconv.Itoa(nearSlack),
 	"NEAR_DAYS", strconv.Itoa(nearDays), "NIBBLES", nibbles(),
 ).Replace(`
-local find, sub, byte, match = string.find, string.sub, string.byte, string.match
+local find, sub, byte, match, call = string.find, string.sub, string.byte, string.match, redis.call
 local at = 0
 local function text() at = at + 1; return ARGV[at] end
 local function number() at = at + 1; return tonumber(ARGV[at]) end
@@ -51,49 +52,82 @@ local ttl = {}
 for i = 1, ids + texts do ttl[i] = text() end
 local readings = {}
 for i = 1, number() do
-	readings[i] = {idSet = number(), id = text(), textSet = number(), hash = text(), near = number(), sketch = text(),
-		bucket = text(), marks = number(), source = text(), time = text(), evidence = text()}
+	local id, hash, sketch, bucket, source, time, evidence = ARGV[at + 2], ARGV[at + 4], ARGV[at + 6], ARGV[at + 7],
+		ARGV[at + 9], ARGV[at + 10], ARGV[at + 11]
+	readings[i] = {idSet = tonumber(ARGV[at + 1]), id = id, textSet = tonumber(ARGV[at + 3]), hash = hash,
+		near = tonumber(ARGV[at + 5]), sketch = sketch, bucket = bucket, marks = tonumber(ARGV[at + 8]),
+		source = source, time = time, evidence = evidence}
+	at = at + 11
 end
 
 -- Whatever could fail is read before anything is written: a script that fails half-way
 -- would leave ids that are remembered but not counted.
 local series = {}
-for i = 1, number() do
-	local first = ids + texts + nears + 4 * (i - 1)
-	local s = {counts = KEYS[first + 1], base = KEYS[first + 2], evidence = KEYS[first + 3], sources = KEYS[first + 4],
-		wanted = number() == 1, mark = number(), readings = {}}
-	local start = text()
-	s.ring = redis.call('GET', s.counts) or (start .. ';')
-	s.learnt = tonumber(match(s.ring, '^(%-?%d+);'))
-	if not s.learnt then
-		return redis.error_reply('ERR the counts in ' .. s.counts .. ' cannot be read: delete the key to begin anew')
+-- get reads strings, false where there is none. One command for many costs much less than
+-- one for each.
+local function get(keys)
+	local all = {}
+	for from = 1, #keys, 500 do
+		local some = call('MGET', unpack(keys, from, math.min(#keys, from + 499)))
+		for i = 1, #some do all[from + i - 1] = some[i] end
 	end
+	return all
+end
+
+local key = ids + texts + nears
+for i = 1, number() do
+	local s = {counts = KEYS[key + 1], base = KEYS[key + 2], wanted = text() == '1', mark = number(), readings = {}}
+	key = key + 2
+	if text() == '1' then
+		s.evidence, s.sources = KEYS[key + 1], KEYS[key + 2]
+		key = key + 2
+	end
+	s.start = text()
 	for j = 1, number() do s.readings[j] = readings[number()] end
 	series[i] = s
 end
 
--- A list is kept by columns: all days, then all first bytes of the sketches, and so on.
+local names = {}
+for i = 1, nears do names[i] = KEYS[ids + texts + i] end
+for i, s in ipairs(series) do names[nears + i] = s.counts end
+local stored = get(names)
+for i, s in ipairs(series) do
+	s.ring = stored[nears + i] or (s.start .. ';')
+	s.learnt = tonumber(match(s.ring, '^(%-?%d+);'))
+	if not s.learnt then
+		return redis.error_reply('ERR the counts in ' .. s.counts .. ' cannot be read: delete the key to begin anew')
+	end
+end
+
+-- A list is two bytes that say how many of its sketches stand in columns, these columns (all
+-- days, then all first bytes of the sketches, and so on), and the sketches that came since. A
+-- string of Lua costs by its length, so a list is searched as it is, and changed at its end.
 local lists = {}
 for i = 1, nears do
-	local v = redis.pcall('GET', KEYS[ids + texts + i])
-	if type(v) ~= 'string' or #v % 9 ~= 0 then v = '' end
-	local n = #v / 9
-	local list = {n = n}
-	for c = 1, 9 do list[c] = sub(v, (c - 1) * n + 1, c * n) end
-	lists[i] = list
+	local v, n = stored[i], 0
+	if v and #v % 9 == 2 then n = 256 * byte(v, 1) + byte(v, 2) else v = '\0\0' end
+	if 9 * n + 2 > #v then v, n = '\0\0', 0 end
+	lists[i] = {v = v, n = n, all = (#v - 2) / 9, new = {}}
 end
+
+-- A set is given its end when it is made: it never changes.
+local found = 0
+for from = 1, ids + texts, 500 do
+	found = found + call('EXISTS', unpack(KEYS, from, math.min(ids + texts, from + 499)))
+end
+local expire = found < ids + texts
 
 -- remember adds what the readings have in a field to a set, and marks those it was new of.
 local function remember(key, seconds, group, field)
 	local added = false
 	if #group == 1 then
 		local r = group[1]
-		r.fresh = redis.call('SADD', key, r[field]) == 1
+		r.fresh = call('SADD', key, r[field]) == 1
 		added = r.fresh
 	else
 		local values, seen, new = {}, {}, {}
 		for i, r in ipairs(group) do values[i] = r[field] end
-		local known = redis.call('SMISMEMBER', key, unpack(values))
+		local known = call('SMISMEMBER', key, unpack(values))
 		for i, r in ipairs(group) do
 			r.fresh = known[i] == 0 and not seen[values[i]]
 			if r.fresh then
@@ -102,11 +136,11 @@ local function remember(key, seconds, group, field)
 			end
 		end
 		if #new > 0 then
-			redis.call('SADD', key, unpack(new))
+			call('SADD', key, unpack(new))
 			added = true
 		end
 	end
-	if added then redis.call('EXPIRE', key, seconds) end
+	if added and expire then call('EXPIRE', key, seconds) end
 end
 
 local groups = {}
@@ -138,40 +172,92 @@ local function differ(a, b)
 	return byte(nibbles, 16 * low + under + 1) + byte(nibbles, a - low + (b - under) / 16 + 1) - 96
 end
 
--- Of a near copy one byte of words is equal at least: only those are looked at.
-local function near(list, sketch)
+-- among says whether a sketch is near one of those that are rows of a string from a place on.
+local function among(rows, from, sketch)
 	local day, fact1, fact2 = byte(sketch, 1, 3)
-	for c = 4, 9 do
-		local one = sub(sketch, c, c)
-		local i = find(list[c], one, 1, true)
-		while i do
-			if byte(list[3], i) == fact2 and byte(list[2], i) == fact1 and byte(list[1], i) == day then
-				local bits = 0
-				for k = 4, 9 do
-					bits = bits + differ(byte(list[k], i), byte(sketch, k))
-					if bits > NEAR_BITS then break end
-				end
-				if bits <= NEAR_BITS then return true end
+	for i = from, #rows, 9 do
+		local d, f1, f2 = byte(rows, i, i + 2)
+		if f2 == fact2 and f1 == fact1 and d == day then
+			local bits, shared = 0, false
+			for k = 4, 9 do
+				local a, b = byte(rows, i + k - 1), byte(sketch, k)
+				if a == b then shared = true else bits = bits + differ(a, b) end
+				if bits > NEAR_BITS then break end
 			end
-			i = find(list[c], one, i + 1, true)
+			if shared and bits <= NEAR_BITS then return true end
 		end
 	end
 	return false
 end
 
-local function append(list, sketch)
-	for c = 1, 9 do list[c] = list[c] .. sub(sketch, c, c) end
-	list.n, list.changed = list.n + 1, true
-	local drop = 0
-	if list.n >= NEAR_KEPT + NEAR_SLACK then drop = list.n - NEAR_KEPT end
-	while drop < list.n - 1 do
-		local age = (today - byte(list[1], drop + 1)) % 256
+-- Of a near copy one byte of words is equal at least: in the columns only those are looked at.
+local function near(list, sketch)
+	local v, n = list.v, list.n
+	local day, fact1, fact2 = byte(sketch, 1, 3)
+	for c = 4, 9 do
+		local one, first = sub(sketch, c, c), 2 + (c - 1) * n
+		local i = find(v, one, first + 1, true)
+		while i and i <= first + n do
+			local row = 2 + i - first
+			if byte(v, row + 2 * n) == fact2 and byte(v, row + n) == fact1 and byte(v, row) == day then
+				local bits = 0
+				for k = 4, 9 do
+					bits = bits + differ(byte(v, row + (k - 1) * n), byte(sketch, k))
+					if bits > NEAR_BITS then break end
+				end
+				if bits <= NEAR_BITS then return true end
+			end
+			i = find(v, one, i + 1, true)
+		end
+	end
+	if among(v, 3 + 9 * n, sketch) then return true end
+	for _, row in ipairs(list.new) do
+		if among(row, 1, sketch) then return true end
+	end
+	return false
+end
+
+-- settle puts all of a list into columns, without those that are too many or stale.
+local function settle(list)
+	local v, n = list.v, list.n
+	local rows = sub(v, 3 + 9 * n) .. table.concat(list.new)
+	local columns = {}
+	for c = 1, 9 do
+		local column = {}
+		for i = c, #rows, 9 do column[#column + 1] = sub(rows, i, i) end
+		columns[c] = table.concat(column)
+	end
+	local drop = math.max(0, list.all - NEAR_KEPT)
+	while drop < list.all - 1 do
+		local day = drop < n and byte(v, 3 + drop) or byte(columns[1], drop - n + 1)
+		local age = (today - day) % 256
 		if age < NEAR_DAYS or age >= 128 then break end
 		drop = drop + 1
 	end
-	if drop > 0 then
-		for c = 1, 9 do list[c] = sub(list[c], drop + 1) end
-		list.n = list.n - drop
+	local kept = list.all - drop
+	local parts = {string.char(math.floor(kept / 256), kept % 256)}
+	for c = 1, 9 do
+		parts[#parts + 1] = sub(v, 3 + (c - 1) * n + math.min(drop, n), 2 + c * n)
+		parts[#parts + 1] = sub(columns[c], math.max(0, drop - n) + 1)
+	end
+	list.v, list.n, list.all, list.new, list.whole = table.concat(parts), kept, kept, {}, true
+end
+
+-- A list that is written only at its end lives on by the day of what is new in it: what is kept
+-- of a day is of use until soon after it.
+local function save(key, list)
+	local new = table.concat(list.new)
+	if list.whole or #list.v < 600 then -- Redis leaves room behind a string that grows
+		call('SET', key, list.v .. new, 'EX', keepNear)
+		return
+	end
+	call('APPEND', key, new)
+	local last = #list.v > 2 + 9 * list.n and byte(list.v, -9) or byte(list.v, 2 + list.n)
+	for _, row in ipairs(list.new) do
+		if byte(row) ~= last then
+			call('EXPIRE', key, keepNear)
+			break
+		end
 	end
 end
 
@@ -179,12 +265,18 @@ local states = {}
 for i, r in ipairs(readings) do
 	if r.state == 'n' and r.near > 0 then
 		local list = lists[r.near]
-		if near(list, r.sketch) then r.state = 'a' else append(list, r.sketch) end
+		if near(list, r.sketch) then
+			r.state = 'a'
+		else
+			list.new[#list.new + 1] = r.sketch
+			list.all = list.all + 1
+			if list.all - list.n >= NEAR_SLACK then settle(list) end
+		end
 	end
 	states[i] = r.state
 end
 for i, list in ipairs(lists) do
-	if list.changed then redis.call('SET', KEYS[ids + texts + i], table.concat(list), 'EX', keepNear) end
+	if list.whole or #list.new > 0 then save(KEYS[ids + texts + i], list) end
 end
 
 local function add(ring, bucket, c)
@@ -194,9 +286,11 @@ local function add(ring, bucket, c)
 	if not from then
 		return ring .. bucket .. ':' .. table.concat(c, ',') .. ';'
 	end
-	local items, marked, copies, echoes, stop = match(ring, '^(%d+),(%d+),(%d+),(%d+);()', to + 1)
-	return sub(ring, 1, to) .. (items + c[1]) .. ',' .. (marked + c[2]) .. ',' .. (copies + c[3]) .. ',' .. (echoes + c[4]) ..
-		';' .. sub(ring, stop)
+	local counted = {match(ring, '^(%d+),(%d+),(%d+),(%d+)()', to + 1)}
+	for i = 1, 4 do
+		if c[i] > 0 then counted[i] = counted[i] + c[i] end
+	end
+	return sub(ring, 1, to) .. table.concat(counted, ',', 1, 4) .. sub(ring, counted[5])
 end
 
 local function prune(s)
@@ -238,10 +332,11 @@ local function count(s)
 	if #order == 0 then return end
 	for _, bucket in ipairs(order) do s.ring = add(s.ring, bucket, sums[bucket]) end
 	s.ring = prune(s)
-	redis.call('SET', s.counts, s.ring, 'EX', keep)
+	call('SET', s.counts, s.ring, 'EX', keep)
 end
 
 local function explain(s)
+	if not s.evidence then return end
 	local evidence, sources = {}, {}
 	for _, r in ipairs(s.readings) do
 		if r.state ~= 'r' and marked(s, r) and tonumber(r.time) >= stale then
@@ -251,37 +346,37 @@ local function explain(s)
 		end
 	end
 	if #evidence > 0 then
-		if redis.call('LPUSH', s.evidence, unpack(evidence, math.max(1, #evidence - 11))) > 12 then
-			redis.call('LTRIM', s.evidence, 0, 11)
-		end
-		local last = redis.call('LINDEX', s.evidence, -1)
+		local length = call('LPUSH', s.evidence, unpack(evidence, math.max(1, #evidence - 11)))
+		if length > 12 then call('LTRIM', s.evidence, 0, 11) end
+		local last = length > #evidence and call('LINDEX', s.evidence, -1)
 		while last and tonumber(match(last, '^%-?%d+')) < stale do
-			redis.call('RPOP', s.evidence)
-			last = redis.call('LINDEX', s.evidence, -1)
+			call('RPOP', s.evidence)
+			last = call('LINDEX', s.evidence, -1)
 		end
-		redis.call('EXPIRE', s.evidence, keepEvidence)
+		call('EXPIRE', s.evidence, keepEvidence)
 	end
 	if #sources > 0 then
 		-- A late reading does not move its source back.
-		if redis.call('ZADD', s.sources, 'GT', unpack(sources)) > 0 then
-			redis.call('ZREMRANGEBYSCORE', s.sources, '-inf', '(' .. stale)
-			redis.call('ZREMRANGEBYRANK', s.sources, 0, -65)
+		if call('ZADD', s.sources, 'GT', unpack(sources)) > 0 then
+			call('ZREMRANGEBYSCORE', s.sources, '-inf', '(' .. stale)
+			call('ZREMRANGEBYRANK', s.sources, 0, -65)
 		end
-		redis.call('EXPIRE', s.sources, keepEvidence)
+		call('EXPIRE', s.sources, keepEvidence)
 	end
 end
 
 for _, s in ipairs(series) do count(s) end
 for _, s in ipairs(series) do explain(s) end
 
-local answer = {table.concat(states)}
+local answer, bases, places = {table.concat(states)}, {}, {}
 for i, s in ipairs(series) do
 	answer[2 * i], answer[2 * i + 1] = '', ''
 	if s.wanted or s.learnt < due then
 		answer[2 * i] = s.ring
-		answer[2 * i + 1] = redis.call('GET', s.base) or ''
+		bases[#bases + 1], places[#places + 1] = s.base, 2 * i + 1
 	end
 end
+for i, base in ipairs(get(bases)) do answer[places[i]] = base or '' end
 return answer
 `))
 
