@@ -74,7 +74,7 @@ func indent(s string) string { return strings.ReplaceAll(s, "\n", "\n"+strings.R
 func examinations(cfg config) []examination {
 	parts, _ := parseStages(cfg.Stages) // readConfig has checked them
 	list := []examination{
-		{"kafka", func(ctx context.Context) (string, error) { return lookAtKafka(ctx, cfg.Kafka) },
+		{"kafka", func(ctx context.Context) (string, error) { return lookAtKafka(ctx, cfg.Kafka, parts.classify) },
 			"see that kafka.brokers are reachable from here, and kafka.tls and kafka.sasl are what they expect"},
 		{"redis", func(ctx context.Context) (string, error) { return lookAtRedis(ctx, cfg.Redis) },
 			"see that redis.addresses are reachable from here, and its username, password and tls are right"},
@@ -126,7 +126,9 @@ func alertExaminations(cfg config) (list []examination) {
 		"mend alert.routes: each names slack with a channel, or another sink by its name; see docs/alerts.md"})
 }
 
-func lookAtKafka(ctx context.Context, c kafkaConfig) (string, error) {
+// lookAtKafka looks at all topics that the monitor reads or writes. Only one that classifies
+// needs topics with items.
+func lookAtKafka(ctx context.Context, c kafkaConfig, classifies bool) (string, error) {
 	client, err := broker.New(c.Config)
 	if err != nil {
 		return "", err
@@ -136,18 +138,21 @@ func lookAtKafka(ctx context.Context, c kafkaConfig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(c.Topics) == 0 {
+	if classifies && len(c.Topics) == 0 {
 		return "", errors.New("kafka.topics is empty: name at least one topic with news or comments")
 	}
 	var found, missing []string
-	for _, topic := range append(topicNames(c.Topics), c.Readings, c.DeadLetters) {
+	for _, topic := range append(topicNames(c.Topics), c.Readings, c.Alerts, c.Labels, c.DeadLetters) {
+		if topic == "" { // alerts that go to no topic
+			continue
+		}
 		if n := cluster.Topics[topic]; n > 0 {
 			found = append(found, fmt.Sprintf("%s (%d partitions)", topic, n))
 		} else {
 			missing = append(missing, topic)
 		}
 	}
-	finding := fmt.Sprintf("%d brokers; reads %s as group %s", len(cluster.Brokers), or(strings.Join(found, ", "), "nothing yet"), c.Group)
+	finding := fmt.Sprintf("%d brokers; topics %s; group %s", len(cluster.Brokers), or(strings.Join(found, ", "), "none yet"), c.Group)
 	if len(missing) > 0 && !c.CreateTopics {
 		return "", fmt.Errorf("topics %s do not exist, and create_topics is false", strings.Join(missing, ", "))
 	}

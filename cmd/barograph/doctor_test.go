@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/barograph/barograph/console"
+	"github.com/barograph/barograph/internal/testenv"
 )
 
 // The doctor says before the start what the start would refuse, and who may see the console.
@@ -27,5 +28,28 @@ func TestDoctorLooksAtTheConsole(t *testing.T) {
 		if strings.Contains(said, "no public_url") != (tt.want != "" && tt.c.PublicURL == "") {
 			t.Errorf("%s: %q", tt.name, said)
 		}
+	}
+}
+
+// The doctor names each topic that the monitor needs and nobody is to create; a process that
+// does not classify needs none with items.
+func TestDoctorLooksAtTheTopics(t *testing.T) {
+	server := testenv.StartKafka(t)
+	for _, topic := range []string{"news", "readings", "dead"} {
+		server.CreateTopic(topic, 1)
+	}
+	c := defaults().Kafka
+	c.Brokers, c.Readings, c.DeadLetters, c.Alerts, c.Labels = []string{server.Addr}, "readings", "dead", "alerts", "labels"
+	c.CreateTopics = false
+	if _, err := lookAtKafka(t.Context(), c, false); err == nil || !strings.Contains(err.Error(), "alerts, labels do not exist") {
+		t.Errorf("without the topics of alerts and labels: %v", err)
+	}
+	server.CreateTopic("alerts", 1)
+	server.CreateTopic("labels", 1)
+	if found, err := lookAtKafka(t.Context(), c, false); err != nil || !strings.Contains(found, "labels (1 partitions)") {
+		t.Errorf("%q, %v", found, err)
+	}
+	if _, err := lookAtKafka(t.Context(), c, true); err == nil {
+		t.Error("classifies, and has no topic with items")
 	}
 }

@@ -141,6 +141,9 @@ func nameLabels(path string, labels []string) error {
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
+	if config == nil { // null
+		return fmt.Errorf("reading %s: it is no JSON object", path)
+	}
 	names, numbers := map[string]string{}, map[string]int{}
 	for i, label := range labels {
 		names[strconv.Itoa(i)], numbers[label] = label, i

@@ -100,3 +100,16 @@ func TestModelPull(t *testing.T) {
 		t.Error("a folder that is there was pulled over")
 	}
 }
+
+// A config.json that is no object, as a hub may give it, is an error and not a panic.
+func TestLabelsOfNoObject(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	for _, text := range []string{"null", "[]", "{"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := nameLabels(path, []string{"negative", "neutral", "positive"}); err == nil {
+			t.Errorf("%s was given labels", text)
+		}
+	}
+}
