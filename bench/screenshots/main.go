@@ -1,5 +1,6 @@
-// Command screenshots makes the pictures of the console in docs/images: it runs `barograph
-// demo`, waits for its alert to grow, and looks at it by headless Chromium.
+// Command screenshots makes the pictures in docs/images, of the console and of an alert in Slack:
+// it runs `barograph demo` beside a fake Slack, waits for its alert to grow, and looks at both by
+// headless Chromium.
 //
 //	go run ./bench/screenshots
 package main
@@ -31,7 +32,9 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	base, stop, err := startDemo(ctx)
+	slack := startChat()
+	defer slack.web.Close()
+	base, stop, err := startDemo(ctx, slack.environment())
 	if err != nil {
 		return err
 	}
@@ -44,6 +47,13 @@ func run(ctx context.Context) error {
 	defer cancel()
 	tab, cancel := chromedp.NewContext(allocator)
 	defer cancel()
+	picture, err := slack.picture(tab) // before the spike is over
+	if err != nil {
+		return fmt.Errorf("the message in Slack: %w", err)
+	}
+	if err := save("slack", picture); err != nil {
+		return err
+	}
 	for _, p := range []struct {
 		name, path, language, theme string
 		width, height               int64
@@ -57,7 +67,7 @@ func run(ctx context.Context) error {
 		set := fmt.Sprintf("document.cookie = 'barograph_language=%s; path=/'; localStorage.setItem('barograph_theme', %q)", p.language, p.theme)
 		err := chromedp.Do(tab, chromedp.EmulateViewport(p.width, p.height), chromedp.Navigate(base+"/login"), chromedp.Evaluate[chromedp.Void](set),
 			chromedp.Navigate(base+p.path),
-			discard(chromedp.Poll[bool]("document.querySelectorAll('.alert, .item').length > 0 && document.querySelectorAll('table.series tr, .u-over').length > 0")))
+			discard(chromedp.Poll[bool]("document.querySelectorAll('.alert, .item').length > 0 && document.querySelectorAll('table.series tr, .u-over').length > 0", patient)))
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -65,14 +75,21 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		path := filepath.Join("docs", "images", p.name+".png")
-		if err := os.WriteFile(path, picture, 0o644); err != nil {
+		if err := save(p.name, picture); err != nil {
 			return err
 		}
-		fmt.Println(path, len(picture), "bytes")
 	}
 	return nil
 }
+
+func save(name string, picture []byte) error {
+	path := filepath.Join("docs", "images", name+".png")
+	fmt.Println(path, len(picture), "bytes")
+	return os.WriteFile(path, picture, 0o644)
+}
+
+// patient: a machine that is busy draws slowly.
+var patient = chromedp.WithPollingTimeout(2 * time.Minute)
 
 // discard makes an action of one whose value does not matter.
 func discard[T any](action chromedp.Action[T]) chromedp.Action[chromedp.Void] {
@@ -83,8 +100,9 @@ func discard[T any](action chromedp.Action[T]) chromedp.Action[chromedp.Void] {
 }
 
 // startDemo runs the demo and gives the console's address, which it prints first.
-func startDemo(ctx context.Context) (base string, stop func(), err error) {
+func startDemo(ctx context.Context, environment []string) (base string, stop func(), err error) {
 	demo := exec.CommandContext(ctx, "bin/barograph", "demo")
+	demo.Env = environment
 	said, err := demo.StdoutPipe()
 	if err == nil {
 		err = demo.Start()
