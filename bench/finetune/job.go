@@ -77,9 +77,10 @@ type example struct {
 	label int
 }
 
-// learnJob is two epochs on part of the English sentiment set, best rate of each mode.
-func learnJob(base, data string, lora bool) (job, error) {
-	const trained, validated, size, epochs, longest = 2000, 954, 32, 2, 64
+// learnJob is two epochs on so many texts of the English sentiment set, at a rate that
+// suits the mode.
+func learnJob(base, data string, lora bool, trained int) (job, error) {
+	const validated, size, epochs, longest = 954, 32, 2, 64
 	j := newJob(base, lora)
 	examples, err := readExamples(base, data, longest)
 	if err != nil {

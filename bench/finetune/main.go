@@ -33,6 +33,7 @@ func main() {
 	base := flag.String("base", ".deps/bases/all-minilm-l6-v2", "checkpoint to train")
 	rounds := flag.Int("rounds", 3, "turns of each side")
 	steps := flag.Int("steps", 12, "steps in a turn; the first two do not count")
+	rows := flag.Int("rows", 2000, "texts to learn from, twice each")
 	python := flag.String("python", "", "interpreter with PyTorch; \"\" makes one in bench/out/finetune/venv")
 	part := flag.String("part", "all", "speed, learn or all")
 	modes := flag.String("modes", "LoRA,full", "what to train")
@@ -43,7 +44,7 @@ func main() {
 	if *child != "" {
 		err = ours(*child)
 	} else {
-		err = run(comparison{*base, *data, *python, *rounds, *steps, strings.Split(*modes, ","), strings.Split(*threads, ",")}, *part)
+		err = run(comparison{*base, *data, *python, *rounds, *steps, *rows, strings.Split(*modes, ","), strings.Split(*threads, ",")}, *part)
 	}
 	if err != nil {
 		log.Fatal("bench/finetune: ", err)
@@ -51,9 +52,9 @@ func main() {
 }
 
 type comparison struct {
-	base, data, python string
-	rounds, steps      int
-	modes, threads     []string
+	base, data, python  string
+	rounds, steps, rows int
+	modes, threads      []string
 }
 
 func run(c comparison, part string) error {
@@ -169,11 +170,10 @@ func (c comparison) speed(dir string, table *tabwriter.Writer) error {
 func (c comparison) learn(dir string, table *tabwriter.Writer) error {
 	fmt.Fprintln(table, "mode\tsteps\tloss, last 20\tPyTorch\taccuracy\tPyTorch\tmacro-F1\tPyTorch\tCPU s\tPyTorch\tratio\tpeak MiB\tPyTorch")
 	for _, mode := range c.modes {
-		j, err := learnJob(c.base, c.data, mode == "LoRA")
+		j, err := learnJob(c.base, c.data, mode == "LoRA", c.rows)
 		if err != nil {
 			return err
 		}
-		j.Threads = 2
 		a, b, err := c.both(dir, j)
 		if err != nil {
 			return err
