@@ -43,7 +43,7 @@ export async function start(body, fail) {
     document.title = `${seriesName(alert.series)} – Barograph`;
     show(head, heading(alert, a.now));
     show(figures, decision(alert));
-    if (!evidence.querySelector('.correct')) show(evidence, h('h2', {}, w.evidence), await Promise.all(alert.evidence.map((e) => text(e, alert.status === 'firing' ? alert.id : ''))), h('p.small', {}, w.readBy(`${alert.model.name} ${alert.model.version}`)));
+    if (!evidence.querySelector('.correct')) show(evidence, h('h2', {}, w.evidence), await Promise.all(alert.evidence.map((e) => text(e, alert))), h('p.small', {}, w.readBy(`${alert.model.name} ${alert.model.version}`)));
     show(story, h('h2', {}, w.history), told(a.history));
     show(mute, h('h2', {}, w.deeds), deeds(alert), muting(alert, a.silences, change));
     show(others, a.others.length > 0 && [h('h2', {}, w.others), a.others.map((o) => alertCard(o, a.now))]);
@@ -72,10 +72,14 @@ export async function start(body, fail) {
   return refresh;
 }
 
-// text is a piece of evidence: the whole item while the index has it.
-async function text(e, alertID) {
-  const { items } = await get('/items', { id: e.id, limit: 1 });
-  return items.length ? itemRow(items[0], alertID) : h('article.item', {}, h('h3', {}, outward(e.title, e.url), ' ', h('span.mood.negative', {}, percent(e.negative))));
+// text is a piece of evidence: the whole item while the index has it, as it was read toward
+// the alert's company.
+async function text(e, a) {
+  const { items } = await get('/items', { id: e.id, entity: a.series.entity, limit: 1 });
+  if (items.length) return itemRow(items[0], a.status === 'firing' ? a.id : '');
+  const mood = a.kind === 'positive' ? 'positive' : 'negative';
+  return h('article.item', {}, h('h3', {}, outward(e.title, e.url), ' ',
+    a.kind !== 'volume' && h(`span.mood.${mood}`, {}, percent(e[mood] ?? 0))), e.source && h('div.meta', {}, foreign(e.source)));
 }
 
 function heading(a, now) {
@@ -97,7 +101,7 @@ function decision(a) {
   return [
     cell(count(counted(a)), { positive: w.nPositive, volume: w.nVolume0 }[a.kind] ?? w.nNegative, w.nOf(count(a.items), span(seconds(a.window)))),
     cell(few(a.expected), w.nExpected, a.volume_factor >= 1.5 ? `${few(a.volume_factor)} ${w.nVolume}` : null),
-    cell(percent(a.share), w.nShare, w.nBefore(percent(a.share_before))),
+    a.kind !== 'volume' && cell(percent(a.share), w.nShare, w.nBefore(percent(a.share_before))),
     cell(count(a.sources), w.nSources, w.nCopies(count(a.copies))),
     h('div', {}, h('dt', {}, w.nChance), h('dd.words', {}, chance(a.surprise))),
   ];
