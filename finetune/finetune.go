@@ -65,6 +65,7 @@ type Summary struct {
 	Train    int
 	Valid    int
 	Kept     []string // tasks of the base that no row has a label for
+	Untaught []string // labels that no training row has: "neutral of sentiment"
 	Findings Findings
 	Sources  []SourceRows
 	Resumed  int // update that training goes on from; 0 = the start

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/barograph/barograph/classify/bert"
 )
 
 // dataset is the examples, ready to be trained on.
@@ -47,12 +49,37 @@ func (j *job) read() error {
 			j.summary.Kept = append(j.summary.Kept, head.Task)
 			continue
 		}
-		n := len(head.Labels)
-		for what, examples := range map[string][]*Example{"training": train, "validation": valid} {
-			if slices.Max(counts(examples, h, n)) == 0 {
-				return fmt.Errorf("%w: no %s row has a label of %s (%d rows in all)", ErrRows, what, head.Task, len(examples))
-			}
+		if err := j.enough(h, head); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// enough says whether a head can be trained on what there is. Labels without a row are noted:
+// the head learns never to say them.
+func (j *job) enough(h int, head bert.Head) error {
+	taught := counts(j.data.train, h, len(head.Labels))
+	var with, without []string
+	for i, label := range head.Labels {
+		if taught[i] > 0 {
+			with = append(with, label)
+		} else {
+			without = append(without, label)
+		}
+	}
+	read := fmt.Sprintf("%d rows read, %d left for training, %d for validation, %d left out as copies of validation texts",
+		j.summary.Findings.Rows, len(j.data.train), len(j.data.valid), j.summary.Findings.Copies)
+	switch {
+	case len(with) == 0:
+		return fmt.Errorf("%w: no training row has a label of %s (%s)", ErrRows, head.Task, read)
+	case len(with) == 1:
+		return fmt.Errorf("%w: every training row of %s is %q: at least two labels are needed (%s)", ErrRows, head.Task, with[0], read)
+	case slices.Max(counts(j.data.valid, h, len(head.Labels))) == 0:
+		return fmt.Errorf("%w: no validation row has a label of %s (%s); give more rows, or some by --valid", ErrRows, head.Task, read)
+	}
+	for _, label := range without {
+		j.summary.Untaught = append(j.summary.Untaught, fmt.Sprintf("%s of %s", label, head.Task))
 	}
 	return nil
 }

@@ -130,3 +130,32 @@ func TestNewHeadsComeAfterTheBasesAndSentimentFirst(t *testing.T) {
 		t.Errorf("on a bundle: %q", got)
 	}
 }
+
+// What cannot teach a head is refused before training: no row, one label only, nothing to
+// validate on. A label without a row is noted.
+func TestRowsThatTeachNothing(t *testing.T) {
+	head := bert.Head{Task: "sentiment", Labels: []string{"negative", "neutral", "positive"}}
+	labelled := func(labels ...int) (out []*Example) {
+		for _, l := range labels {
+			out = append(out, &Example{Labels: []int{l}})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		train, valid []*Example
+		untaught     int
+		refused      bool
+	}{
+		"nothing":           {nil, nil, 0, true},
+		"unlabelled":        {labelled(-1, -1), labelled(0), 0, true},
+		"one label":         {labelled(1, 1, 1), labelled(1), 0, true},
+		"no validation row": {labelled(0, 1), labelled(-1), 0, true},
+		"two labels":        {labelled(0, 2), labelled(0), 1, false},
+		"all labels":        {labelled(0, 1, 2), labelled(0), 0, false},
+	} {
+		j := &job{data: dataset{train: c.train, valid: c.valid}}
+		if err := j.enough(0, head); errors.Is(err, ErrRows) != c.refused || len(j.summary.Untaught) != c.untaught {
+			t.Errorf("%s: %v, untaught %q", name, err, j.summary.Untaught)
+		}
+	}
+}

@@ -74,6 +74,9 @@ func (v *trainingView) data(s finetune.Summary) {
 	if f.Truncated > 0 {
 		v.say("%d texts are longer than --max-tokens and are cut off in training", f.Truncated)
 	}
+	for _, label := range s.Untaught {
+		v.say("no training row is %s: the head learns never to say it", label)
+	}
 	for _, task := range s.Kept {
 		v.say("no row is for %s: its head is held to what it says now on these texts; give it rows by --tasks to be sure", task)
 	}
