@@ -60,19 +60,19 @@ func parseCount(part string) (c count, ok bool) {
 	return c, errs == [5]error{}
 }
 
-// baseVersion is the first byte of a stored baseline. Version 2 is read too: its profile takes
-// four bytes a number.
+// baseVersion is the first byte of a stored baseline. Version 2 is read too: its times take eight
+// bytes, and its profile four bytes a number.
 const baseVersion = 3
 
 // baseSize is the size of a stored baseline, in bytes. The code of a market may follow. The
-// profile is most of it.
-const baseSize = 1 + 5*8 + 6*8 + 8 + 1 + hoursOfWeek*2*3
+// profile is most of it. Redis takes memory in steps: up to 379 bytes are one of 384.
+const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3
 
 // sizeOfBase is the size of a stored baseline without the code of a market; 0 = it cannot be read.
 func sizeOfBase(stored string) int {
 	size := baseSize
 	if strings.HasPrefix(stored, "\x02") {
-		size += hoursOfWeek * 2
+		size += 5*3 + hoursOfWeek*2
 	} else if stored == "" || stored[0] != baseVersion {
 		return 0
 	}
@@ -87,7 +87,8 @@ func (b *baseline) encode() string {
 	out := make([]byte, 0, baseSize)
 	out = append(out, baseVersion)
 	for _, x := range [...]int64{b.next, b.since, b.episodeUntil, b.fired, b.openUntil} {
-		out = binary.LittleEndian.AppendUint64(out, uint64(x))
+		out = binary.LittleEndian.AppendUint32(out, uint32(x))
+		out = append(out, byte(x>>32)) // 40 bits reach to the year 19,000
 	}
 	for _, x := range [...]float64{b.items, b.exposure, b.seen, b.negative, b.copies, b.peak} {
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
@@ -113,14 +114,14 @@ func decodeBase(text string) (b baseline, err error) {
 	if size == 0 || len(text) > size+marketCode {
 		return b, fmt.Errorf("baseline of %d bytes that begins with %.1q: want %d bytes of version %d", len(text), text, baseSize, baseVersion)
 	}
-	in := []byte(text[1:])
+	in, old := []byte(text[1:]), size > baseSize
 	word := func() uint64 {
 		x := binary.LittleEndian.Uint64(in)
 		in = in[8:]
 		return x
 	}
 	short := func() float64 {
-		if size > baseSize {
+		if old {
 			x := binary.LittleEndian.Uint32(in)
 			in = in[4:]
 			return float64(math.Float32frombits(x))
@@ -130,7 +131,12 @@ func decodeBase(text string) (b baseline, err error) {
 		return float64(math.Float32frombits(x << 7))
 	}
 	for _, x := range [...]*int64{&b.next, &b.since, &b.episodeUntil, &b.fired, &b.openUntil} {
-		*x = int64(word())
+		if old {
+			*x = int64(word())
+			continue
+		}
+		*x = int64(int8(in[4]))<<32 | int64(binary.LittleEndian.Uint32(in))
+		in = in[5:]
 	}
 	for _, x := range [...]*float64{&b.items, &b.exposure, &b.seen, &b.negative, &b.copies, &b.peak} {
 		*x = math.Float64frombits(word())

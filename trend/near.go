@@ -20,6 +20,7 @@ const (
 	nearKept  = 256 // sketches to a list
 	nearParts = 256 // lists of the topics and of everything
 	nearSlack = 8   // a list grows by so many before it is cut
+	nearShort = 64  // up to so many it is cut whenever its first is stale: it costs little
 	nearDays  = 2   // from so many days after its own a sketch goes: a copy that late is an item
 	keepNear  = (nearDays + 1) * 24 * time.Hour
 )
@@ -86,11 +87,12 @@ func (l *nearTexts) has(s sketch, now time.Time) bool {
 		}
 	}
 	l.all = append(l.all, s)
-	if l.new++; l.new < nearSlack {
+	today := uint8(dayOf(now))
+	if l.new++; l.new < nearSlack && (len(l.all) > nearShort || !l.all[0].stale(today)) {
 		return false
 	}
 	drop := max(0, len(l.all)-nearKept)
-	for drop < len(l.all)-1 && l.all[drop].stale(uint8(dayOf(now))) {
+	for drop < len(l.all)-1 && l.all[drop].stale(today) {
 		drop++
 	}
 	l.all, l.new = l.all[drop:], 0

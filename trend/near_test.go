@@ -136,38 +136,42 @@ func TestNearCopiesOverReplicas(t *testing.T) {
 	}
 }
 
-// The script finds in its columns what a plain search finds, also when lists overflow.
+// The script finds in its columns and rows what a plain search finds, also when lists overflow, and
+// when a list is short and its first sketches become stale.
 func TestNearListsAgree(t *testing.T) {
-	eachRedis(t, func(t *testing.T, client redis.UniversalClient) {
-		c := &clock{monday}
-		s := newStore(t, client, c, trend.Rule{})
-		history := trend.NewHistory(trend.Rule{}, 0)
-		rng := rand.New(rand.NewPCG(37, 1))
-		var sketches []uint64
-		for i := range 1500 {
-			sketch := uint64(rng.IntN(2))<<48 | rng.Uint64()>>16
-			if i > 0 && rng.IntN(3) > 0 {
-				sketch = sketches[max(0, i-1-rng.IntN(400))]
-				for range rng.IntN(10) {
-					sketch ^= 1 << rng.IntN(49)
+	for step, least := range map[time.Duration]int{3 * time.Minute: 300, 40 * time.Minute: 150} {
+		eachRedis(t, func(t *testing.T, client redis.UniversalClient) {
+			c := &clock{monday}
+			s := newStore(t, client, c, trend.Rule{})
+			history := trend.NewHistory(trend.Rule{}, 0)
+			rng := rand.New(rand.NewPCG(37, 1))
+			back := int(20 * time.Hour / step) // readings among which a near one may be
+			var sketches []uint64
+			for i := range 1500 {
+				sketch := uint64(rng.IntN(2))<<48 | rng.Uint64()>>16
+				if i > 0 && rng.IntN(3) > 0 {
+					sketch = sketches[max(0, i-1-rng.IntN(back))]
+					for range rng.IntN(10) {
+						sketch ^= 1 << rng.IntN(49)
+					}
+				}
+				sketches = append(sketches, sketch)
+				c.at = monday.Add(time.Duration(i) * step)
+				r := sketched(fmt.Sprint(i), c.at.Add(-time.Duration(rng.IntN(2))*11*time.Hour), .1, sketch, "AAPL")
+				observe(t, s, r)
+				history.Observe(&r, c.at)
+				if i%20 != 19 {
+					continue
+				}
+				of := news.Series{Entity: "AAPL"}
+				got, err := s.Buckets(t.Context(), of, c.at.Add(-20*time.Hour), c.at)
+				if want := history.Buckets(of, c.at.Add(-20*time.Hour), c.at); err != nil || !slices.Equal(got, want) {
+					t.Errorf("a reading in %s: after %d readings %v (%v), History has %v", step, i+1, got, err, want)
 				}
 			}
-			sketches = append(sketches, sketch)
-			c.at = monday.Add(time.Duration(i) * 3 * time.Minute)
-			r := sketched(fmt.Sprint(i), c.at.Add(-time.Duration(rng.IntN(2))*11*time.Hour), .1, sketch, "AAPL")
-			observe(t, s, r)
-			history.Observe(&r, c.at)
-			if i%100 != 99 {
-				continue
+			if history.Counts.Near < least {
+				t.Errorf("a reading in %s: %d near copies: too few to tell", step, history.Counts.Near)
 			}
-			of := news.Series{Entity: "AAPL"}
-			got, err := s.Buckets(t.Context(), of, c.at.Add(-20*time.Hour), c.at)
-			if want := history.Buckets(of, c.at.Add(-20*time.Hour), c.at); err != nil || !slices.Equal(got, want) {
-				t.Errorf("after %d readings %v (%v), History has %v", i+1, got, err, want)
-			}
-		}
-		if history.Counts.Near < 300 {
-			t.Errorf("%d near copies: too few to tell", history.Counts.Near)
-		}
-	})
+		})
+	}
 }

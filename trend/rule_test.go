@@ -248,12 +248,13 @@ func TestFreeze(t *testing.T) {
 func TestEncodedFormsComeBack(t *testing.T) {
 	b := usual(333, .37)
 	b.freeze(unixSeconds(noon.Add(-time.Hour)), unixSeconds(noon))
-	b.streak = 7
+	b.streak, b.openUntil = 7, -5
 	got, err := decodeBase(b.encode())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.encode() != b.encode() || got.next != b.next || got.items != b.items || got.frozen != b.frozen || got.streak != 7 {
+	if got.encode() != b.encode() || got.next != b.next || got.items != b.items || got.frozen != b.frozen || got.streak != 7 ||
+		got.since != b.since || got.openUntil != -5 {
 		t.Errorf("%+v\nwant %+v", got, b)
 	}
 	for h, want := range b.hour {
@@ -261,8 +262,11 @@ func TestEncodedFormsComeBack(t *testing.T) {
 			t.Errorf("hour %d: %+v, want %+v", h, got, want)
 		}
 	}
-	old := []byte(b.encode()[:baseSize-hoursOfWeek*2*3]) // as version 2 stored it
-	old[0] = 2
+	old := []byte{2} // as version 2 stored it
+	for _, x := range [...]int64{b.next, b.since, b.episodeUntil, b.fired, b.openUntil} {
+		old = binary.LittleEndian.AppendUint64(old, uint64(x))
+	}
+	old = append(old, b.encode()[1+5*5:baseSize-hoursOfWeek*2*3]...)
 	for _, h := range b.hour {
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.items)))
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.expected)))

@@ -38,6 +38,7 @@ import (
 //	neither asked for nor due
 var observe = redis.NewScript(strings.NewReplacer(
 	"NEAR_BITS", strconv.Itoa(nearBits), "NEAR_KEPT", strconv.Itoa(nearKept), "NEAR_SLACK", strconv.Itoa(nearSlack),
+	"NEAR_SHORT", strconv.Itoa(nearShort),
 	"NEAR_DAYS", strconv.Itoa(nearDays), "NIBBLES", nibbles(),
 ).Replace(`
 local find, sub, byte, match, call = string.find, string.sub, string.byte, string.match, redis.call
@@ -217,6 +218,11 @@ local function near(list, sketch)
 	return false
 end
 
+local function isStale(day)
+	local age = (today - day) % 256
+	return age >= NEAR_DAYS and age < 128
+end
+
 -- settle puts all of a list into columns, without those that are too many or stale.
 local function settle(list)
 	local v, n = list.v, list.n
@@ -230,8 +236,7 @@ local function settle(list)
 	local drop = math.max(0, list.all - NEAR_KEPT)
 	while drop < list.all - 1 do
 		local day = drop < n and byte(v, 3 + drop) or byte(columns[1], drop - n + 1)
-		local age = (today - day) % 256
-		if age < NEAR_DAYS or age >= 128 then break end
+		if not isStale(day) then break end
 		drop = drop + 1
 	end
 	local kept = list.all - drop
@@ -270,7 +275,8 @@ for i, r in ipairs(readings) do
 		else
 			list.new[#list.new + 1] = r.sketch
 			list.all = list.all + 1
-			if list.all - list.n >= NEAR_SLACK then settle(list) end
+			local first = byte(list.v, 3) or byte(list.new[1]) -- the day, in columns as in rows
+			if list.all - list.n >= NEAR_SLACK or list.all <= NEAR_SHORT and isStale(first) then settle(list) end
 		end
 	end
 	states[i] = r.state
