@@ -145,7 +145,7 @@ func (e evaluation) judge(cmd *cobra.Command, dir string, labels []string) (judg
 	}
 	said, err := predict(cmd, model, examples, head)
 	if err != nil {
-		return judged{}, err
+		return judged{}, fmt.Errorf("%s: %w", e.data, err)
 	}
 	for _, p := range said {
 		row := make([]float64, len(order))
@@ -209,7 +209,7 @@ func predict(cmd *cobra.Command, model *classify.Model, examples []*finetune.Exa
 		predictions, faults := model.PredictFor(texts, entities)
 		for i, p := range predictions {
 			if faults[i] != nil {
-				return nil, fmt.Errorf("reading %q: %w", texts[i], faults[i])
+				return nil, fmt.Errorf("%s: %w", chunk[i].At, faults[i])
 			}
 			probabilities = append(probabilities, p[head])
 		}

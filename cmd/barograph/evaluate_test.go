@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,5 +51,22 @@ Board of directors to meet on Tuesday,"{""Tata"":""neutral""}"
 	}
 	if text := run(); !strings.Contains(text, "no difference beyond chance") || !strings.Contains(text, "p = 1") {
 		t.Errorf("the comparison is written as\n%s", text)
+	}
+}
+
+// A text that the model cannot read is named by its place, not by all of its words.
+func TestEvaluateNamesTheLineItCannotRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rows.csv")
+	rows := "text,sentiment\nShares fall,negative\n" + strings.Repeat("shares ", 33000) + ",negative\n"
+	if err := os.WriteFile(file, []byte(rows), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root := newRoot()
+	root.SetOut(new(bytes.Buffer))
+	root.SetErr(new(bytes.Buffer))
+	root.SetArgs(append([]string{"evaluate", "--data", file, "--model", filepath.Join(testenv.Root(t), "models", "en")}, modelArguments(t)[2:]...))
+	err := root.ExecuteContext(t.Context())
+	if !errors.Is(err, classify.ErrTooLong) || !strings.Contains(err.Error(), file+": line 3: ") || len(err.Error()) > 1000 {
+		t.Errorf("error %.300v", err)
 	}
 }
