@@ -59,9 +59,9 @@ func (j *job) weightFiles() (map[string]writer, error) {
 		}
 		model, heads = checkpoint.Tensors()
 	}
-	files[name] = func(w io.Writer) error { return bert.WriteSafetensors(w, model, false) }
+	files[name] = func(w io.Writer) error { return bert.WriteSafetensors(w, model) }
 	if len(heads) > 0 {
-		files["heads.safetensors"] = func(w io.Writer) error { return bert.WriteSafetensors(w, heads, false) }
+		files["heads.safetensors"] = func(w io.Writer) error { return bert.WriteSafetensors(w, heads) }
 	}
 	return files, nil
 }

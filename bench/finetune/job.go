@@ -178,7 +178,7 @@ func (j *job) write(dir string, first map[string]bert.Tensor) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	if err := bert.WriteSafetensors(f, first, false); err != nil {
+	if err := bert.WriteSafetensors(f, first); err != nil {
 		return "", err
 	}
 	raw, err := json.Marshal(j)

@@ -44,22 +44,18 @@ func (c *Checkpoint) Tensors() (model, heads map[string]Tensor) {
 	return model, heads
 }
 
-// WriteSafetensors writes weights in the safetensors format, as float32 or, with half,
-// as float16: equal weights give equal bytes. Those that are infinite, not a number or,
-// with half, beyond its range are an error that wraps ErrCheckpoint.
-func WriteSafetensors(out io.Writer, weights map[string]Tensor, half bool) error {
+// WriteSafetensors writes weights in the safetensors format, as float32: equal weights give
+// equal bytes. Those that are infinite or not a number are an error that wraps ErrCheckpoint.
+func WriteSafetensors(out io.Writer, weights map[string]Tensor) error {
 	tensors := map[string]tensor{}
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		t := weights[name]
 		for _, v := range t.Data {
-			if v-v != 0 || (half && (v > 65504 || v < -65504)) {
+			if v-v != 0 {
 				return fmt.Errorf("%w: tensor %q holds %v", ErrCheckpoint, name, v)
 			}
 		}
 		tensors[name] = tensor{t.Shape, t.Data}
-	}
-	if half {
-		return writeTensors(out, tensors, "F16", toHalf)
 	}
 	return writeSafetensors(out, tensors)
 }
