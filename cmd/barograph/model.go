@@ -103,7 +103,9 @@ func bundlesIn(folder string) ([]string, error) {
 	}
 	var dirs []string
 	for _, entry := range entries {
-		if dir := filepath.Join(folder, entry.Name()); !strings.HasPrefix(entry.Name(), ".") && holdsBundle(dir) {
+		dir := filepath.Join(folder, entry.Name())
+		info, err := os.Stat(dir) // a link to a bundle is one
+		if err == nil && info.IsDir() && !strings.HasPrefix(entry.Name(), ".") && holdsBundle(dir) {
 			dirs = append(dirs, dir)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -304,5 +305,20 @@ func TestClassifyTowardEntities(t *testing.T) {
 	}
 	if said["a[w3]"] == said["a[w4]"] || said["a[w3]"] == said["b[]"] {
 		t.Errorf("the entity makes no difference: %v", said)
+	}
+}
+
+// Files beside the bundles, such as the recipe they were made by, are no bundles.
+func TestBundlesAmongFiles(t *testing.T) {
+	dir := t.TempDir()
+	err := errors.Join(os.WriteFile(filepath.Join(dir, "make"), []byte("#!/bin/sh"), 0o755), os.Mkdir(filepath.Join(dir, "notes"), 0o755),
+		os.Mkdir(filepath.Join(dir, "en"), 0o755), os.WriteFile(filepath.Join(dir, "en", "config.json"), []byte("{}"), 0o644),
+		os.Symlink("en", filepath.Join(dir, "linked")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := bundlesIn(dir)
+	if want := []string{filepath.Join(dir, "en"), filepath.Join(dir, "linked")}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 }
