@@ -23,13 +23,8 @@ func (m *monitor) newConsole() (err error) {
 		Items: m.cfg.Console.IndexItems, Bytes: m.cfg.Console.IndexBytes, History: m.cfg.Trend.History, Clock: m.clock,
 	})
 	m.tail = newTail(m.broker, m.index, m.cfg.Trend.History, m.clock, m.log, m.registry)
-	counts := m.trend
-	if counts == nil {
-		counts, err = trend.New(trend.Config{Redis: m.redis, Prefix: m.cfg.Redis.Prefix, History: m.cfg.Trend.History, Clock: m.clock, Log: m.log,
-			Rule: ruleOf(m.cfg.Trend)})
-		if err != nil {
-			return err
-		}
+	if err := m.openCounts(); err != nil {
+		return err
 	}
 	desk := m.desk
 	if desk == nil {
@@ -45,7 +40,7 @@ func (m *monitor) newConsole() (err error) {
 	m.console, err = console.New(console.Config{
 		Listen: m.cfg.Console.Listen, Gatherer: m.registry, Checks: m.checks(), Log: m.log, Access: access,
 		Sources: &console.Sources{
-			Index: m.index, Outlook: outlookOf(counts), Course: courseOf(counts), Firing: desk.Open,
+			Index: m.index, Outlook: outlookOf(m.counts), Course: courseOf(m.counts), Firing: desk.Open,
 			Annotate: annotate(desk), Mute: mute(desk),
 			Silences: silencesOf{alert.NewSilences(m.redis, m.cfg.Redis.Prefix, m.clock)}, Corrections: correctionsOf{m.corrections},
 			Models: models.list, Lag: lagOf(m.registry), Keeps: m.cfg.Trend.History, Clock: m.clock,

@@ -51,7 +51,7 @@ type monitor struct {
 	settle   settleMetrics
 
 	corrections *alert.Corrections
-	counts      *trend.Store // for charts and pictures in Slack
+	counts      *trend.Store // for the console, and charts and pictures in Slack
 	slack       *alert.SlackActions
 
 	alertmanager *alert.Alertmanager

@@ -20,18 +20,27 @@ func (m *monitor) prepareSlack() error {
 	if m.cfg.Alert.Slack == nil {
 		return nil
 	}
-	if m.counts = m.trend; m.counts == nil { // another process counts; this one only looks
-		var err error
-		m.counts, err = trend.New(trend.Config{Redis: m.redis, Prefix: m.cfg.Redis.Prefix, History: m.cfg.Trend.History, Clock: m.clock, Log: m.log,
-			Rule: ruleOf(m.cfg.Trend)})
-		if err != nil {
-			return err
-		}
+	if err := m.openCounts(); err != nil {
+		return err
 	}
 	c := *m.cfg.Alert.Slack
 	c.Chart, c.Log, c.Registerer = m.chart, m.log, m.registry
 	m.cfg.Alert.Slack = &c
 	return nil
+}
+
+// openCounts gives the console and Slack what the trend stage counts, also where another
+// process runs it: this one only looks then.
+func (m *monitor) openCounts() (err error) {
+	switch {
+	case m.counts != nil:
+	case m.trend != nil:
+		m.counts = m.trend
+	default:
+		m.counts, err = trend.New(trend.Config{Redis: m.redis, Prefix: m.cfg.Redis.Prefix, History: m.cfg.Trend.History, Clock: m.clock, Log: m.log,
+			Rule: ruleOf(m.cfg.Trend)})
+	}
+	return err
 }
 
 // newSlackActions makes what answers buttons and the slash command, where there is an app
