@@ -35,13 +35,18 @@ type base struct {
 
 // openBase opens a folder in Hugging Face's layout, or a bundle, which is continued: its
 // heads, and in LoRA mode its adapter, are what training begins with. In the other modes
-// an adapter is merged first.
+// an adapter is merged first. Where others were promoted into the bundle's place, it is the
+// one that is live there.
 func openBase(dir string, bases []string, s *Settings) (*base, error) {
-	config, err := bert.ReadConfig(dir)
+	dir, err := filepath.Abs(dir) // its name counts
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil { // its name counts
+	if dir, err = classify.Live(dir); err != nil {
+		return nil, err
+	}
+	config, err := bert.ReadConfig(dir)
+	if err != nil {
 		return nil, err
 	}
 	b := &base{folder: dir, dir: dir, init: map[string][]float32{}, kept: config.Barograph}

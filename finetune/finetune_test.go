@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
@@ -169,8 +170,8 @@ func compareLogits(t *testing.T, j *job, want [][][]float32) {
 	}
 }
 
-// TestABundleIsTrainedFurther from its adapter and heads: with no update to speak of, it
-// says what it said.
+// TestABundleIsTrainedFurther from the adapter and heads of what is live in its place: with no
+// update to speak of, it says what it said.
 func TestABundleIsTrainedFurther(t *testing.T) {
 	c := sampleConfig(t, 64, 32)
 	c.Settings.Updates, c.Settings.Rank = 6, 4
@@ -180,7 +181,14 @@ func TestABundleIsTrainedFurther(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := sampleConfig(t, 64, 32)
-	next.Base, next.Bases = c.Out, []string{filepath.Dir(c.Base)}
+	next.Base, next.Bases = filepath.Join(t.TempDir(), "slot"), []string{filepath.Dir(c.Base)}
+	live, err := classify.OpenBundle(c.Out, next.Bases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := classify.Promote(next.Base, live, time.Now(), func(string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	next.Settings.Updates, next.Settings.Rate = 1, 1e-9
 	second := &job{Config: next}
 	got := trainJob(t, second)

@@ -148,7 +148,8 @@ func TestSweepsAreEveryCombination(t *testing.T) {
 }
 
 // TestCorrectionsAreRows: of the labels topic, the last label of each key counts, what was
-// taken back does not, and labels about one company are for bundles that read one.
+// taken back does not, and labels about one company are for bundles that read one. The newest
+// come first, and before the files, whatever the order on the command line.
 func TestCorrectionsAreRows(t *testing.T) {
 	server := testenv.StartKafka(t)
 	server.CreateTopic("barograph.labels", 3)
@@ -176,14 +177,15 @@ func TestCorrectionsAreRows(t *testing.T) {
 		want         []string
 	}{
 		{"sentiment", "", []string{"text of 1|negative|"}},
-		{"sentiment", "entity", []string{"text of 1|negative|", "text of 2|neutral|BA"}},
+		{"sentiment", "entity", []string{"text of 2|neutral|BA", "text of 1|negative|"}},
 		{"topic", "", []string{"text of 3|Macro|"}},
 	} {
 		t1 := training{task: c.task, entity: c.entity, path: path}
-		set, err := t1.sources(t.Context(), []string{"labels"}, nil)
+		set, err := t1.sources(t.Context(), []string{path, "labels"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(set.close)
 		var got []string
 		for row := range set.list[0].Rows {
 			got = append(got, row.Fields["text"]+"|"+row.Fields[c.task]+"|"+row.Fields["entity"])

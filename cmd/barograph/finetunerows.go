@@ -38,7 +38,8 @@ func (s *sourceSet) close() {
 	}
 }
 
-// sources opens files of --task, or TASK=FILE pairs.
+// sources opens files of --task, or TASK=FILE pairs. The corrections come first: of a text
+// with two labels the first stays, and people correct what is in the files, too.
 func (t *training) sources(ctx context.Context, files, pairs []string) (_ *sourceSet, err error) {
 	out := &sourceSet{}
 	defer func() {
@@ -63,7 +64,16 @@ func (t *training) sources(ctx context.Context, files, pairs []string) (_ *sourc
 			return nil, err
 		}
 	}
+	slices.SortStableFunc(out.list, func(a, b finetune.Source) int { return cmp.Compare(rankOf(a), rankOf(b)) })
 	return out, nil
+}
+
+// rankOf is 0 for the corrections and 1 for a file.
+func rankOf(s finetune.Source) int {
+	if s.SHA256 == "" {
+		return 0
+	}
+	return 1
 }
 
 func (t *training) open(ctx context.Context, out *sourceSet, task, file string) error {
@@ -143,8 +153,8 @@ func cutWeight(file string) (string, float64) {
 // labelsTime is how long reading the labels topic may take.
 const labelsTime = 2 * time.Minute
 
-// readLabels reads the labels topic to its present end: of those with one key, the last
-// one stays.
+// readLabels reads the labels topic to its present end, the newest first: of those with one
+// key, the last one stays.
 func (t *training) readLabels(ctx context.Context) (labels []news.Label, topic string, err error) {
 	cfg, err := readConfig(t.path)
 	if err != nil {
@@ -183,7 +193,7 @@ func (t *training) readLabels(ctx context.Context) (labels []news.Label, topic s
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		labels = append(labels, byKey[key])
 	}
-	slices.SortStableFunc(labels, func(a, b news.Label) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(labels, func(a, b news.Label) int { return b.At.Compare(a.At) })
 	return labels, topic, nil
 }
 
