@@ -32,9 +32,10 @@ func (f *Findings) note(format string, args ...any) {
 // shown is how many examples of a kind are named.
 const shown = 5
 
-// Read reads the rows of one source for one head, to evaluate it on.
-func Read(s Source, head bert.Head) ([]*Example, Findings, error) {
-	r := newReader([]bert.Head{head}, false)
+// Read reads the rows of one source for one head, to evaluate it on. With skipBad rows that
+// cannot be used are counted and left out; else they are an error that wraps ErrRows.
+func Read(s Source, head bert.Head, skipBad bool) ([]*Example, Findings, error) {
+	r := newReader([]bert.Head{head}, skipBad)
 	examples, err := r.take([]Source{s})
 	if err == nil {
 		err = r.finish(examples)

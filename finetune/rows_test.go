@@ -30,7 +30,7 @@ var sentiment = bert.Head{Task: "sentiment", Labels: []string{"negative", "neutr
 
 func TestDuplicatesAndConflictsAreCountedAndTheFirstStays(t *testing.T) {
 	s := Source{Task: "sentiment", Name: "a.csv", Rows: rows("up|positive", "down|Negative", "up|positive", "down|neutral", "up| positive ")}
-	examples, found, err := Read(s, sentiment)
+	examples, found, err := Read(s, sentiment, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestBadRowsAreNamedWithTheirLine(t *testing.T) {
 		"no entity":          {At: "line 7", Fields: map[string]string{"text": "x", "entities_json": `{}`}},
 	} {
 		s := Source{Task: "sentiment", Name: "a.csv", Rows: slices.Values([]Row{row})}
-		_, _, err := Read(s, sentiment)
+		_, _, err := Read(s, sentiment, false)
 		if !errors.Is(err, ErrRows) || !strings.Contains(err.Error(), "a.csv: line 7: ") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -69,21 +69,21 @@ func TestBadRowsAreNamedWithTheirLine(t *testing.T) {
 func TestHeadlinesWithEntities(t *testing.T) {
 	nokia := Row{At: "line 2", Fields: map[string]string{"title": "Nokia falls as Ericsson wins order", "entities_json": `{"Nokia":"negative","Ericsson":"positive"}`}}
 	both := Row{At: "line 3", Fields: map[string]string{"title": "Banks rally", "entities_json": `{"ICICI":"positive","SBI":"positive"}`}}
-	whole, found, err := Read(Source{Task: "sentiment", Rows: slices.Values([]Row{nokia, both})}, sentiment)
+	whole, found, err := Read(Source{Task: "sentiment", Rows: slices.Values([]Row{nokia, both})}, sentiment, false)
 	if err != nil || len(whole) != 1 || whole[0].Entity != "" || whole[0].Labels[0] != 2 || found.Mixed != 1 {
 		t.Errorf("as a whole: %d examples, %+v, %v", len(whole), found, err)
 	}
-	each, _, err := Read(Source{Task: "sentiment", Entity: "entities_json", Rows: slices.Values([]Row{nokia, both})}, sentiment)
+	each, _, err := Read(Source{Task: "sentiment", Entity: "entities_json", Rows: slices.Values([]Row{nokia, both})}, sentiment, false)
 	if err != nil || len(each) != 4 {
 		t.Fatalf("for each entity: %d examples, %v", len(each), err)
 	}
 	if e := each[0]; e.Entity != "Ericsson" || e.Labels[0] != 2 || each[1].Entity != "Nokia" || each[1].Labels[0] != 0 {
 		t.Errorf("the first headline's entities are %+v and %+v", each[0], each[1])
 	}
-	if plain, _, err := Read(Source{Task: "sentiment", Entity: "entities_json", Rows: rows("Banks rally|positive")}, sentiment); err != nil || len(plain) != 1 || plain[0].Entity != "" {
+	if plain, _, err := Read(Source{Task: "sentiment", Entity: "entities_json", Rows: rows("Banks rally|positive")}, sentiment, false); err != nil || len(plain) != 1 || plain[0].Entity != "" {
 		t.Errorf("a file without the column: %+v, %v", plain, err)
 	}
-	named, _, err := Read(Source{Task: "sentiment", Entity: "entity", Rows: rows("Banks rally|positive|SBI")}, sentiment)
+	named, _, err := Read(Source{Task: "sentiment", Entity: "entity", Rows: rows("Banks rally|positive|SBI")}, sentiment, false)
 	if err != nil || len(named) != 1 || named[0].Entity != "SBI" {
 		t.Errorf("an entity in a column of its own: %+v, %v", named, err)
 	}

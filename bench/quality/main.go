@@ -77,7 +77,7 @@ func run(data, dir string) error {
 
 func evaluate(m measure, file, precision string) (e classify.Evaluation, took time.Duration, err error) {
 	command := exec.Command("bin/barograph", "evaluate", "--json", "--model", m.bundle, "--data", file, "--task", m.task,
-		"--text-column", m.text, "--split", "validation", "--precision", precision)
+		"--text-column", m.text, "--split", "validation", "--precision", precision, "--skip-bad")
 	command.Stderr = os.Stderr
 	start := time.Now()
 	out, err := command.Output()

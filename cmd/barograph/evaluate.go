@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -27,6 +28,8 @@ type evaluation struct {
 	split  string // all, train or validation
 	other  string // bundle to hold it against
 	asJSON bool
+
+	skipBad bool // rows that cannot be used are left out, and their number is said
 }
 
 func newEvaluate() *cobra.Command {
@@ -61,6 +64,7 @@ func newEvaluate() *cobra.Command {
 	cmd.Flags().StringVar(&e.source.Label, "label-column", "", "column with the label; the task's name without it")
 	cmd.Flags().StringVar(&e.source.Entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label")
 	cmd.Flags().StringVar(&e.split, "split", "all", "all, train or validation")
+	cmd.Flags().BoolVar(&e.skipBad, "skip-bad", false, "leave out rows that cannot be used, and say how many")
 	cmd.Flags().StringVar(&e.other, "against", "", "another bundle, read on the same rows: McNemar's test and a bootstrap of the difference")
 	cmd.Flags().BoolVar(&e.asJSON, "json", false, "print JSON")
 	return cmd
@@ -174,9 +178,12 @@ func (e evaluation) rows(labels []string) ([]*finetune.Example, error) {
 			}
 		}
 	}
-	examples, _, err := finetune.Read(s, bert.Head{Task: e.task, Labels: labels})
+	examples, found, err := finetune.Read(s, bert.Head{Task: e.task, Labels: labels}, e.skipBad)
 	if err != nil {
 		return nil, err
+	}
+	if found.Bad > 0 {
+		fmt.Fprintf(os.Stderr, "%s: %d rows were left out: they cannot be used\n", e.data, found.Bad)
 	}
 	if e.split != "all" {
 		examples = slices.DeleteFunc(examples, func(x *finetune.Example) bool {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/finetune"
 	"github.com/barograph/barograph/internal/testenv"
 )
 
@@ -68,5 +69,29 @@ func TestEvaluateNamesTheLineItCannotRead(t *testing.T) {
 	err := root.ExecuteContext(t.Context())
 	if !errors.Is(err, classify.ErrTooLong) || !strings.Contains(err.Error(), file+": line 3: ") || len(err.Error()) > 1000 {
 		t.Errorf("error %.300v", err)
+	}
+}
+
+// Rows that cannot be used are an error that says how to go on without them, and that way works.
+func TestEvaluateLeavesBadRowsOutWhenAsked(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rows.csv")
+	if err := os.WriteFile(file, []byte("text,sentiment\nShares fall,negative\nhttps://example.com,neutral\nProfit rises,positive\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	evaluate := func(more ...string) (string, error) {
+		var out bytes.Buffer
+		root := newRoot()
+		root.SetOut(&out)
+		root.SetErr(new(bytes.Buffer))
+		args := append([]string{"evaluate", "--data", file, "--model", filepath.Join(testenv.Root(t), "models", "en")}, modelArguments(t)[2:]...)
+		root.SetArgs(append(args, more...))
+		err := root.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	if _, err := evaluate(); !errors.Is(err, finetune.ErrRows) || !strings.Contains(err.Error(), "--skip-bad") {
+		t.Errorf("error %v", err)
+	}
+	if out, err := evaluate("--skip-bad", "--json"); err != nil || !strings.Contains(out, `"rows":2`) {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -21,12 +21,13 @@ import (
 
 // promotion is what `barograph model promote` is asked for.
 type promotion struct {
-	config string
-	slot   string          // "" finds it
-	data   []string        // FILE or TASK=FILE
-	source finetune.Source // columns
-	split  string
-	force  bool
+	config  string
+	slot    string          // "" finds it
+	data    []string        // FILE or TASK=FILE
+	source  finetune.Source // columns
+	split   string
+	skipBad bool // as for evaluate
+	force   bool
 }
 
 // errNotBetter says that a bundle does not beat the one that serves.
@@ -63,6 +64,7 @@ func newModelPromote() *cobra.Command {
 	cmd.Flags().StringVar(&p.source.Label, "label-column", "", "column with the label; the task's name without it")
 	cmd.Flags().StringVar(&p.source.Entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label")
 	cmd.Flags().StringVar(&p.split, "split", "all", "rows to compare on, as for evaluate: all, train or validation")
+	cmd.Flags().BoolVar(&p.skipBad, "skip-bad", false, "leave out rows that cannot be used, and say how many")
 	cmd.Flags().BoolVar(&p.force, "force", false, "put it live whatever the comparison says")
 	return cmd
 }
@@ -239,7 +241,7 @@ type compared struct {
 }
 
 func (p promotion) measure(cmd *cobra.Command, cfg classifyConfig, task, file, slot, copied string) (c compared, err error) {
-	e := evaluation{model: cfg, source: p.source, data: file, task: task, split: p.split}
+	e := evaluation{model: cfg, source: p.source, data: file, task: task, split: p.split, skipBad: p.skipBad}
 	c.task = task
 	if c.new, err = e.judge(cmd, copied, nil); err != nil {
 		return c, err
