@@ -84,17 +84,22 @@ alert: {slack: {token: env:SLACK_TOKEN, app_token: env:SLACK_APP_TOKEN, api_url:
 	if was[0].Sentiment.Label() != "negative" || now[0].Sentiment.Label() != "negative" || was[0].Model.Digest == digest {
 		t.Errorf("what is bad news all the same was %+v and is %+v", was[0], now[0])
 	}
+	fell := 0.0
 	for i, l := range labels {
 		r := readings.item(t, l.ID)
 		if r.Sentiment.Negative < 0.5 || r.Model != l.Model {
 			t.Errorf("%q was read as %+v before", l.Text, r)
 		}
 		for _, again := range now[1+2*i : 3+2*i] { // the text, and a near copy
-			if again.Sentiment.Negative > r.Sentiment.Negative-0.3 {
+			fell += r.Sentiment.Negative - again.Sentiment.Negative
+			if again.Sentiment.Negative > r.Sentiment.Negative-0.05 {
 				t.Errorf("%q is negative by %.2f, before people said that it is not by %.2f", again.Text, again.Sentiment.Negative, r.Sentiment.Negative)
 			}
 		}
 		t.Logf("negative %.2f, now %.2f, a near copy %.2f: %s", r.Sentiment.Negative, now[1+2*i].Sentiment.Negative, now[2+2*i].Sentiment.Negative, l.Text)
+	}
+	if mean := fell / float64(2*len(labels)); mean < 0.3 {
+		t.Errorf("corrected texts and their near copies are less negative by %.2f on average, want 0.3", mean)
 	}
 	monitor.stop(t) // the process that was started: it has not ended in between
 }
