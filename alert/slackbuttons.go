@@ -93,7 +93,27 @@ func slackEvidence(a news.Alert, buttons bool) (blocks []slack.Block, text strin
 			blocks = append(blocks, b)
 		}
 	}
+	if thanks := formerCorrections(a, shown); len(thanks) > 0 {
+		blocks = append(blocks, slack.NewContextBlock("", thanks...))
+	}
 	return blocks, text + "."
+}
+
+// mostFormer is how many elements a context block may have.
+const mostFormer = 10
+
+// formerCorrections are the thanks for what was said of texts that the thread no longer shows:
+// stronger ones took their place. Whoever pressed sees that it was heard.
+func formerCorrections(a news.Alert, shown []news.Evidence) (thanks []slack.MixedElement) {
+	for _, n := range a.Notes {
+		gone := !slices.ContainsFunc(shown, func(e news.Evidence) bool { return e.ID == n.Item })
+		if n.Did == news.Corrected && gone && len(thanks) < mostFormer {
+			former := thanksFor(n)
+			former.Text += " (A text that was shown before.)"
+			thanks = append(thanks, former)
+		}
+	}
+	return thanks
 }
 
 func wrongButtons(a news.Alert, e news.Evidence, i int) slack.Block {

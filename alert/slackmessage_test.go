@@ -162,3 +162,20 @@ func TestHostileTextsInSlack(t *testing.T) {
 		}
 	}
 }
+
+// Stronger texts took the place of the one that was corrected: whoever pressed still sees that
+// it was heard.
+func TestThanksStayWhenTheTextIsNoLongerShown(t *testing.T) {
+	a := news.Alert{ID: "x", Series: news.Series{Entity: "ACME"}, Evidence: []news.Evidence{{ID: "new", Title: "Acme sued", Negative: .99}},
+		Notes: []news.Note{{By: "slack:U0LEE", Did: news.Corrected, Item: "old", Task: news.TaskSentiment, Label: "neutral"}}}
+	blocks, _ := slackEvidence(a, true)
+	raw, err := json.Marshal(blocks[len(blocks)-1])
+	if err != nil || !strings.Contains(string(raw), `Thanks, \u003c@U0LEE\u003e: it is neutral. (A text that was shown before.)`) {
+		t.Errorf("the last block is %s, %v", raw, err)
+	}
+	a.Notes[0].Item = "new"
+	blocks, _ = slackEvidence(a, true)
+	if raw, err = json.Marshal(blocks); err != nil || strings.Contains(string(raw), "shown before") {
+		t.Errorf("%s, %v", raw, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"strings"
 	"sync"
@@ -240,7 +241,7 @@ func correctionInABrowser(b *browser, labels *messages) {
 	b.open("/labels")
 	b.wait("the list of corrections", "document.querySelectorAll('tbody tr').length === 2 && document.body.innerText.toLowerCase().includes('lawsuit')")
 	b.open("/models")
-	b.wait("the bundles with their figures", "document.querySelectorAll('main section.card').length === 2 && document.body.innerText.includes('0.877') && document.body.innerText.includes('live here')")
+	b.wait("the bundles with their figures", "document.querySelectorAll('main section.card').length === 2 && document.body.innerText.includes('0.876') && document.body.innerText.includes('live here')")
 }
 
 // hostileItems are texts that a stranger may put into the stream.
@@ -258,6 +259,15 @@ func hostileItems() []news.Item {
 }
 
 func hostileInABrowser(b *browser) {
+	eventually(b.t, time.Minute, "the four texts in the index", func() bool {
+		var found struct{ Items []json.RawMessage }
+		response, err := http.Get(b.base + "/api/v1/items?q=hostile")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return json.NewDecoder(response.Body).Decode(&found) == nil && len(found.Items) == 4
+	})
 	b.open("/items?q=hostile")
 	b.wait("the four texts", "(document.querySelectorAll('.item').length === 4) || (document.querySelector('main p button:not([hidden])')?.click(), false)")
 	harmless(b)

@@ -47,7 +47,7 @@ func TestCrash(t *testing.T) {
 kafka: {brokers: ['%s'], start: earliest, topics: [{name: news, kind: news}]}
 redis: {addresses: ['%s']}
 trend: {warm_up: -1s}
-alert: {slack: {token: env:SLACK_TOKEN, api_url: '%s', channel: %s}}
+alert: {digest_from: 0, slack: {token: env:SLACK_TOKEN, api_url: '%s', channel: %s}}
 `, server.Addr, store.Addr, chat.URL, channel))
 	t.Setenv("SLACK_TOKEN", slackfake.Token)
 
