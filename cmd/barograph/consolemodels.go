@@ -82,7 +82,8 @@ func modelOf(bundle *classify.Bundle, live bool) console.Model {
 }
 
 // figuresIn reads the first table of a model card that has a column "head": its cells by
-// head, then by the last word of their column's name ("validation accuracy" is accuracy).
+// head, then by the last word of their column's name ("validation accuracy" is accuracy). Of
+// several rows of a head the first counts: a card of finetune begins with all data.
 func figuresIn(card string) map[string]map[string]string {
 	out := map[string]map[string]string{}
 	var columns []string
@@ -108,7 +109,9 @@ func figuresIn(card string) map[string]map[string]string {
 		for i, cell := range cells[:min(len(cells), len(columns))] {
 			row[figureName(columns[i])] = cell
 		}
-		out[cells[0]] = row
+		if out[cells[0]] == nil {
+			out[cells[0]] = row
+		}
 	}
 	return out
 }
@@ -121,7 +124,7 @@ func figureName(column string) string {
 		return "accuracy"
 	case strings.HasPrefix(name, "macro-f1"):
 		return "macro-f1"
-	case strings.HasPrefix(name, "ece") && !strings.Contains(name, "raw"):
+	case name == "calibration error", strings.HasPrefix(name, "ece") && !strings.Contains(name, "raw"):
 		return "ece"
 	}
 	return name
