@@ -20,19 +20,7 @@ func TestDockerfile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds everything")
 	}
-	file, err := os.Open("../docker/Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	parsed, err := parser.Parse(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stages, _, err := instructions.Parse(parsed.AST, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stages := stagesOf(t)
 	source, root := t.TempDir(), t.TempDir()
 	checkOut(t, source)
 	for _, command := range stage(t, stages, "build").Commands {
@@ -66,19 +54,7 @@ func TestDockerfile(t *testing.T) {
 
 // TestStagesOfTheImage holds the two images against each other: what one gets, the other does.
 func TestStagesOfTheImage(t *testing.T) {
-	file, err := os.Open("../docker/Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	parsed, err := parser.Parse(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stages, _, err := instructions.Parse(parsed.AST, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stages := stagesOf(t)
 	steps := func(name string) (out []string) {
 		for _, command := range stage(t, stages, name).Commands {
 			switch c := command.(type) {
@@ -98,6 +74,24 @@ func TestStagesOfTheImage(t *testing.T) {
 	if cpu, cuda := steps("cpu"), steps("cuda"); !slices.Equal(cpu, cuda) {
 		t.Errorf("the images differ in more than their base and runtime:\n%q\n%q", cpu, cuda)
 	}
+}
+
+func stagesOf(t *testing.T) []instructions.Stage {
+	t.Helper()
+	file, err := os.Open("../docker/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	parsed, err := parser.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stages, _, err := instructions.Parse(parsed.AST, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stages
 }
 
 func stage(t *testing.T, stages []instructions.Stage, name string) instructions.Stage {
