@@ -149,7 +149,7 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // publish moves what was written into the bundle's folder, config.json last: a folder
-// with a config.json is whole.
+// with a config.json is whole. When it returns, that lasts: the checkpoints may go.
 func publish(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -167,7 +167,7 @@ func publish(from, to string) error {
 			return err
 		}
 	}
-	return os.Remove(from)
+	return errors.Join(syncFolder(to), os.Remove(from))
 }
 
 func isConfig(e os.DirEntry) int {

@@ -23,6 +23,7 @@ const (
 	trainerFile = "trainer"
 	stateFile   = "state.json"
 	folderName  = "update-"
+	newName     = ".new-" // not whole yet
 )
 
 func folderOf(update int) string { return fmt.Sprintf("%s%07d", folderName, update) }
@@ -33,18 +34,24 @@ type saver interface {
 	Restore(io.Reader) error
 }
 
-// save writes a checkpoint beside and renames it, so that a kill leaves the one before;
-// then it removes those that are neither the last nor the best.
+// save writes a checkpoint beside, through to the disk, and renames it; then it removes those
+// that are neither the last nor the best. One that resume takes is whole, and no kill and no
+// loss of power leaves fewer than there were: nothing is removed before its successor is there
+// to stay.
 func (c checkpoints) save(s state, t saver) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("writing a checkpoint: %w", err)
 		}
 	}()
+	final := filepath.Join(string(c), folderOf(s.Update))
+	if _, err := os.Stat(final); err == nil { // stopped just after an epoch's end: it is the same
+		return nil
+	}
 	if err := os.MkdirAll(string(c), 0o755); err != nil {
 		return err
 	}
-	folder, err := os.MkdirTemp(string(c), ".new-*")
+	folder, err := os.MkdirTemp(string(c), newName+"*")
 	if err != nil {
 		return err
 	}
@@ -56,14 +63,25 @@ func (c checkpoints) save(s state, t saver) (err error) {
 	if err != nil {
 		return err
 	}
-	final := filepath.Join(string(c), folderOf(s.Update))
-	if err := os.RemoveAll(final); err != nil { // of before the end of its epoch
+	if err := syncFolder(folder); err != nil {
 		return err
 	}
 	if err := os.Rename(folder, final); err != nil {
 		return err
 	}
+	if err := syncFolder(string(c)); err != nil {
+		return err
+	}
 	return c.prune(s)
+}
+
+// syncFolder makes what was written and renamed in a folder last.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func (c checkpoints) prune(s state) error {
@@ -74,7 +92,7 @@ func (c checkpoints) prune(s state) error {
 	for _, e := range entries {
 		name := e.Name()
 		old := strings.HasPrefix(name, folderName) && name != folderOf(s.Update) && name != folderOf(s.Best)
-		if old || strings.HasPrefix(name, ".new-") {
+		if old || strings.HasPrefix(name, newName) {
 			if err := os.RemoveAll(filepath.Join(string(c), name)); err != nil {
 				return err
 			}
@@ -117,11 +135,11 @@ func (c checkpoints) resume(fingerprint string, t saver) (s state, found bool, e
 		return s, false, nil
 	}
 	raw, err := os.ReadFile(filepath.Join(last, stateFile))
-	if err != nil {
-		return s, false, err
+	if err == nil {
+		err = json.Unmarshal(raw, &s)
 	}
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return s, false, fmt.Errorf("%w: %s: %w", ErrResume, last, err)
+	if err != nil {
+		return s, false, fmt.Errorf("%w: %s cannot be read (removed, the one before it is taken, or the start): %w", ErrResume, last, err)
 	}
 	if s.Fingerprint != fingerprint {
 		return s, false, fmt.Errorf("%w: %s is of other settings, another base or other data; take those, or another --out", ErrResume, last)
@@ -136,7 +154,7 @@ func (c checkpoints) restore(folder string, t saver) error {
 	}
 	defer f.Close()
 	if err := t.Restore(bufio.NewReaderSize(f, 1<<20)); err != nil {
-		return fmt.Errorf("%w from %s: %w", ErrResume, folder, err)
+		return fmt.Errorf("%w: %s cannot be read (removed, the one before it is taken, or the start): %w", ErrResume, folder, err)
 	}
 	return nil
 }
