@@ -52,7 +52,7 @@ func layOut(examples []*Example) step.Batch {
 }
 
 // targets are what the heads should say of a batch: each label's smoothed distribution,
-// times the weights of its class and its row, divided by the rows of the update. A kept
+// partly what the teachers say, times the weights of its class and its row, divided by the rows of the update. A kept
 // head should say what it said before.
 func targets(examples []*Example, heads []bert.Head, weights [][]float32, smoothing float64, rows int) map[string][]float32 {
 	out := make(map[string][]float32, len(heads))
@@ -74,6 +74,11 @@ func targets(examples []*Example, heads []bert.Head, weights [][]float32, smooth
 				row[k] = float32(smoothing / float64(n) * share)
 			}
 			row[label] += float32((1 - smoothing) * share)
+			if e.taught != nil && e.taught[h] != nil {
+				for k, p := range e.taught[h] {
+					row[k] = float32((1-teacherShare)*float64(row[k]) + teacherShare*p*share)
+				}
+			}
 		}
 		out[head.Task] = t
 	}

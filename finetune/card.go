@@ -151,6 +151,10 @@ func cardTraining(c *strings.Builder, r Report) {
 		how, r.Trained, s.Rate, 100*s.Warmup, s.Decay, length, r.Best)
 	fmt.Fprintf(c, "Batches of %d × %d in length buckets, at most %d tokens (%d texts cut off), weight decay %g, gradient norm clipped at %g, dropout %g, label smoothing %g, class weights (1/frequency)^%g, seed %d.\n\n",
 		s.Batch, s.Accumulate, s.MaxTokens, r.Findings.Truncated, s.WeightDecay, s.ClipNorm, s.Dropout, s.Smoothing, s.ClassWeights, s.Seed)
+	if len(r.Teachers) > 0 {
+		fmt.Fprintf(c, "%.0f %% of each row's target is what these bundles say of it on average, the rest its label: %s.\n\n",
+			100*teacherShare, strings.Join(r.Teachers, ", "))
+	}
 	fmt.Fprint(c, "| epoch | loss | head | validation loss | accuracy | macro-F1 |\n|---|---|---|---|---|---|\n")
 	for _, e := range r.Epochs {
 		for _, h := range e.Heads {

@@ -49,9 +49,10 @@ type Example struct {
 	Sources      []int     // by head: which source says so
 	first        int       // source
 
-	ids   []int32 // special tokens included
-	types []int32
-	soft  [][]float64 // by head, in place of a label: what the base says, [label]; nil where none is kept
+	ids    []int32 // special tokens included
+	types  []int32
+	taught [][]float64 // by head, what the teachers say on average, [label]; nil without
+	soft   [][]float64 // by head, in place of a label: what the base says, [label]; nil where none is kept
 }
 
 // labelled is what one row says of one text.

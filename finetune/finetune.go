@@ -33,6 +33,10 @@ type Config struct {
 	Bases []string // folders that hold the bases of adapters, by name
 	Out   string   // the bundle's folder; checkpoints lie in it until it is done
 
+	// Teachers are bundles whose answers soften the labels: a row's target is partly what they
+	// say of its text on average. Each has a head for one of the tasks at least.
+	Teachers []string
+
 	Train []Source // at least one
 	Valid []Source // none: Settings.Split takes validation rows out of Train
 
@@ -99,6 +103,7 @@ type Report struct {
 	Best     int // epoch
 	Trained  int // weights
 	Trials   []Trial
+	Teachers []string // name, version and digest
 	Measures []Measure
 	// Precision is what the bundle is to run in on the CPU: "" is int8, FP32 where that
 	// costs too much.
@@ -141,6 +146,8 @@ type job struct {
 	trainer *step.Trainer // of the best setting, with the best epoch's weights
 	best    *fit
 	trials  []Trial
+
+	teachers []string // as a Report names them
 }
 
 // close frees the best trainer, which a sweep that is broken off has, too.
@@ -211,7 +218,7 @@ func (j *job) fingerprint(s Settings) string {
 	}
 	for _, examples := range [][]*Example{j.data.train, j.data.valid} {
 		for _, x := range examples {
-			_ = e.Encode([]any{x.Text, x.Entity, x.Labels, x.Weights})
+			_ = e.Encode([]any{x.Text, x.Entity, x.Labels, x.Weights, x.taught})
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))

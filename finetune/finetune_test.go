@@ -204,6 +204,37 @@ func TestABundleIsTrainedFurther(t *testing.T) {
 	}
 }
 
+// TestAStudentHearsWhatItsTeacherSays of each training text.
+func TestAStudentHearsWhatItsTeacherSays(t *testing.T) {
+	c := sampleConfig(t, 64, 32)
+	c.Settings.Updates = 6
+	teacher := &job{Config: c}
+	said := trainJob(t, teacher)
+	if err := errors.Join(os.MkdirAll(c.Out, 0o755), teacher.writeBundle(c.Out)); err != nil {
+		t.Fatal(err)
+	}
+	next := sampleConfig(t, 64, 32)
+	next.Train, next.Valid = next.Valid, next.Train // those that the teacher was asked about above
+	next.Teachers, next.Bases, next.Settings.Updates = []string{c.Out}, []string{filepath.Dir(c.Base)}, 1
+	student := &job{Config: next}
+	trainJob(t, student)
+	for i, e := range student.data.train {
+		at := slices.IndexFunc(teacher.data.valid, func(v *Example) bool { return v.Text == e.Text })
+		want, err := classify.Softmax(said[0][at], 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, p := range e.taught[0] {
+			if math.Abs(p-want[k]) > 1e-4 {
+				t.Fatalf("row %d is taught %v, the teacher says %v", i, e.taught[0], want)
+			}
+		}
+	}
+	if len(student.teachers) != 1 {
+		t.Errorf("teachers: %q", student.teachers)
+	}
+}
+
 // TestAHeadWithoutRowsIsKept: sentiment is trained on a bundle with two heads, and topic
 // goes on saying what it said, on texts that it is held to.
 func TestAHeadWithoutRowsIsKept(t *testing.T) {

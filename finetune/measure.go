@@ -227,7 +227,7 @@ func labelledRows(examples []*Example, head int, which func(*Example) bool, pred
 
 func (j *job) report() Report {
 	epoch, _ := j.best.best()
-	r := Report{Summary: j.summary, Name: j.Name, Base: j.base.name, BaseSHA: j.base.sha256, Settings: j.best.settings,
+	r := Report{Summary: j.summary, Name: j.Name, Base: j.base.name, BaseSHA: j.base.sha256, Settings: j.best.settings, Teachers: j.teachers,
 		Epochs: j.best.state.Epochs, Best: epoch, Trials: j.trials, Seconds: j.best.state.seconds(), Out: j.Out}
 	for _, t := range j.trainer.Weights() {
 		r.Trained += len(t.Data)

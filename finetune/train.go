@@ -21,6 +21,9 @@ var ErrNoTrial = errors.New("no setting of the sweep was trained to its end")
 
 // train trains with the settings, or with each of the sweep.
 func (j *job) train(ctx context.Context) error {
+	if err := j.askTeachers(); err != nil {
+		return err
+	}
 	if len(j.Sweep) == 0 {
 		j.told(0)
 		f, err := j.fit(ctx, j.Settings, checkpoints(filepath.Join(j.Out, checkpointsName)))
@@ -42,15 +45,13 @@ func (j *job) told(resumed int) {
 
 // fit trains with one setting, from the start or from its last checkpoint.
 func (j *job) fit(ctx context.Context, s Settings, at checkpoints) (_ *fit, err error) {
-	heads := make([]step.Head, len(j.heads))
 	weights := make([][]float32, len(j.heads))
 	for i, h := range j.heads {
-		heads[i] = step.Head{Task: h.Task, Labels: len(h.Labels)}
 		weights[i] = classWeights(counts(j.data.train, i, len(h.Labels)), s.ClassWeights)
 	}
 	trainer, err := step.New(step.Config{
 		Base: j.base.checkpoint, Runtime: j.runtime, Device: j.Device, Threads: j.Threads,
-		Mode: s.Mode, Rank: s.Rank, Alpha: s.Alpha, Targets: s.Targets, Embeddings: s.Embeddings, Dropout: s.Dropout, Heads: heads, Seed: s.Seed,
+		Mode: s.Mode, Rank: s.Rank, Alpha: s.Alpha, Targets: s.Targets, Embeddings: s.Embeddings, Dropout: s.Dropout, Heads: trainerHeads(j.heads), Seed: s.Seed,
 		ClipNorm: s.ClipNorm, WeightDecay: s.WeightDecay, Init: j.base.init,
 	})
 	if err != nil {

@@ -73,6 +73,7 @@ func (t *training) dataFlags(cmd *cobra.Command) {
 	f.BoolVar(&t.config.SkipBad, "skip-bad", false, "leave out rows that cannot be used, and count them")
 	f.StringVar(&t.config.Base, "base", "", "folder of a base model in Hugging Face's layout, or a bundle to train further")
 	basesFlag(cmd, &t.config.Bases)
+	f.StringSliceVar(&t.config.Teachers, "teachers", nil, "bundles whose answers soften the labels: several, trained with other seeds, take out noise")
 	f.StringVar(&t.config.Out, "out", "", "folder of the new bundle")
 	f.StringVar(&t.config.Name, "name", "", "the bundle's name; --out's last element without it")
 	f.StringVar(&t.config.Version, "bundle-version", "1", "the bundle's version")

@@ -1,0 +1,128 @@
+package finetune
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/finetune/step"
+)
+
+// teacherShare is how much of a training row's target is what the teachers say of it; the
+// rest is its label. Labels of one person each are noisy, and several models' mean is less so.
+const teacherShare = 0.7
+
+// askTeachers lets each teacher read the training texts; what they say on average then
+// softens the labels (Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural
+// Network", at temperature 1; Furlanello et al. 2018, "Born-Again Neural Networks").
+func (j *job) askTeachers() error {
+	asked := make([]int, len(j.heads)) // teachers, by head
+	for _, dir := range j.Teachers {
+		if err := j.ask(dir, asked); err != nil {
+			return fmt.Errorf("teacher %s: %w", dir, err)
+		}
+	}
+	j.average(asked)
+	return nil
+}
+
+// average turns sums over so many teachers of each head into means.
+func (j *job) average(asked []int) {
+	for _, e := range j.data.train {
+		for h, p := range e.taught {
+			for k := range p {
+				p[k] /= float64(asked[h])
+			}
+		}
+	}
+}
+
+// ask adds what one teacher says of the training texts.
+func (j *job) ask(dir string, asked []int) (err error) {
+	s := Settings{Mode: step.LoRA}
+	b, err := openBase(dir, j.Bases, &s)
+	if err != nil {
+		return err
+	}
+	if !b.adapter {
+		s.Mode = step.HeadOnly // the cheapest of those that read with the weights as they are
+	}
+	trainer, err := step.New(step.Config{Base: b.checkpoint, Runtime: j.runtime, Device: j.Device, Threads: j.Threads,
+		Mode: s.Mode, Rank: s.Rank, Alpha: s.Alpha, Targets: s.Targets, Heads: trainerHeads(b.heads), Init: b.init})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trainer.Close()) }()
+	texts := make([]*Example, len(j.data.train))
+	for i, e := range j.data.train {
+		texts[i] = &Example{}
+		limit := min(j.Settings.MaxTokens, b.checkpoint.Config.MaxPositions)
+		if texts[i].ids, texts[i].types, _, err = b.tokenizer.Pair(e.Text, e.Entity, limit); err != nil {
+			return fmt.Errorf("%s: %w", e.At, err)
+		}
+	}
+	logits, err := predict(trainer, b.heads, texts)
+	if err != nil {
+		return err
+	}
+	sum, err := classify.Digest(b.folder)
+	if err != nil {
+		return err
+	}
+	if k := b.kept; k != nil {
+		j.teachers = append(j.teachers, fmt.Sprintf("%s %s (digest %s)", k.Name, k.Version, sum))
+	}
+	shared := false
+	for h, head := range j.heads {
+		at := slices.IndexFunc(b.heads, func(t bert.Head) bool { return t.Task == head.Task })
+		if at < 0 || slices.Contains(j.summary.Kept, head.Task) {
+			continue
+		}
+		shared = true
+		asked[h]++
+		if err := j.hear(h, b.heads[at], logits[at]); err != nil {
+			return err
+		}
+	}
+	if !shared {
+		return fmt.Errorf("%w: it has no head for what is trained", ErrBase)
+	}
+	return nil
+}
+
+// hear adds a teacher's probabilities, label by label, to what a head is taught.
+func (j *job) hear(h int, teacher bert.Head, logits [][]float32) error {
+	labels := j.heads[h].Labels
+	from := make([]int, len(labels))
+	for k, label := range labels {
+		if from[k] = slices.Index(teacher.Labels, label); from[k] < 0 || len(teacher.Labels) != len(labels) {
+			return fmt.Errorf("%w: its labels of %s are %v, not %v", ErrBase, teacher.Task, teacher.Labels, labels)
+		}
+	}
+	for i, e := range j.data.train {
+		p, err := classify.Softmax(logits[i], 1)
+		if err != nil {
+			return err
+		}
+		if e.taught == nil {
+			e.taught = make([][]float64, len(j.heads))
+		}
+		if e.taught[h] == nil {
+			e.taught[h] = make([]float64, len(labels))
+		}
+		for k := range labels {
+			e.taught[h][k] += p[from[k]]
+		}
+	}
+	return nil
+}
+
+func trainerHeads(heads []bert.Head) []step.Head {
+	out := make([]step.Head, len(heads))
+	for i, h := range heads {
+		out[i] = step.Head{Task: h.Task, Labels: len(h.Labels)}
+	}
+	return out
+}
