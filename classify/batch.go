@@ -57,7 +57,7 @@ func (b *batcher) Wait(now time.Time, idle bool) time.Duration {
 			return 0
 		}
 	}
-	return max(0, b.maxWait-now.Sub(b.rows[b.oldest()].since))
+	return max(0, b.maxWait-now.Sub(b.since()))
 }
 
 // Next takes a batch out of the pool: of all stretches of neighbours in length that have
@@ -89,6 +89,9 @@ func (b *batcher) Next() []*row {
 	b.rows = slices.Delete(b.rows, lo, hi)
 	return batch
 }
+
+// since is when the oldest row came; the pool is not empty.
+func (b *batcher) since() time.Time { return b.rows[b.oldest()].since }
 
 // passCost: a pass costs about as much as an eighth of a full batch, however small it is.
 const passCost = 8

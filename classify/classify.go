@@ -21,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/news"
 )
 
@@ -64,6 +65,7 @@ type Stage struct {
 	served  atomic.Pointer[[][]string] // languages, by lane
 	models  atomic.Int64               // put live so far
 	copies  *copies
+	busy    busy
 	metrics *metrics
 
 	slots    chan struct{} // one for each item submitted and not done
@@ -125,14 +127,18 @@ func openServing(dir string, c ModelConfig) (*Model, error) {
 
 // newStage starts the goroutines around opened models.
 func newStage(c Config, models []*Model) (*Stage, error) {
-	m, err := newMetrics(c.Registerer)
-	if err != nil {
+	s := &Stage{config: c, copies: newCopies(c.Copies), slots: make(chan struct{}, c.Queue), in: make(chan *job, c.Queue),
+		stopped: make(chan struct{}), ended: make(chan struct{})}
+	var err error
+	if s.metrics, err = newMetrics(c.Registerer, &s.busy); err != nil {
 		return nil, fmt.Errorf("registering the metrics of classify: %w", err)
 	}
-	s := &Stage{config: c, copies: newCopies(c.Copies), metrics: m, slots: make(chan struct{}, c.Queue), in: make(chan *job, c.Queue),
-		stopped: make(chan struct{}), ended: make(chan struct{})}
+	cores := &turns{free: c.Model.Threads}
 	for i, model := range models {
-		l := &lane{ready: make(chan *job, c.Queue), idle: make(chan struct{}, 1)}
+		l := &lane{ready: make(chan *job, c.Queue), idle: make(chan struct{}, 1), turns: cores}
+		if model.Device == onnx.CUDA {
+			l.turns = &turns{free: 1}
+		}
 		if i < len(c.Bundles) {
 			l.dir = c.Bundles[i]
 		}
@@ -151,7 +157,7 @@ func newStage(c Config, models []*Model) (*Stage, error) {
 
 // serve puts a model live in a lane. The one before reads what was cut for it, and is closed.
 func (s *Stage) serve(l *lane, m *Model) {
-	m.onRun = s.metrics.observe(m.Bundle.Name)
+	m.onRun, m.busy = s.metrics.observe(m.Bundle.Name), &s.busy
 	before := l.replace(m, s.models.Add(1))
 	s.metrics.info(l.dir, m.Bundle)
 	served := make([][]string, len(s.lanes))

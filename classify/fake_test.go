@@ -93,21 +93,7 @@ func (w *wordModel) rows() (n int) {
 // wordStage is a stage of one English bundle around a wordModel.
 func wordStage(t *testing.T, w *wordModel, c Config) *Stage {
 	t.Helper()
-	dir := t.TempDir()
-	write(t, dir, "vocab.txt", words)
-	tok, err := openTokenizer(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &Bundle{Name: "words", Version: "3", Digest: "d1", Languages: []string{"en"}, MaxTokens: 34, Heads: []bert.Head{
-		{Task: taskSentiment, Labels: []string{"positive", "negative", "neutral"}, Temperature: 2},
-		{Task: taskTopic, Labels: []string{"short", "long"}, Temperature: 1},
-	}}
-	m := &Model{Bundle: b, tokenizer: tok, session: w, config: c.Model.withDefaults()}
-	m.config.TokenBudget = cmp.Or(c.Model.TokenBudget, 256)
-	if err := m.matchHeads(); err != nil {
-		t.Fatal(err)
-	}
+	m := wordBundle(t, w, c.Model)
 	c.Queue = cmp.Or(c.Queue, 64)
 	if c.Clock == nil {
 		c.Clock = func() time.Time { return t0 }
@@ -118,6 +104,27 @@ func wordStage(t *testing.T, w *wordModel, c Config) *Stage {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// wordBundle is an opened English bundle around a wordModel.
+func wordBundle(t *testing.T, w session, c ModelConfig) *Model {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "vocab.txt", words)
+	tok, err := openTokenizer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bundle{Name: "words", Version: "3", Digest: "d1", Languages: []string{"en"}, MaxTokens: 34, Heads: []bert.Head{
+		{Task: taskSentiment, Labels: []string{"positive", "negative", "neutral"}, Temperature: 2},
+		{Task: taskTopic, Labels: []string{"short", "long"}, Temperature: 1},
+	}}
+	m := &Model{Bundle: b, tokenizer: tok, session: w, config: c.withDefaults()}
+	m.config.TokenBudget = cmp.Or(c.TokenBudget, 256)
+	if err := m.matchHeads(); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // read submits items one after the other and waits for all of them.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/internal/testenv"
 )
 
@@ -46,10 +47,10 @@ func TestPairsEqualHuggingFaces(t *testing.T) {
 			entity, _ := tok.Encode(nil, c.Entity)
 			var j job
 			j.cut(text, *tok.pair, entity, c.Max)
-			m := &Model{}
-			m.fill(j.rows[:1])
-			if !slices.Equal(j.rows[0].ids, c.IDs) || !slices.Equal(m.batch.Types, c.Types) {
-				t.Errorf("%s: %q for %q in %d tokens: got\n%v\n%v, want\n%v\n%v", name, c.Text, c.Entity, c.Max, j.rows[0].ids, m.batch.Types, c.IDs, c.Types)
+			var batch onnx.Batch
+			fill(&batch, j.rows[:1])
+			if !slices.Equal(j.rows[0].ids, c.IDs) || !slices.Equal(batch.Types, c.Types) {
+				t.Errorf("%s: %q for %q in %d tokens: got\n%v\n%v, want\n%v\n%v", name, c.Text, c.Entity, c.Max, j.rows[0].ids, batch.Types, c.IDs, c.Types)
 			}
 			for _, r := range j.rows {
 				tail := slices.Concat(tok.pair.between, entity, tok.pair.after)

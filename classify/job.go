@@ -2,6 +2,7 @@ package classify
 
 import (
 	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -20,12 +21,14 @@ type job struct {
 	by       *liveModel // the model; nil before routing
 
 	submitted time.Time
-	finished  bool // done was called
 
-	rows  []*row
-	parts []part // one, or one for each entity
-	left  int    // windows not yet read
-	err   error
+	rows []*row
+
+	mu       sync.Mutex // of what follows: several batches may hold windows of one text
+	parts    []part     // one, or one for each entity
+	left     int        // windows not yet read
+	err      error
+	finished bool // done was called, or is about to be
 }
 
 // part is what is read at once of a job: its text, or its text for one entity.
@@ -54,6 +57,8 @@ func (j *job) cut(ids []int32, around frame, entity []int32, maxTokens int) {
 
 // take adds what the model said of one window.
 func (j *job) take(of, window int, p Prediction) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.left--
 	part := &j.parts[of]
 	if part.prediction == nil {
@@ -71,10 +76,21 @@ func (j *job) take(of, window int, p Prediction) {
 
 // fail says that one window could not be read; the item then has no reading.
 func (j *job) fail(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.left--
 	if j.err == nil {
 		j.err = err
 	}
+}
+
+// read is true once: when all windows have been read.
+func (j *job) read() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	first := j.left == 0 && !j.finished
+	j.finished = j.finished || first
+	return first
 }
 
 // maxHeadline bounds what a reading shows of its item, in runes.

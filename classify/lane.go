@@ -11,6 +11,7 @@ type lane struct {
 	dir   string        // as configured
 	ready chan *job     // tokenised
 	idle  chan struct{} // told when the stage has nothing left to tokenise
+	turns *turns        // when its batches run
 
 	mu   sync.Mutex
 	live *liveModel

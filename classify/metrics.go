@@ -1,6 +1,10 @@
 package classify
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // metrics are the stage's counters; with a nil Registerer they count unseen.
 type metrics struct {
@@ -8,12 +12,13 @@ type metrics struct {
 	tokens   *prometheus.CounterVec   // model, kind: text, padding
 	rows     *prometheus.HistogramVec // model
 	seconds  *prometheus.HistogramVec // step: tokenise, infer, total
+	busy     prometheus.CounterFunc
 	waiting  prometheus.Gauge
 	live     *prometheus.GaugeVec   // bundle, model, version, digest
 	failures *prometheus.CounterVec // bundle
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, b *busy) (*metrics, error) {
 	m := &metrics{
 		items: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "barograph_classify_items_total",
@@ -33,6 +38,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help:    "Time by step: tokenise (a text), infer (a batch), total (an item from Submit to its reading).",
 			Buckets: prometheus.ExponentialBuckets(10e-6, 4, 11),
 		}, []string{"step"}),
+		busy: prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "barograph_classify_busy_seconds_total",
+			Help: "Time in which at least one batch was running.",
+		}, func() float64 { return b.until(time.Now()).Seconds() }),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "barograph_classify_queue_items",
 			Help: "Items submitted and not done.",
@@ -49,7 +58,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.items, m.tokens, m.rows, m.seconds, m.waiting, m.live, m.failures} {
+	for _, c := range []prometheus.Collector{m.items, m.tokens, m.rows, m.seconds, m.busy, m.waiting, m.live, m.failures} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

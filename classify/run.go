@@ -81,14 +81,23 @@ func (m *Model) read(batch []*row) {
 // run makes one pass through the model. A panic becomes an error.
 func (m *Model) run(batch []*row) (_ []onnx.Logits, err error) {
 	defer catch(&err, m.config.Log, "inference")
-	tokens := m.fill(batch)
+	input, _ := m.buffers.Get().(*onnx.Batch)
+	if input == nil {
+		input = &onnx.Batch{}
+	}
+	defer m.buffers.Put(input)
+	tokens := fill(input, batch)
 	start := time.Now()
-	logits, err := m.session.Run(m.batch)
+	if m.busy != nil {
+		m.busy.begin(start)
+		defer func() { m.busy.end(time.Now()) }() // also where it panics
+	}
+	logits, err := m.session.Run(*input)
 	if err != nil {
 		return nil, fmt.Errorf("reading %d texts with %s: %w", len(batch), m.Bundle.Name, err)
 	}
 	if m.onRun != nil {
-		m.onRun(batchRun{len(batch), tokens, len(m.batch.IDs) - tokens, time.Since(start).Seconds()})
+		m.onRun(batchRun{len(batch), tokens, len(input.IDs) - tokens, time.Since(start).Seconds()})
 	}
 	for h, at := range m.outputs {
 		if head := m.Bundle.Heads[h]; at >= len(logits) || logits[at].Labels != len(head.Labels) || len(logits[at].Data) != len(batch)*len(head.Labels) {
@@ -98,14 +107,13 @@ func (m *Model) run(batch []*row) (_ []onnx.Logits, err error) {
 	return logits, nil
 }
 
-// fill lays the rows into the batch, padded to the longest, and counts their tokens.
-func (m *Model) fill(batch []*row) (tokens int) {
+// fill lays the rows into b, padded to the longest, and counts their tokens.
+func fill(b *onnx.Batch, batch []*row) (tokens int) {
 	cols := 0
 	for _, r := range batch {
 		cols = max(cols, len(r.ids))
 	}
 	n := len(batch) * cols
-	b := &m.batch
 	b.Rows, b.Cols = len(batch), cols
 	b.IDs, b.Mask, b.Types = zeros(b.IDs, n), zeros(b.Mask, n), zeros(b.Types, n)
 	for i, r := range batch {

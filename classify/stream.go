@@ -97,24 +97,33 @@ func (s *Stage) letGo(j *job) {
 	j.by = nil
 }
 
-// classify keeps a lane's model busy.
+// classify keeps a lane's model busy. A batch is cut when it is its turn, and not before: rows
+// that come meanwhile give it better company. What follows from a batch is done beside the
+// next one.
 func (s *Stage) classify(l *lane) {
 	var waiting pools
 	for s.gather(&waiting, l) {
 		from := waiting.first()
+		cores := from.by.cores()
+		l.turns.take(cores, from.since())
+		s.drain(&waiting, l.ready)
 		batch := from.Next()
-		if s.stopping() {
-			for _, r := range batch {
-				r.job.fail(ErrClosed)
-			}
-		} else {
-			from.by.read(batch)
-		}
+		s.workers.Go(func() { s.readBatch(l, from.by, batch, cores) })
+	}
+}
+
+func (s *Stage) readBatch(l *lane, by *liveModel, batch []*row, cores int) {
+	if s.stopping() {
 		for _, r := range batch {
-			if r.job.left == 0 && !r.job.finished {
-				r.job.finished = true
-				s.complete(r.job)
-			}
+			r.job.fail(ErrClosed)
+		}
+	} else {
+		by.read(batch)
+	}
+	l.turns.give(cores)
+	for _, r := range batch {
+		if r.job.read() {
+			s.complete(r.job)
 		}
 	}
 }

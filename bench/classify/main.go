@@ -50,7 +50,8 @@ func main() {
 	precision := flag.String("precision", "int8", "fp32, int8 or (on CUDA) fp16")
 	device := flag.String("device", "cpu", "cpu or cuda")
 	budget := flag.Int("budget", 0, "tokens in a batch, padding included; 0 = the monitor's")
-	threads := flag.Int("threads", runtime.NumCPU(), "of the model")
+	threads := flag.Int("threads", runtime.NumCPU(), "cores for the model")
+	batchThreads := flag.Int("batch-threads", 0, "of them for one batch; 0 = the monitor's")
 	peak := flag.Bool("peak", false, "measure this machine's matrix-product peak instead")
 	asJSON := flag.Bool("json", false, "one JSON object, with the labels")
 	flag.Parse()
@@ -65,7 +66,7 @@ func main() {
 		log.Fatal("bench/classify: ", err)
 	}
 	r, err := measure(*model, classify.ModelConfig{
-		Bases: []string{*bases}, Device: onnx.Device(*device), Precision: bert.Precision(*precision), Threads: *threads, TokenBudget: *budget,
+		Bases: []string{*bases}, Device: onnx.Device(*device), Precision: bert.Precision(*precision), Threads: *threads, BatchThreads: *batchThreads, TokenBudget: *budget,
 	}, texts)
 	if err != nil {
 		log.Fatal("bench/classify: ", err)

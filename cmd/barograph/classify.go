@@ -60,7 +60,7 @@ func modelFlags(cmd *cobra.Command, cfg *classifyConfig) {
 	basesFlag(cmd, &cfg.Bases)
 	cmd.Flags().StringVar(&cfg.Device, "device", cfg.Device, "auto, cpu or cuda")
 	cmd.Flags().StringVar(&cfg.Precision, "precision", cfg.Precision, "auto (int8 on the CPU, fp16 on CUDA), fp32, fp16 or int8")
-	cmd.Flags().IntVar(&cfg.Threads, "threads", cfg.Threads, "threads for one batch on the CPU; 0 = one for each core")
+	cmd.Flags().IntVar(&cfg.Threads, "threads", cfg.Threads, "cores that the models take on the CPU; 0 = all")
 }
 
 func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) error {
