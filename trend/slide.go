@@ -14,38 +14,63 @@ type Moment struct {
 	At       time.Time // end of the window's last bucket
 	Items    int       // in the window
 	Negative int
-	Expected float64 // negatives expected, at the volume that the window's other items show
+	Expected float64 // negatives expected, as in news.Spike
 	Limit    float64 // negatives from which the window is a spike; infinite in the warm-up
 }
 
 // Slide lists the windows of one length that end with each bucket of event time [from, to), and
-// what the store's clock knows of the series: its baseline and the threshold of now.
+// what the rule at the store's clock makes of each: by what is known of the series now, by the
+// volume that the window's other items show, and by the threshold of now. The threshold moves
+// with the days; told is the surprise of a spike that was told, so that the limit is none that
+// it had not reached; 0 = only by the threshold of now.
 // A series that is not known gives nothing. The length is that of a spike's window.
-func (s *Store) Slide(ctx context.Context, of news.Series, from, to time.Time, window time.Duration) ([]Moment, error) {
+func (s *Store) Slide(ctx context.Context, of news.Series, from, to time.Time, window time.Duration, told float64) ([]Moment, error) {
 	now := s.clock()
-	states, err := s.peek(ctx, []news.Series{{}, of}, now)
+	states, err := s.peek(ctx, []news.Series{{}, of, {Entity: of.Entity}}, now)
 	if err != nil || len(states[1].ring) == 0 {
 		return nil, err
 	}
-	lent := states[0].lend(now)
-	if of == (news.Series{}) {
-		lent = noPrior()
-	}
-	limit, err := s.threshold(ctx, &states[0].base, now)
+	by := lenderOf(news.SpikeNegative, &states[0].series, now, s.history)
+	limit, err := s.threshold(ctx, by.base, now)
 	if err != nil {
 		return nil, err
 	}
-	return states[1].slide(lent, from, to, now, window, s.rule.MinNegative, limit), nil
+	p := by.lendsNow(of, &states[1].series, &states[2].series, now)
+	return states[1].slide(p, from, to, now, window, s.rule.MinNegative, lower(limit, told)), nil
 }
 
 // Slide is Store.Slide of history up to now.
-func (h *History) Slide(of news.Series, from, to time.Time, window time.Duration, now time.Time) []Moment {
-	s := h.replay.series[of.Key()]
-	if s == nil {
+func (h *History) Slide(of news.Series, from, to time.Time, window time.Duration, told float64, now time.Time) []Moment {
+	known := h.replay.series[of.Key()]
+	if known == nil {
 		return nil
 	}
-	lent := h.replay.everything.base.prior()
-	return s.slide(lent, from, to, now, window, h.replay.rule.MinNegative, h.Threshold(now))
+	everything, s, company := h.replay.everything.series, known.series, series{} // copies: a look changes nothing
+	if all := h.replay.company(of); all != nil {
+		company = *all
+	}
+	p := lenderOf(news.SpikeNegative, &everything, now, h.history).lendsNow(of, &s, &company, now)
+	return s.slide(p, from, to, now, window, h.replay.rule.MinNegative, lower(h.Threshold(now), told))
+}
+
+// lower is the threshold that a spike which was told had reached.
+func lower(threshold, told float64) float64 {
+	if told > 0 {
+		return math.Min(threshold, told)
+	}
+	return threshold
+}
+
+// lendsNow brings a series up to now and gives what it borrows then: of everything, and, where
+// it is one of a company's topics, of all of the company.
+func (l *lender) lendsNow(of news.Series, s, company *series, now time.Time) prior {
+	lent := l.lends(of)
+	if isTopicOfCompany(of) {
+		company.base.learn(company.ring, unixSeconds(now), l.lent, l.down)
+		lent.company = company
+	}
+	s.base.learn(s.ring, unixSeconds(now), lent, l.down)
+	return lent
 }
 
 // Buckets is Store.Buckets of history. What is older than a day may be gone.
@@ -60,8 +85,8 @@ func (h *History) Buckets(of news.Series, from, to time.Time) (out []Bucket) {
 	return out
 }
 
-// slide is what judge sees, window by window, without its exceptions for echoes, for the
-// company's other topics and for what was told.
+// slide is what judge sees, window by window. It does not know of spikes that were told and
+// are over: what is left of them in the longer windows, judge passes over.
 func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, minNegative int, threshold float64) (out []Moment) {
 	w := windows[0]
 	for _, w = range windows {
@@ -70,7 +95,7 @@ func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, m
 		}
 	}
 	width := w.seconds / bucketSeconds
-	share := s.base.share(p)
+	share, shape := s.base.share(p), s.base.volumeShape()
 	for last := bucketOf(from); startOf(last).Before(to); last++ {
 		got := s.ring.between(last-width+1, last+1).sum()
 		usual := 0.0
@@ -78,20 +103,22 @@ func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, m
 			passed := math.Min(bucketSeconds, math.Max(0, unixSeconds(now)-float64(bucket*bucketSeconds)))
 			usual += s.base.level() * s.base.factor(s.base.slot(bucket), p) * passed
 		}
-		evidence := func(got count) look {
-			return newLook(look{got: got, usual: usual, share: share, shape: s.base.volumeShape(), mood: w.mood})
+		spill := p.spill(got, usual*share.mean(), last-width+1, last)
+		with := func(negative int) look { // as many negatives, and what else was counted
+			got := got
+			got.items, got.negative = got.items-got.negative+negative, negative
+			return newLook(look{got: got, usual: usual, share: share, shape: shape, mood: w.mood, extra: echo(got, p).plus(spill)})
 		}
-		surprise := func(negative int) float64 {
-			if negative < minNegative {
-				return 0
-			}
-			l := evidence(count{items: got.items - got.negative + negative, negative: negative})
-			return l.surprise(w)
-		}
-		l := evidence(got)
-		expected, _, _ := l.expected()
+		of := with(got.negative)
+		expected, _, _ := of.expected()
 		out = append(out, Moment{At: startOf(last + 1), Items: got.items, Negative: got.negative, Expected: expected,
-			Limit: leastOver(threshold, surprise)})
+			Limit: leastOver(threshold, func(negative int) float64 {
+				if negative < minNegative {
+					return 0
+				}
+				l := with(negative)
+				return l.surprise(w)
+			})})
 	}
 	return out
 }

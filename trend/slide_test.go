@@ -1,7 +1,9 @@
 package trend_test
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -17,12 +19,9 @@ func TestSlideShowsWhyItFired(t *testing.T) {
 	spikes := 0
 	for i, r := range readings {
 		for _, spike := range history.Observe(&r, arrivals[i]) {
-			if spike.Window.Copies > 0 {
-				continue // the rule takes copies off the negatives, which Slide does not show
-			}
 			spikes++
 			now := arrivals[i]
-			moments := history.Slide(spike.Series, now.Add(-time.Hour), now, spike.Window.Length, now)
+			moments := history.Slide(spike.Series, now.Add(-time.Hour), now, spike.Window.Length, 0, now)
 			last := moments[len(moments)-1]
 			if last.Negative < spike.Window.Negative || last.Items < spike.Window.Items || float64(last.Negative) < last.Limit {
 				t.Errorf("%s at %s: window %+v, drawn %+v", spike.Series, now, spike.Window, last)
@@ -35,7 +34,7 @@ func TestSlideShowsWhyItFired(t *testing.T) {
 	if spikes < 5 {
 		t.Errorf("%d spikes: too few to tell", spikes)
 	}
-	quiet := history.Slide(news.Series{Entity: "E1"}, monday.Add(9*24*time.Hour), monday.Add(10*24*time.Hour), time.Hour, arrivals[len(arrivals)-1])
+	quiet := history.Slide(news.Series{Entity: "E1"}, monday.Add(9*24*time.Hour), monday.Add(10*24*time.Hour), time.Hour, 0, arrivals[len(arrivals)-1])
 	if len(quiet) != 24*12 {
 		t.Fatalf("%d moments in a day", len(quiet))
 	}
@@ -44,9 +43,109 @@ func TestSlideShowsWhyItFired(t *testing.T) {
 			t.Errorf("a quiet hour is %+v", m)
 		}
 	}
-	if got := history.Slide(news.Series{Entity: "nobody"}, monday, monday.Add(time.Hour), time.Hour, monday); got != nil {
+	if got := history.Slide(news.Series{Entity: "nobody"}, monday, monday.Add(time.Hour), time.Hour, 0, monday); got != nil {
 		t.Errorf("of a series that nobody knows: %v", got)
 	}
+}
+
+// The course of a burst among neutral texts, in a series that hardly had news before, is below the
+// limit until the rule fires and over it when it does: as Store sees it and as History does, at
+// once and hours later.
+func TestABurstCrossesTheLimitAsItFires(t *testing.T) {
+	for name, rule := range map[string]trend.Rule{"the demo's threshold": {Surprise: 4, WarmUp: 6 * time.Hour}, "by a budget": {}} {
+		t.Run(name, func(t *testing.T) {
+			c := &clock{}
+			s, history := newStore(t, realRedis(t), c, rule), trend.NewHistory(rule, 0)
+			of := news.Series{Entity: "BA"}
+			lasts := func(window time.Duration, told float64) (both [2]trend.Moment) {
+				t.Helper()
+				moments, err := s.Slide(t.Context(), of, c.at, c.at.Add(time.Second), window, told)
+				if err != nil || len(moments) != 1 {
+					t.Fatalf("%d moments, %v", len(moments), err)
+				}
+				return [2]trend.Moment{moments[0], history.Slide(of, c.at, c.at.Add(time.Second), window, told, c.at)[0]}
+			}
+			var fired news.Spike
+			windows := []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour}
+			for _, r := range burstOfNeutralsToo() {
+				c.at = r.PublishedAt
+				var spike news.Spike
+				for _, found := range observe(t, s, r) {
+					if found.Series == of {
+						spike = found
+					}
+				}
+				inHistory := false
+				for _, found := range history.Observe(&r, c.at) {
+					inHistory = inHistory || found.Series == of
+				}
+				if inHistory != (spike.Surprise > 0) {
+					t.Fatalf("at %s the store found %+v, history did: %t", c.at, spike, inHistory)
+				}
+				switch {
+				case spike.Surprise > 0 && fired.Surprise == 0:
+					fired = spike
+					for _, m := range lasts(spike.Window.Length, spike.Surprise) {
+						if m.Negative != spike.Window.Negative || float64(m.Negative) < m.Limit {
+							t.Errorf("fired on %+v, drawn %+v", spike.Window, m)
+						}
+					}
+				case fired.Surprise == 0 && r.Entities[0] == "BA":
+					for _, window := range windows {
+						for _, m := range lasts(window, 0) {
+							if float64(m.Negative) >= m.Limit {
+								t.Errorf("not fired at %s, drawn over %s as %+v", c.at, window, m)
+							}
+						}
+					}
+				}
+			}
+			if fired.Surprise == 0 {
+				t.Fatal("the burst fired nothing")
+			}
+			c.at = fired.At.Add(5 * time.Hour)
+			from, to := fired.StartedAt.Add(-6*time.Hour), fired.At.Add(time.Second)
+			later, err := s.Slide(t.Context(), of, from, to, fired.Window.Length, fired.Surprise)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, m := range history.Slide(of, from, to, fired.Window.Length, fired.Surprise, c.at) {
+				for _, m := range []trend.Moment{later[i], m} {
+					switch over := float64(m.Negative) >= m.Limit; {
+					case m.At.After(fired.At) && !over:
+						t.Errorf("five hours later the firing at %s is drawn as %+v", fired.At, m)
+					case !m.At.After(fired.StartedAt) && (over || math.IsInf(m.Limit, 1)):
+						t.Errorf("five hours later the hours before are drawn as %+v", m)
+					}
+				}
+			}
+		})
+	}
+}
+
+// burstOfNeutralsToo is a day of several companies, with little about BA, then forty minutes of
+// bad news about it in which each third text is neutral.
+func burstOfNeutralsToo() (out []news.Reading) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	begin := monday.Add(26*time.Hour + 22*time.Minute)
+	for at := monday; at.Before(begin); at = at.Add(3 * time.Minute) {
+		entity, negative := fmt.Sprint("E", rng.IntN(6)), .1
+		if rng.IntN(150) == 0 {
+			entity = "BA"
+		}
+		if rng.IntN(5) == 0 {
+			negative = .9
+		}
+		out = append(out, reading(fmt.Sprint("quiet", len(out)), at, negative, entity))
+	}
+	for i := range 24 {
+		negative := .9
+		if i%3 == 1 {
+			negative = .1
+		}
+		out = append(out, reading(fmt.Sprint("burst", i), begin.Add(time.Duration(i)*100*time.Second), negative, "BA"))
+	}
+	return out
 }
 
 // Store draws what History draws; in the warm-up nothing has a limit.
@@ -63,11 +162,11 @@ func TestStoreSlidesAsHistoryDoes(t *testing.T) {
 		if i%400 != 100 {
 			continue
 		}
-		got, err := s.Slide(t.Context(), of, c.at.Add(-12*time.Hour), c.at, time.Hour)
+		got, err := s.Slide(t.Context(), of, c.at.Add(-12*time.Hour), c.at, time.Hour, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := history.Slide(of, c.at.Add(-12*time.Hour), c.at, time.Hour, c.at)
+		want := history.Slide(of, c.at.Add(-12*time.Hour), c.at, time.Hour, 0, c.at)
 		if len(got) != len(want) || len(got) == 0 {
 			t.Fatalf("%d moments, history has %d", len(got), len(want))
 		}

@@ -109,7 +109,7 @@ func (e *episode) record(history *trend.History, now time.Time) {
 	of := e.fired.Series
 	e.moments = slices.DeleteFunc(e.moments, func(m trend.Moment) bool { return m.At.After(start) })
 	e.buckets = slices.DeleteFunc(e.buckets, func(b trend.Bucket) bool { return !b.Start.Before(start) })
-	e.moments = append(e.moments, history.Slide(of, start, now, e.window, now)...)
+	e.moments = append(e.moments, history.Slide(of, start, now, e.window, e.threshold, now)...)
 	e.buckets = append(e.buckets, history.Buckets(of, start, now)...)
 	e.to = now
 }
@@ -207,7 +207,7 @@ func (e *episode) picture() chart.Series {
 		c.Buckets = append(c.Buckets, chart.Bucket{Start: b.Start, Items: b.Items, Negative: b.Negative})
 	}
 	for _, m := range e.moments {
-		c.Points = append(c.Points, chart.Point{At: m.At, Negative: float64(m.Negative), Expected: m.Expected, Limit: m.Limit})
+		c.Points = append(c.Points, pointOf(m))
 	}
 	return c
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"math"
 	"strings"
 	"time"
 
@@ -72,60 +71,54 @@ const (
 	chartWindows            = 6
 )
 
-// chart draws an alert's window as it slid over the hours before and since, on what was
-// expected.
+// chart draws an alert's window as it slid over the hours before and since, on the band of what
+// is no spike.
 func (m *monitor) chart(ctx context.Context, a news.Alert) ([]byte, error) {
+	course, err := m.courseOf(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err = chart.PNG(&out, chartWidth, chartHeight, course)
+	return out.Bytes(), err
+}
+
+// courseOf is what chart draws.
+func (m *monitor) courseOf(ctx context.Context, a news.Alert) (chart.Series, error) {
 	window := time.Duration(a.Window)
 	if window < trend.BucketLength {
-		return nil, errors.New("the alert has no window")
+		return chart.Series{}, errors.New("the alert has no window")
 	}
 	to := m.clock()
 	if a.ResolvedAt != nil {
 		to = *a.ResolvedAt
 	}
-	from := a.StartedAt.Add(-max(chartPast, chartWindows*window))
-	// The window slides over single buckets; how far chance leads away from what is expected
-	// is told for whole windows.
-	steps, err := m.counts.Course(ctx, a.Series, from.Add(-window), to, trend.BucketLength)
+	from := a.StartedAt.Add(-max(chartPast, chartWindows*window)).Truncate(trend.BucketLength)
+	moments, err := m.counts.Slide(ctx, a.Series, from, to, window, a.Surprise)
 	if err != nil {
-		return nil, err
+		return chart.Series{}, err
 	}
-	windows, err := m.counts.Course(ctx, a.Series, from.Add(-window), to, window)
+	buckets, err := m.counts.Buckets(ctx, a.Series, from, to)
 	if err != nil {
-		return nil, err
+		return chart.Series{}, err
 	}
-	picture := chart.Series{Title: a.Series.String(), Note: a.Reason, From: from, To: to, Length: trend.BucketLength, Window: window,
-		Points: slide(steps, windows, window), Marks: []chart.Mark{{At: a.FiredAt, Since: a.StartedAt, Label: "alert " + a.FiredAt.UTC().Format("15:04")}}}
-	for _, s := range steps {
-		if s.Items > 0 && !s.Start.Before(from) {
-			picture.Buckets = append(picture.Buckets, chart.Bucket{Start: s.Start, Items: s.Items, Negative: s.Negative})
-		}
+	// Room for the label of the last mark, which may be of this minute.
+	course := chart.Series{Title: a.Series.String(), Note: a.Reason, From: from, To: to.Add(to.Sub(from) / 10), Length: trend.BucketLength, Window: window,
+		Marks: []chart.Mark{{At: a.FiredAt, Since: a.StartedAt, Label: "alert " + a.FiredAt.UTC().Format("15:04")}}}
+	for _, b := range buckets {
+		course.Buckets = append(course.Buckets, chart.Bucket{Start: b.Start, Items: b.Items, Negative: b.Negative})
+	}
+	for _, moment := range moments {
+		course.Points = append(course.Points, pointOf(moment))
 	}
 	if a.ResolvedAt != nil {
-		picture.Marks = append(picture.Marks, chart.Mark{At: *a.ResolvedAt, Label: "over " + a.ResolvedAt.UTC().Format("15:04"), Over: true})
+		course.Marks = append(course.Marks, chart.Mark{At: *a.ResolvedAt, Label: "over " + a.ResolvedAt.UTC().Format("15:04"), Over: true})
 	}
-	var out bytes.Buffer
-	err = chart.PNG(&out, chartWidth, chartHeight, picture)
-	return out.Bytes(), err
+	return course, nil
 }
 
-// slide sums the steps over a window that ends with each of them.
-func slide(steps, windows []trend.Step, window time.Duration) (points []chart.Point) {
-	width := int(window / trend.BucketLength)
-	for last := width - 1; last < len(steps); last++ {
-		p := chart.Point{At: steps[last].Start.Add(trend.BucketLength), Limit: math.Inf(1)}
-		for _, s := range steps[last-width+1 : last+1] {
-			p.Negative += float64(s.Negative)
-			p.Expected += s.Expected
-		}
-		for _, w := range windows {
-			if !w.Start.After(steps[last].Start) && steps[last].Start.Before(w.Start.Add(window)) && w.High > w.Expected {
-				p.Limit = p.Expected + w.High - w.Expected
-			}
-		}
-		points = append(points, p)
-	}
-	return points
+func pointOf(m trend.Moment) chart.Point {
+	return chart.Point{At: m.At, Negative: float64(m.Negative), Expected: m.Expected, Limit: m.Limit}
 }
 
 // picture answers a person who asks for a series in their own words.

@@ -1,11 +1,11 @@
 // Package chart draws what was counted in a series, what its past let one expect, and what
 // was said of it: for reports, and for messages that carry a picture.
 //
-//	BA                                   ▬ negative in 30 min  ╌ expected  ▒ as usual
+//	BA                                   ▬ negative in 30 min  ╌ expected  ▒ no spike
 //	8 negative of 9 items in 30 min, …
 //	    fired 07:25 │        over 09:40 │
 //	8│              │▟▙                 │   the negatives of the sliding window,
-//	 │▒▒▒▒▒▒▒▒▒▒▒▒▒▒│▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│   on the band of what is as usual
+//	 │▒▒▒▒▒▒▒▒▒▒▒▒▒▒│▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│   on the band of what is no spike
 //	 └──────────────────────────────────
 //	9│      ▂     ▃ █ ▂                     items and, in them, negatives
 //	 └─06:00──07:00──08:00──09:00── UTC
@@ -48,7 +48,8 @@ type Bucket struct {
 	Items, Negative int
 }
 
-// Point is the sliding window that ends at a time.
+// Point is the sliding window that ends at a time. It is drawn from the point before up to its
+// own: over the bucket that the window ends with.
 type Point struct {
 	At       time.Time
 	Negative float64 // in the window

@@ -139,7 +139,7 @@ func (p *panel) legend() (entries []entry, width float64) {
 		add("expected", func(b box) {
 			p.line(expected, 1.5, dashed, at(b.left, (b.bottom+b.top)/2), at(b.right, (b.bottom+b.top)/2))
 		})
-		add("not unusual", func(b box) { p.fill(band, b); p.line(limit, 1, nil, at(b.left, b.top), at(b.right, b.top)) })
+		add("no spike", func(b box) { p.fill(band, b); p.line(limit, 1, nil, at(b.left, b.top), at(b.right, b.top)) })
 	} else {
 		add("negatives", func(b box) { p.fill(negative, b) })
 	}

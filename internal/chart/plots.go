@@ -13,10 +13,10 @@ import (
 // half a count below the limit the band ends, so that what reaches the limit stands out.
 const half = 0.5
 
-// windows draws the upper plot: the negatives of the sliding window on the band of what is
-// not unusual.
+// windows draws the upper plot: the negatives of the sliding window on the band of what is no
+// spike.
 func (p *panel) windows(b box) {
-	points := slices.DeleteFunc(slices.Clone(p.Points), func(q Point) bool { return q.At.Before(p.from) || q.At.After(p.to) })
+	points := slices.DeleteFunc(slices.Clone(p.Points), func(q Point) bool { return !q.At.After(p.from) || !q.At.Add(-p.Length).Before(p.to) })
 	if len(points) == 0 {
 		return
 	}
@@ -53,16 +53,21 @@ func (p *panel) windows(b box) {
 	p.line(expected, 1.5, dashed, p.steps(b, points, value(func(q Point) float64 { return q.Expected }), y)...)
 }
 
-// steps hold a value until the next point.
+// steps hold a value over the bucket that its window ends with: as the bars below stand, and as
+// the rule saw it while the bucket was counted.
 func (p *panel) steps(b box, points []Point, values []float64, y func(float64) float64) (out []vg.Point) {
 	for i, q := range points {
-		end := p.to
-		if i+1 < len(points) {
-			end = points[i+1].At
-		} else if i > 0 {
-			end = q.At.Add(q.At.Sub(points[i-1].At))
+		begin, end := q.At.Add(-p.Length), q.At
+		if i > 0 {
+			begin = points[i-1].At
 		}
-		out = append(out, at(p.x(b, q.At), y(values[i])), at(p.x(b, end), y(values[i])))
+		if begin.Before(p.from) {
+			begin = p.from
+		}
+		if end.After(p.to) {
+			end = p.to
+		}
+		out = append(out, at(p.x(b, begin), y(values[i])), at(p.x(b, end), y(values[i])))
 	}
 	return out
 }
