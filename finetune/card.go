@@ -38,7 +38,7 @@ func (j *job) card(r Report) string {
 	cardFigures(c, r)
 	cardPrecisions(c, r)
 	j.cardBase(c, r)
-	cardData(c, r)
+	cardSources(c, r)
 	cardTraining(c, r)
 	cardDetails(c, r)
 	return c.String()
@@ -114,7 +114,7 @@ func (j *job) cardBase(c *strings.Builder, r Report) {
 	fmt.Fprintf(c, " Text → links (`https?://\\S+`) removed → tokenizer → encoder → pooling (%s) → head → softmax of logits / temperature.\n\n", j.section("").Pooling)
 }
 
-func cardData(c *strings.Builder, r Report) {
+func cardSources(c *strings.Builder, r Report) {
 	fmt.Fprint(c, "## Data\n\n| source | for | training rows | validation rows | weight | sha256 |\n|---|---|---|---|---|---|\n")
 	for _, s := range r.Sources {
 		sum := ""

@@ -89,17 +89,7 @@ func (r *reader) read(s Source) error {
 	r.sources = append(r.sources, s)
 	for row := range s.Rows {
 		r.found.Rows++
-		all, err := s.read(row)
-		if errors.Is(err, errMixed) {
-			r.found.Mixed++
-			continue
-		}
-		for _, l := range all {
-			if err != nil {
-				break
-			}
-			err = r.add(s, head, l)
-		}
+		err := r.addRow(s, head, row)
 		if err == nil {
 			continue
 		}
@@ -119,11 +109,38 @@ func (r *reader) read(s Source) error {
 	return nil
 }
 
-func (r *reader) add(s Source, head int, l labelled) error {
-	class, err := r.class(head, canonical(s.Task, l.label))
+// addRow takes all that a row says, or nothing.
+func (r *reader) addRow(s Source, head int, row Row) error {
+	all, whole, err := s.read(row)
 	if err != nil {
 		return err
 	}
+	for i := range all {
+		l := &all[i]
+		l.label = canonical(s.Task, l.label)
+		if err := r.checkLabel(head, l.label); err != nil {
+			if l.entity != "" {
+				err = fmt.Errorf("of %q: %w", l.entity, err)
+			}
+			return err
+		}
+	}
+	if whole {
+		if slices.ContainsFunc(all, func(l labelled) bool { return l.label != all[0].label }) {
+			r.found.Mixed++
+			return nil
+		}
+		all = all[:1]
+		all[0].entity = ""
+	}
+	for _, l := range all {
+		r.add(s, head, l)
+	}
+	return nil
+}
+
+func (r *reader) add(s Source, head int, l labelled) {
+	class := r.class(head, l.label)
 	key := [2]string{l.text, l.entity}
 	e := r.byText[key]
 	if e == nil {
@@ -142,24 +159,29 @@ func (r *reader) add(s Source, head int, l labelled) error {
 		r.found.Conflicts++
 		r.found.note("conflict: %s: %s says %s of a text that is %s at %s: %.60q", s.Name, l.at, l.label, r.heads[head].Labels[e.Labels[head]], e.At, l.text)
 	}
+}
+
+// checkLabel says whether a head can have a label.
+func (r *reader) checkLabel(head int, label string) error {
+	h := r.heads[head]
+	switch {
+	case label == "":
+		return fmt.Errorf("the label of %s is empty", h.Task)
+	case r.fixed[head] && !slices.Contains(h.Labels, label):
+		return fmt.Errorf("the label of %s is %q; the head has %s", h.Task, label, strings.Join(h.Labels, ", "))
+	}
 	return nil
 }
 
 // class is a label's number. A head that is new takes its labels as they come; they are
 // sorted when all is read.
-func (r *reader) class(head int, label string) (int, error) {
+func (r *reader) class(head int, label string) int {
 	h := &r.heads[head]
 	if i := slices.Index(h.Labels, label); i >= 0 {
-		return i, nil
-	}
-	if label == "" {
-		return 0, fmt.Errorf("the label of %s is empty", h.Task)
-	}
-	if r.fixed[head] {
-		return 0, fmt.Errorf("the label of %s is %q; the head has %s", h.Task, label, strings.Join(h.Labels, ", "))
+		return i
 	}
 	h.Labels = append(h.Labels, label)
-	return len(h.Labels) - 1, nil
+	return len(h.Labels) - 1
 }
 
 // finish sorts the labels that were found, so that a head does not depend on the rows' order.

@@ -58,47 +58,42 @@ type Example struct {
 // labelled is what one row says of one text.
 type labelled struct{ text, entity, label, at string }
 
-// errMixed is a headline whose entities have several sentiments, read as a whole.
-var errMixed = errors.New("entities differ")
-
-// read takes the text, the entity and the label out of a row. An object of entities gives
-// one for each or, where texts are read as a whole, their common label or errMixed.
-func (s Source) read(row Row) ([]labelled, error) {
+// read takes the text, the entities and the labels out of a row: an object of entities gives
+// one for each. whole says that they are to be read as one text, for their common label.
+func (s Source) read(row Row) (all []labelled, whole bool, err error) {
 	if row.Err != nil {
-		return nil, row.Err
+		return nil, false, row.Err
 	}
 	text, err := s.field(row, s.Text, "text", "title")
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if strings.TrimSpace(classify.StripURLs(text)) == "" {
-		return nil, errors.New("the text is empty, links aside")
+		return nil, false, errors.New("the text is empty, links aside")
 	}
 	if entity := strings.TrimSpace(row.Fields[s.Entity]); s.Entity != "" && entity != "" {
-		if strings.HasPrefix(entity, "{") {
-			return perEntity(text, entity, row.At)
+		if isJSON(entity) {
+			all, err = perEntity(text, entity, row.At)
+			return all, false, err
 		}
 		label, err := s.field(row, s.Label, s.Task)
-		return []labelled{{text, entity, label, row.At}}, err
+		return []labelled{{text, entity, label, row.At}}, false, err
 	}
 	label, err := s.field(row, s.Label, s.Task, entitiesColumn)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if !strings.HasPrefix(strings.TrimSpace(label), "{") {
-		return []labelled{{text, "", label, row.At}}, nil
+	if !isJSON(label) {
+		return []labelled{{text, "", label, row.At}}, false, nil
 	}
-	all, err := perEntity(text, label, row.At)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range all {
-		if l.label != all[0].label {
-			return nil, errMixed
-		}
-	}
-	all[0].entity = ""
-	return all[:1], nil
+	all, err = perEntity(text, label, row.At)
+	return all, true, err
+}
+
+// isJSON tells an object, or what somebody took for one, from a name.
+func isJSON(s string) bool {
+	s = strings.TrimSpace(s)
+	return strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[")
 }
 
 // field is the column of that name or, where none is named, the first of those that there is.
@@ -118,7 +113,7 @@ func (s Source) field(row Row, named string, otherwise ...string) (string, error
 func perEntity(text, object, at string) ([]labelled, error) {
 	var labels map[string]string
 	if err := json.Unmarshal([]byte(object), &labels); err != nil {
-		return nil, fmt.Errorf("the entities are no JSON object of entity and label: %w", err)
+		return nil, fmt.Errorf(`the entities are no JSON object of entity and label, such as {"Nokia": "negative"}: %w`, err)
 	}
 	if len(labels) == 0 {
 		return nil, errors.New("there is no entity")

@@ -52,6 +52,7 @@ func TestBadRowsAreNamedWithTheirLine(t *testing.T) {
 		"what reading found": {At: "line 7", Err: errors.New("a bare quote")},
 		"broken entities":    {At: "line 7", Fields: map[string]string{"text": "x", "entities_json": `{"A": 3}`}},
 		"no entity":          {At: "line 7", Fields: map[string]string{"text": "x", "entities_json": `{}`}},
+		"unlike and unknown": {At: "line 7", Fields: map[string]string{"text": "x", "entities_json": `{"A": "neutral", "B": "angry"}`}},
 	} {
 		s := Source{Task: "sentiment", Name: "a.csv", Rows: slices.Values([]Row{row})}
 		_, _, err := Read(s, sentiment, false)
@@ -62,6 +63,35 @@ func TestBadRowsAreNamedWithTheirLine(t *testing.T) {
 		s.Rows = slices.Values([]Row{row, {At: "line 8", Fields: map[string]string{"text": "x", "sentiment": "neutral"}}})
 		if got, err := r.take([]Source{s}); err != nil || len(got) != 1 || r.found.Bad != 1 {
 			t.Errorf("%s, left out as asked: %d examples, %+v, %v", name, len(got), r.found, err)
+		}
+	}
+}
+
+// TestARowOfEntitiesIsTakenWholeOrNotAtAll: what is wrong with one of its entities leaves none
+// of it, and is named with file, line and entity.
+func TestARowOfEntitiesIsTakenWholeOrNotAtAll(t *testing.T) {
+	for object, named := range map[string]string{
+		`{"Nokia": "negative", "Ericsson": "happy"}`: `"Ericsson"`,
+		`{"Nokia": "negative", "Ericsson": ""}`:      `"Ericsson"`,
+		`{"Nokia": "negative", "": "positive"}`:      "no name",
+		`{"Nokia": "negative"`:                       "JSON",
+		`{'Nokia': 'negative'}`:                      "JSON",
+		`["Nokia", "Ericsson"]`:                      "JSON",
+		`{"Nokia": 1}`:                               "JSON",
+	} {
+		bad := Row{At: "line 2", Fields: map[string]string{"text": "Nokia falls as Ericsson wins order", "companies": object}}
+		good := Row{At: "line 3", Fields: map[string]string{"text": "Banks rally", "companies": `{"SBI": "positive"}`}}
+		s := Source{Task: "sentiment", Name: "a.csv", Entity: "companies", Rows: slices.Values([]Row{bad, good})}
+		_, _, err := Read(s, sentiment, false)
+		if !errors.Is(err, ErrRows) || !strings.Contains(err.Error(), "a.csv: line 2: ") || !strings.Contains(err.Error(), named) {
+			t.Errorf("%s: %v", object, err)
+		}
+		left, found, err := Read(s, sentiment, true)
+		if err != nil || len(left) != 1 || left[0].Entity != "SBI" || found.Bad != 1 {
+			t.Errorf("%s, left out as asked: %d examples, %+v, %v", object, len(left), found, err)
+		}
+		if len(found.First) != 1 || !strings.Contains(found.First[0], "a.csv: line 2: ") {
+			t.Errorf("%s: the person is told %q", object, found.First)
 		}
 	}
 }

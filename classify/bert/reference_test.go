@@ -11,29 +11,19 @@ import (
 	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 	"github.com/barograph/barograph/internal/testenv"
+	"github.com/barograph/barograph/internal/testenv/runtimetest"
 )
 
 // ortSession opens a model on the ONNX Runtime that `make deps` fetched, on the CPU.
 func ortSession(t testing.TB, c onnx.SessionConfig) *onnx.Session {
 	t.Helper()
-	library, err := onnx.Find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := onnx.Open(library)
-	if err != nil {
-		t.Fatal(err)
-	}
 	c.Device = onnx.CPU
-	s, err := r.NewSession(c)
+	s, err := runtimetest.Open(t).NewSession(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	})

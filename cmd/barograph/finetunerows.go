@@ -112,29 +112,41 @@ func (t *training) open(ctx context.Context, out *sourceSet, task, file string) 
 	return nil
 }
 
-// tellApart gives sources the names that a model card needs: the files' own, with their folder's
-// where files are named alike. It has no use for the rest of the path.
+// tellApart gives sources the names that a model card needs: of a file's path as much from its
+// end as tells it from the other files. The card has no use for the rest, which names a machine.
 func tellApart(lists ...[]finetune.Source) {
-	paths := map[string]map[string]bool{} // by the file's own name
-	for _, list := range lists {
-		for _, s := range list {
-			base := filepath.Base(s.Name)
-			if paths[base] == nil {
-				paths[base] = map[string]bool{}
-			}
-			paths[base][s.Name] = true
+	files := map[string]bool{}
+	for _, s := range slices.Concat(lists...) {
+		if s.SHA256 != "" {
+			files[filepath.Clean(s.Name)] = true
 		}
 	}
 	for _, list := range lists {
 		for i := range list {
 			s := &list[i]
-			base := filepath.Base(s.Name)
-			if s.SHA256 != "" && len(paths[base]) > 1 {
-				base = filepath.Join(filepath.Base(filepath.Dir(s.Name)), base)
+			s.Short = s.Name
+			if s.SHA256 != "" {
+				s.Short = shortName(filepath.Clean(s.Name), files)
 			}
-			s.Short = base
 		}
 	}
+}
+
+// shortName is the least of a path's last elements that no other of the files ends in.
+func shortName(path string, files map[string]bool) string {
+	parts := strings.Split(filepath.ToSlash(path), "/")
+	for n := 1; n < len(parts); n++ {
+		short, alike := strings.Join(parts[len(parts)-n:], "/"), 0
+		for other := range files {
+			if strings.HasSuffix("/"+filepath.ToSlash(other), "/"+short) {
+				alike++
+			}
+		}
+		if alike == 1 {
+			return short
+		}
+	}
+	return filepath.ToSlash(path)
 }
 
 // cutWeight takes the weight off FILE:0.7.

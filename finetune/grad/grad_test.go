@@ -9,6 +9,7 @@ import (
 
 	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
+	"github.com/barograph/barograph/internal/testenv/runtimetest"
 )
 
 // check is an operator with the shapes of its inputs. Dimensions of 5 are declared by
@@ -91,7 +92,7 @@ func checks() []check {
 // Every rule against central differences. The loss weighs the operator's results by
 // numbers of their own, so that no two of them can stand for each other.
 func TestGradientsEqualDifferences(t *testing.T) {
-	r := openRuntime(t)
+	r := runtimetest.Open(t)
 	for _, c := range checks() {
 		t.Run(c.name, func(t *testing.T) {
 			float, step, within := onnxpb.Float64, cmp.Or(c.step, 1e-5), cmp.Or(c.within, 1e-8)
@@ -122,7 +123,7 @@ func TestGradientsEqualDifferences(t *testing.T) {
 
 // What has no double kernel is compared with the derivative in Go's double precision.
 func TestGeluEqualsItsDerivative(t *testing.T) {
-	r := openRuntime(t)
+	r := runtimetest.Open(t)
 	phi := func(x float64) float64 { return math.Exp(-x*x/2) / math.Sqrt(2*math.Pi) }
 	cdf := func(x float64) float64 { return 0.5 * math.Erfc(-x/math.Sqrt2) }
 	k, c := math.Sqrt(2/math.Pi), 0.044715
@@ -190,7 +191,7 @@ func TestGradientsAddUp(t *testing.T) {
 	x := g.Input("x", N(2))
 	y := g.Add(g.Mul(x, x), g.Scale(x, 3)) // 2x + 3
 	g.Output("d", g.Gradients(g.Sum(y, false), x)[0])
-	out := run(t, open(t, openRuntime(t), g), map[string]onnx.Tensor{"x": {Shape: []int{2}, Data: []float64{1, -2}}})
+	out := run(t, open(t, runtimetest.Open(t), g), map[string]onnx.Tensor{"x": {Shape: []int{2}, Data: []float64{1, -2}}})
 	if got, want := fmt.Sprint(out["d"].Data), "[5 -1]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

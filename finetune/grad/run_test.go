@@ -10,24 +10,6 @@ import (
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 )
 
-func openRuntime(t testing.TB) *onnx.Runtime {
-	t.Helper()
-	library, err := onnx.Find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := onnx.Open(library)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
-}
-
 func open(t testing.TB, r *onnx.Runtime, g *Tape) *onnx.Graph {
 	t.Helper()
 	model, err := g.Model()

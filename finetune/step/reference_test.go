@@ -11,6 +11,7 @@ import (
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/internal/testenv/runtimetest"
 )
 
 // reference is testdata/reference.json, made by reference.py beside it.
@@ -55,7 +56,7 @@ func (r reference) config(t testing.TB, c referenceCase) Config {
 	}
 	base.Config.Barograph = &bert.Bundle{Pooling: bert.Pooling(c.Pooling)}
 	return Config{
-		Base: base, Runtime: openRuntime(t), Device: onnx.CPU, Threads: 1,
+		Base: base, Runtime: runtimetest.Open(t), Device: onnx.CPU, Threads: 1,
 		Mode: map[string]Mode{"lora": LoRA, "full": Full, "head": HeadOnly}[c.Mode], Embeddings: c.Mode == "full",
 		Rank: r.Rank, Alpha: r.Alpha, Targets: r.Targets,
 		Heads: []Head{{"sentiment", 3}, {"topic", 4}}, Init: c.Init,

@@ -12,25 +12,8 @@ import (
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/internal/testenv/runtimetest"
 )
-
-func openRuntime(t testing.TB) *onnx.Runtime {
-	t.Helper()
-	library, err := onnx.Find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := onnx.Open(library)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
-}
 
 // tiny is a configuration on the reference's base, with dropout.
 func tiny(t testing.TB, mode Mode) Config {
@@ -40,7 +23,7 @@ func tiny(t testing.TB, mode Mode) Config {
 		t.Fatal(err)
 	}
 	return Config{
-		Base: base, Runtime: openRuntime(t), Device: onnx.CPU, Threads: 2, Mode: mode, Rank: 4, Dropout: 0.1,
+		Base: base, Runtime: runtimetest.Open(t), Device: onnx.CPU, Threads: 2, Mode: mode, Rank: 4, Dropout: 0.1,
 		Embeddings: true, Heads: []Head{{"sentiment", 3}, {"topic", 4}}, Seed: 1, ClipNorm: 1, WeightDecay: 0.01,
 	}
 }
