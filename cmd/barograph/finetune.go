@@ -28,7 +28,7 @@ type training struct {
 	decay, split        string
 	device              string
 	sweep               string
-	path                string // configuration, for the labels topic
+	path                string // configuration, for the labels topic and the bases
 }
 
 func newFinetune() *cobra.Command {
@@ -148,6 +148,13 @@ func (t *training) prepare(cmd *cobra.Command) error {
 }
 
 func (t *training) run(cmd *cobra.Command) error {
+	cfg, err := readConfig(t.path)
+	if err != nil {
+		return err
+	}
+	if !cmd.Flags().Changed("bases") {
+		t.config.Bases = cfg.Classify.Bases
+	}
 	sources, err := t.sources(cmd.Context(), t.train, t.tasks)
 	if err != nil {
 		return err
@@ -182,7 +189,7 @@ func (t *training) run(cmd *cobra.Command) error {
 	if err := writeReport(cmd.OutOrStdout(), report); err != nil {
 		return err
 	}
-	if _, err := bert.FindBase(report.Base, defaults().Classify.Bases); err != nil && report.Settings.Mode == step.LoRA {
+	if _, err := bert.FindBase(report.Base, cfg.Classify.Bases); err != nil && report.Settings.Mode == step.LoRA {
 		fmt.Fprintf(cmd.OutOrStdout(), "It needs %s when it serves: name the folder that holds that in classify.bases, or by --bases.\n", report.Base)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
 	"github.com/barograph/barograph/finetune/step"
 	"github.com/barograph/barograph/internal/broker"
@@ -211,6 +212,43 @@ func TestFilesNamedAlikeAreToldApart(t *testing.T) {
 	for _, s := range list {
 		if s.Short != want[s.Name] {
 			t.Errorf("%s is called %q, want %q", s.Name, s.Short, want[s.Name])
+		}
+	}
+}
+
+// TestTheConfigurationSaysWhereBasesAre for what trains a bundle further and for what lists it.
+func TestTheConfigurationSaysWhereBasesAre(t *testing.T) {
+	dir := t.TempDir()
+	tiny := filepath.Join(testenv.Root(t), "classify", "bert", "testdata", "tiny")
+	bundle, rows, config := filepath.Join(dir, "models", "mine"), filepath.Join(dir, "rows.csv"), filepath.Join(dir, "barograph.yaml")
+	lines, words := []string{"text,sentiment"}, []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]"}
+	for i := range 36 {
+		lines = append(lines, fmt.Sprintf("w%d w%d,%s", i, i*7%36, []string{"negative", "neutral", "positive"}[i%3]))
+		words = append(words, fmt.Sprint("w", i))
+	}
+	err := errors.Join(os.CopyFS(bundle, os.DirFS(filepath.Join(tiny, "lora-list"))), os.CopyFS(filepath.Join(dir, "weights"), os.DirFS(filepath.Join(tiny, "bases"))),
+		os.WriteFile(filepath.Join(bundle, "vocab.txt"), []byte(strings.Join(words, "\n")), 0o644), os.WriteFile(rows, []byte(strings.Join(lines, "\n")), 0o644),
+		os.WriteFile(config, []byte("classify: {bases: [weights]}"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"model", "list", filepath.Dir(bundle), "-c", config},
+		{"finetune", "--task", "sentiment", "--train", rows, "--base", bundle, "--head-only", "--steps", "1", "--threads", "1", "--out", filepath.Join(dir, "out"), "-c", config},
+	} {
+		var said bytes.Buffer
+		run := func(more ...string) error {
+			root := newRoot()
+			root.SetArgs(append(args, more...))
+			root.SetOut(&said)
+			root.SetErr(&said)
+			return root.ExecuteContext(t.Context())
+		}
+		if err := run("--bases", filepath.Join(dir, "elsewhere")); !errors.Is(err, bert.ErrAdapter) {
+			t.Errorf("%q with other --bases: %v", args, err)
+		}
+		if err := run(); err != nil {
+			t.Errorf("%q: %v\n%s", args, err, said.String())
 		}
 	}
 }

@@ -48,7 +48,7 @@ func newModelList() *cobra.Command {
 			if len(folders) == 0 {
 				folders = []string{"models"}
 			}
-			configured, err := configuredBundles(path)
+			configured, err := configuredBundles(cmd, path, &bases)
 			if err != nil {
 				return err
 			}
@@ -71,20 +71,19 @@ func newModelList() *cobra.Command {
 	return cmd
 }
 
-// configuredBundles are the folders that the configuration names, or its defaults, made absolute.
-func configuredBundles(path string) ([]string, error) {
-	bundles := defaults().Classify.Bundles
-	if path != "" {
-		cfg, err := readConfig(path)
-		if err != nil {
-			return nil, err
-		}
-		bundles = cfg.Classify.Bundles
+// configuredBundles are the folders that the configuration names, made absolute. Its bases are
+// taken, too, where --bases does not name others.
+func configuredBundles(cmd *cobra.Command, path string, bases *[]string) ([]string, error) {
+	cfg, err := readConfig(path)
+	if err != nil {
+		return nil, err
 	}
-	out := make([]string, len(bundles))
-	for i, dir := range bundles {
-		var err error
-		if out[i], err = filepath.Abs(dir); err != nil {
+	if !cmd.Flags().Changed("bases") {
+		*bases = cfg.Classify.Bases
+	}
+	out := cfg.Classify.Bundles
+	for i := range out {
+		if out[i], err = filepath.Abs(out[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +175,7 @@ func newModelShow() *cobra.Command {
 		Example: "  barograph model show models/en",
 		Args:    arguments(1, 1, "a bundle's folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			configured, err := configuredBundles(path)
+			configured, err := configuredBundles(cmd, path, &bases)
 			if err != nil {
 				return err
 			}
