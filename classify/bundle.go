@@ -31,7 +31,7 @@ const maxTokens = 512
 // config.json. It holds no weights.
 type Bundle struct {
 	Dir       string // of the version that is live; see Slot
-	Name      string // barograph.name, or else the folder's
+	Name      string // barograph.name, or else that of the folder that it was promoted from, or is in
 	Version   string // barograph.version
 	Digest    string // see Digest
 	Languages []string
@@ -50,11 +50,15 @@ type Bundle struct {
 // adapter's base is looked for in the folders bases, under its name. Errors wrap ErrBundle,
 // bert.ErrConfig, bert.ErrAdapter or fs.ErrNotExist.
 func OpenBundle(dir string, bases []string) (*Bundle, error) {
-	live, err := Live(dir)
+	s, err := OpenSlot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return openFolder(live, filepath.Base(filepath.Clean(dir)), bases)
+	var live Version // the slot's own files
+	if len(s.Versions) > 0 {
+		live = s.Versions[s.Live]
+	}
+	return s.Open(live, bases)
 }
 
 // openFolder reads what a folder says of itself; name is the bundle's where it says none.

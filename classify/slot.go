@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -89,7 +90,7 @@ func (s Slot) Folder(v Version) string {
 
 // Open reads what a version says of itself, whether or not it is live. Errors are OpenBundle's.
 func (s Slot) Open(v Version, bases []string) (*Bundle, error) {
-	return openFolder(s.Folder(v), filepath.Base(filepath.Clean(s.Dir)), bases)
+	return openFolder(s.Folder(v), cmp.Or(v.Name, filepath.Base(filepath.Clean(s.Dir))), bases)
 }
 
 // write makes what s says true, all at once.

@@ -1,10 +1,12 @@
 package classify
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -166,5 +168,25 @@ func TestDamagedSlots(t *testing.T) {
 		if _, err := OpenBundle(slot, nil); !errors.Is(err, ErrBundle) {
 			t.Errorf("%s: got %v, want ErrBundle", name, err)
 		}
+	}
+}
+
+// TestABundleKeepsItsNameWhenItIsPromoted: one from a hub has none in its config.json, but that
+// of its folder, which the slot's own is not to take the place of.
+func TestABundleKeepsItsNameWhenItIsPromoted(t *testing.T) {
+	slot, from := tinyBundle(t, filepath.Join(t.TempDir(), "en"), "1", 0, false), tinyBundle(t, filepath.Join(t.TempDir(), "finbert"), "2", 1, false)
+	path := filepath.Join(from, "config.json")
+	config, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unnamed := regexp.MustCompile(`"name": "[^"]*",`).ReplaceAll(config, nil)
+	if err := os.WriteFile(path, unnamed, 0o644); err != nil || bytes.Equal(unnamed, config) {
+		t.Fatalf("the tiny bundle's config has no name (%v)", err)
+	}
+	promote(t, slot, from)
+	b, err := OpenBundle(slot, nil)
+	if err != nil || b.Model().Name != "finbert" || b.Version != "2" {
+		t.Errorf("readings would name it %+v (%v)", b.Model(), err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,10 +24,10 @@ var ErrBase = errors.New("cannot train on this base")
 type base struct {
 	checkpoint *bert.Checkpoint
 	tokenizer  classify.Tokenizer
-	folder     string // as given
-	dir        string // of the checkpoint that an adapter is for
-	adapter    bool   // an adapter is continued
-	name       string
+	folder     string       // as given
+	dir        string       // of the checkpoint that an adapter is for
+	adapter    bool         // an adapter is continued
+	name       string       // by which an adapter on it finds it in a folder of bases
 	sha256     string       // of its model.safetensors
 	kept       *bert.Bundle // of the bundle that is continued, nil for a bare base
 	heads      []bert.Head  // that it has
@@ -38,11 +39,11 @@ type base struct {
 // an adapter is merged first. Where others were promoted into the bundle's place, it is the
 // one that is live there.
 func openBase(dir string, bases []string, s *Settings) (*base, error) {
-	dir, err := filepath.Abs(dir) // its name counts
+	given, err := filepath.Abs(dir) // its name counts
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = classify.Live(dir); err != nil {
+	if dir, err = classify.Live(given); err != nil {
 		return nil, err
 	}
 	config, err := bert.ReadConfig(dir)
@@ -81,6 +82,13 @@ func openBase(dir string, bases []string, s *Settings) (*base, error) {
 		return nil, err
 	}
 	b.name = filepath.Base(b.dir)
+	if b.dir != given && b.dir == dir { // promoted: its folder is named by its digest
+		promoted, err := classify.OpenBundle(given, bases)
+		if err != nil {
+			return nil, err
+		}
+		b.name = path.Base(promoted.Name)
+	}
 	b.sha256, err = digest.File(filepath.Join(b.dir, "model.safetensors"))
 	return b, err
 }

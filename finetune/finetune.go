@@ -97,6 +97,7 @@ type Report struct {
 	Summary
 	Name     string
 	Base     string // name and digest
+	BaseDir  string // its folder, which has another name where it is a promoted bundle's
 	BaseSHA  string
 	Settings Settings
 	Epochs   []Epoch

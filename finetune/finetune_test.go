@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"os"
@@ -201,6 +202,48 @@ func TestABundleIsTrainedFurther(t *testing.T) {
 				t.Fatalf("row %d: logits %v, the bundle's are %v", i, got[0][i], want[0][i])
 			}
 		}
+	}
+}
+
+// TestAPromotedBundleKeepsItsNameAsABase: it lies in a folder that is named by its digest, which
+// says nothing to who reads the card or looks for the base.
+func TestAPromotedBundleKeepsItsNameAsABase(t *testing.T) {
+	c := sampleConfig(t, 1, 1)
+	whole := filepath.Join(t.TempDir(), "whole")
+	words, lines := []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]"}, []string(nil)
+	for i := range 36 {
+		words = append(words, fmt.Sprint("w", i))
+		lines = append(lines, fmt.Sprintf("w%d w%d|%s", i, i*7%36, sentiment.Labels[i%3]))
+	}
+	err := errors.Join(os.CopyFS(whole, os.DirFS(filepath.Join("..", "classify", "bert", "testdata", "tiny", "brain-cls"))),
+		os.WriteFile(filepath.Join(whole, "vocab.txt"), []byte(strings.Join(words, "\n")), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := classify.OpenBundle(whole, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Base = filepath.Join(t.TempDir(), "slot")
+	if _, err := classify.Promote(c.Base, b, time.Now(), func(string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c.Train, c.Valid = []Source{{Task: "sentiment", Name: "a.csv", Rows: rows(lines[:30]...)}}, []Source{{Task: "sentiment", Name: "b.csv", Rows: rows(lines[30:]...)}}
+	c.Settings.Updates = 1
+	r, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := os.ReadFile(filepath.Join(c.Out, "README.md"))
+	if r.Base != b.Name || err != nil || !strings.Contains(string(card), "base_model: "+b.Name+"\n") || strings.Contains(string(card), b.Digest[:16]) {
+		t.Errorf("the base of %s is called %q (%v):\n%s", b.Name, r.Base, err, card)
+	}
+	bases := t.TempDir() // where the base is put for serving, by that name
+	if err := os.CopyFS(filepath.Join(bases, b.Name), os.DirFS(r.BaseDir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bert.Open(c.Out, []string{bases}); err != nil {
+		t.Error(err)
 	}
 }
 

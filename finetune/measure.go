@@ -2,7 +2,9 @@ package finetune
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -112,7 +114,10 @@ func (j *job) readAll(ctx context.Context, dir string, p bert.Precision) ([]clas
 	if p == bert.FP16 {
 		device = j.Device
 	}
-	bases := append([]string{filepath.Dir(filepath.Clean(j.base.dir))}, j.Bases...)
+	bases, err := j.basesHere()
+	if err != nil {
+		return nil, err
+	}
 	model, err := classify.OpenModel(dir, classify.ModelConfig{Bases: bases, Library: j.Library, Device: device,
 		Precision: p, Threads: j.Threads, Log: j.Log})
 	if err != nil {
@@ -145,6 +150,22 @@ func (j *job) stage(what string) {
 	if j.OnStage != nil {
 		j.OnStage(what)
 	}
+}
+
+// basesHere are folders that hold the base under its name, as those of classify.bases do: a
+// promoted bundle lies under its digest, so that a link stands for it until the run is done.
+func (j *job) basesHere() ([]string, error) {
+	if filepath.Base(j.base.dir) == j.base.name {
+		return append([]string{filepath.Dir(j.base.dir)}, j.Bases...), nil
+	}
+	folder := filepath.Join(j.Out, checkpointsName, "bases")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(j.base.dir, filepath.Join(folder, j.base.name)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return append([]string{folder}, j.Bases...), nil
 }
 
 // measureAll measures the bundle in each precision, and says which it must have on the
@@ -227,7 +248,7 @@ func labelledRows(examples []*Example, head int, which func(*Example) bool, pred
 
 func (j *job) report() Report {
 	epoch, _ := j.best.best()
-	r := Report{Summary: j.summary, Name: j.Name, Base: j.base.name, BaseSHA: j.base.sha256, Settings: j.best.settings, Teachers: j.teachers,
+	r := Report{Summary: j.summary, Name: j.Name, Base: j.base.name, BaseDir: j.base.dir, BaseSHA: j.base.sha256, Settings: j.best.settings, Teachers: j.teachers,
 		Epochs: j.best.state.Epochs, Best: epoch, Trials: j.trials, Seconds: j.best.state.seconds(), Out: j.Out}
 	for _, t := range j.trainer.Weights() {
 		r.Trained += len(t.Data)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -190,7 +191,11 @@ func (t *training) run(cmd *cobra.Command) error {
 		return err
 	}
 	if _, err := bert.FindBase(report.Base, cfg.Classify.Bases); err != nil && report.Settings.Mode == step.LoRA {
-		fmt.Fprintf(cmd.OutOrStdout(), "It needs %s when it serves: name the folder that holds that in classify.bases, or by --bases.\n", report.Base)
+		needs := "name the folder that holds that in classify.bases, or by --bases"
+		if filepath.Base(report.BaseDir) != report.Base {
+			needs = fmt.Sprintf("copy %s into a folder of classify.bases, under that name", report.BaseDir)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "It needs %s when it serves: %s.\n", report.Base, needs)
 	}
 	return nil
 }
