@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -47,6 +48,9 @@ func openBase(dir string, bases []string, s *Settings) (*base, error) {
 		return nil, err
 	}
 	config, err := bert.ReadConfig(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s is no base model and no bundle: %w", ErrBase, given, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -429,3 +429,11 @@ func TestOutIsNotWrittenOver(t *testing.T) {
 		}
 	}
 }
+
+func TestABaseThatIsNotThereIsNamed(t *testing.T) {
+	c := sampleConfig(t, 1, 1)
+	c.Base = filepath.Join(t.TempDir(), "nothing")
+	if _, err := Run(t.Context(), c); !errors.Is(err, ErrBase) || !strings.Contains(err.Error(), c.Base) {
+		t.Errorf("got %v", err)
+	}
+}

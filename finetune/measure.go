@@ -194,12 +194,18 @@ func (j *job) measureAll(ctx context.Context, dir string) (measures []Measure, p
 		}
 		measures = append(measures, own...)
 	}
-	for task, exact := range f1[bert.FP32] {
-		if exact-f1[bert.INT8][task] > maxLoss {
-			pinned = bert.FP32
+	return measures, onCPU(f1[bert.FP32], f1[bert.INT8]), nil
+}
+
+// onCPU is the precision that a bundle must have on the CPU, from the macro-F1 of each head:
+// fp32 where int8 costs one of them too much, else "".
+func onCPU(exact, int8 map[string]float64) bert.Precision {
+	for task, f1 := range exact {
+		if f1-int8[task] > maxLoss {
+			return bert.FP32
 		}
 	}
-	return measures, pinned, nil
+	return ""
 }
 
 // measure evaluates each head on all of its rows and, where they are of several sources,

@@ -85,6 +85,8 @@ func TestRows(t *testing.T) {
 		{"JSON lines", "a.jsonl", "{\"text\":\"one\"}\n\n{\"text\":\"three\",\"n\":3}\nnot JSON\n[1]\n{\"text\":\"six\"}", "1:one 3:three 4! 5! 6:six"},
 		{"CSV", "a.csv", "\ufefftext,label\n\"one, \"\"quoted\"\"\",x\ntwo\nthree,y\n", "2:one, \"quoted\" 3! 4:three"},
 		{"TSV", "a.tsv", "text\tlabel\nsays \"this\"\tx\n", "2:says \"this\""},
+		{"TSV that begins with a quotation", "a.tsv", "\ufefftext\tlabel\r\n\"We do.\" He does.\tx\r\n\n\"one, \"\"quoted\"\"\"\ty\r\n\"two\" and \"three\"\tx", `2:"We do." He does. 4:one, "quoted" 5:"two" and "three"`},
+		{"TSV with a tab too much", "a.tsv", "text\tlabel\na\tb\tx\nfine\tx\nshort\n", "2! 3:fine 4!"},
 		{"a quote within a field", "a.csv", "text\na\"b\nfine\n", "2! 3:fine"},
 		{"JSON with bad UTF-8", "a.jsonl", "{\"text\":\"\xff\"}\n{\"text\":\"ok\"}\n", "1! 2:ok"},
 		{"CSV with bad UTF-8", "a.csv", "text\nbad \xff byte\n", "2!"},

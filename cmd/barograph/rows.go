@@ -52,17 +52,16 @@ func openInput(path string) (file io.ReadCloser, size int64, err error) {
 func rowsOf(r io.Reader, name string) iter.Seq[row] {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".csv":
-		return csvRows(r, ',')
+		return csvRows(r)
 	case ".tsv":
-		return csvRows(r, '\t')
+		return tsvRows(r)
 	}
 	return jsonRows(r)
 }
 
-func csvRows(r io.Reader, comma rune) iter.Seq[row] {
+func csvRows(r io.Reader) iter.Seq[row] {
 	return func(yield func(row) bool) {
 		reader := csv.NewReader(r)
-		reader.Comma, reader.LazyQuotes = comma, comma == '\t'
 		header, err := reader.Read()
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
@@ -99,7 +98,61 @@ func csvRows(r io.Reader, comma rune) iter.Seq[row] {
 	}
 }
 
-// maxLine bounds a line of JSON.
+// tsvRows reads a row a line. A field is as it stands, for a text may begin with a quotation;
+// one that is in quotes as a whole, quotes within it doubled, is what they hold.
+func tsvRows(r io.Reader) iter.Seq[row] {
+	return func(yield func(row) bool) {
+		var header []string
+		scanner := bufio.NewScanner(r)
+		scanner.Buffer(make([]byte, 64<<10), maxLine)
+		line := 0
+		for scanner.Scan() {
+			line++
+			if scanner.Text() == "" {
+				continue
+			}
+			record := strings.Split(scanner.Text(), "\t")
+			for i, field := range record {
+				record[i] = unquoted(field)
+			}
+			if header == nil {
+				header = record
+				header[0] = unquoted(strings.TrimPrefix(header[0], "\ufeff"))
+				continue
+			}
+			if !yield(tsvRow(header, record, line)) {
+				return
+			}
+		}
+		if err := scanner.Err(); err != nil {
+			yield(row{line: line + 1, err: err})
+		}
+	}
+}
+
+func tsvRow(header, record []string, line int) row {
+	if len(record) != len(header) {
+		return row{line: line, err: fmt.Errorf("%d fields, the header has %d: a tab or a line break within a text must be written as a space", len(record), len(header))}
+	}
+	fields := make(map[string]string, len(header))
+	for i, name := range header {
+		fields[name] = record[i]
+	}
+	return checked(row{line: line, fields: fields})
+}
+
+func unquoted(field string) string {
+	if len(field) < 2 || field[0] != '"' || field[len(field)-1] != '"' {
+		return field
+	}
+	within := field[1 : len(field)-1]
+	if strings.Contains(strings.ReplaceAll(within, `""`, ""), `"`) {
+		return field
+	}
+	return strings.ReplaceAll(within, `""`, `"`)
+}
+
+// maxLine bounds a line of JSON or of a TSV file.
 const maxLine = 64 << 20
 
 func jsonRows(r io.Reader) iter.Seq[row] {
