@@ -97,16 +97,23 @@ func (p promotion) run(cmd *cobra.Command, dir string) error {
 			return nil
 		}
 		err := p.compare(cmd, cfg.Classify, serving, candidate, slot, copied)
-		if err != nil && p.force && cmd.Context().Err() == nil {
+		switch {
+		case err != nil && p.force && cmd.Context().Err() == nil:
 			fmt.Fprintf(cmd.OutOrStdout(), "forced, though %v\n", err)
 			return nil
+		case errors.Is(err, errNotBetter):
+			return fmt.Errorf("%w (--force puts it live all the same)", err)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s serves in %s now; `barograph model rollback %s` puts back what served before\n", describe(v), slot, slot)
+	back := ""
+	if s, err := classify.OpenSlot(slot); err == nil && s.Live > 0 {
+		back = fmt.Sprintf("; `barograph model rollback %s` puts back what served before", slot)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s serves in %s now%s\n", describe(v), slot, back)
 	return nil
 }
 
@@ -184,7 +191,7 @@ func (p promotion) compare(cmd *cobra.Command, cfg classifyConfig, serving, cand
 		return err
 	}
 	if why := verdict(rows, tasksOf(candidate)); why != "" {
-		return fmt.Errorf("%w: %s (--force puts it live all the same)", errNotBetter, why)
+		return fmt.Errorf("%w: %s", errNotBetter, why)
 	}
 	return nil
 }
