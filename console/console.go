@@ -64,7 +64,7 @@ func New(config Config) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(config.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", ready(config.Checks))
+	mux.HandleFunc("GET /readyz", s.ready(config.Checks))
 	if s.sources != nil {
 		var err error
 		if s.access, err = newGate(config.Access, config.Listen, s); err != nil {
@@ -120,8 +120,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return fmt.Errorf("console: %w", err)
 }
 
-// ready runs the checks side by side and answers 200 or 503 with {"name": "ok" or the error}.
-func ready(checks []Check) http.HandlerFunc {
+// ready runs the checks side by side and answers 200 or 503 with {"name": "ok" or a plain
+// reason}. The error may name addresses: it is for the log, not for whoever asks.
+func (s *Server) ready(checks []Check) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
@@ -131,7 +132,11 @@ func ready(checks []Check) http.HandlerFunc {
 			wg.Go(func() {
 				results[i] = "ok"
 				if err := check.Run(ctx); err != nil {
-					results[i] = err.Error()
+					results[i] = "does not answer; the log says why"
+					if errors.Is(err, context.DeadlineExceeded) {
+						results[i] = "does not answer in time; the log says more"
+					}
+					s.log.Warn("console: not ready", "check", check.Name, "error", err)
 				}
 			})
 		}

@@ -24,7 +24,7 @@ func TestServer(t *testing.T) {
 		{Name: "kafka", Run: func(context.Context) error { return nil }},
 		{Name: "redis", Run: func(context.Context) error {
 			if broken.Load() {
-				return errors.New("connection refused")
+				return errors.New("dial tcp 10.1.2.3:6379: connection refused")
 			}
 			return nil
 		}},
@@ -55,7 +55,7 @@ func TestServer(t *testing.T) {
 	expect("/metrics", http.StatusOK, "barograph_test_items_total 7")
 	expect("/readyz", http.StatusOK, `"redis":"ok"`)
 	broken.Store(true)
-	expect("/readyz", http.StatusServiceUnavailable, `"redis":"connection refused"`)
+	expect("/readyz", http.StatusServiceUnavailable, `{"kafka":"ok","redis":"does not answer; the log says why"}`)
 	expect("/healthz", http.StatusOK, "ok") // alive all the same
 
 	cancel()
