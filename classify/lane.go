@@ -73,7 +73,11 @@ func (p *pools) add(j *job, c Config) {
 	}
 	if at < 0 {
 		at = len(*p)
-		*p = append(*p, &pool{batcher{budget: j.by.config.TokenBudget, maxWait: c.MaxWait}, j.by})
+		wait := c.MaxWait
+		if calibrated := j.by.maxWait; calibrated > 0 {
+			wait = min(wait, calibrated)
+		}
+		*p = append(*p, &pool{batcher{budget: j.by.config.TokenBudget, maxWait: wait}, j.by})
 	}
 	(*p)[at].addAll(j)
 }

@@ -30,8 +30,11 @@ type ModelConfig struct {
 	Threads       int            // cores that models take on the CPU; 0 is GOMAXPROCS
 	BatchThreads  int            // of them for one batch, so that several run at once; 0 is 1
 	TokenBudget   int            // tokens in a batch, padding included; 0 is 384 on the CPU and 8,192 on CUDA
+	Calibrate     bool           // chooses what is 0 of the two above, and a shorter wait, by measuring at the first start
 	MaxTextTokens int            // longer texts are refused with ErrTooLong; 0 is 32,768
 	Log           *slog.Logger   // nil is slog.Default()
+
+	CalibrationFolder string // keeps what Calibrate chose, for the next start; "" is in the user's cache folder
 }
 
 func (c ModelConfig) withDefaults() ModelConfig {
@@ -68,9 +71,18 @@ type Model struct {
 	runtime   *onnx.Runtime
 	outputs   []int // by head: which of the session's outputs
 	config    ModelConfig
+	maxWait   time.Duration  // from calibration; 0 is the stage's
 	buffers   sync.Pool      // of *onnx.Batch, reused from batch to batch
 	onRun     func(batchRun) // told of each run; may be nil
 	busy      *busy          // may be nil
+}
+
+// atOnce is how many batches of so many threads run at once.
+func (m *Model) atOnce(threads int) int {
+	if m.Device == onnx.CUDA {
+		return 1
+	}
+	return max(1, m.config.Threads/threads)
 }
 
 // cores are what one batch takes of its lane's.
@@ -84,6 +96,7 @@ func (m *Model) cores() int {
 // OpenModel opens the bundle in dir and compiles it if no compiled file is there yet.
 // Errors are OpenBundle's, and onnx.ErrRuntime, onnx.ErrDevice and onnx.ErrModel.
 func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
+	asked := c
 	c = c.withDefaults()
 	b, err := OpenBundle(dir, c.Bases)
 	if err != nil {
@@ -124,6 +137,12 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 	m.session = s
 	if err = m.matchHeads(); err != nil {
 		return nil, err
+	}
+	if c.Calibrate {
+		asked.Log = c.Log
+		if err = m.calibrate(open, asked); err != nil {
+			return nil, err
+		}
 	}
 	if err = m.warmUp(); err != nil {
 		return nil, err
@@ -189,11 +208,7 @@ func (m *Model) Predict(texts []string) (predictions []Prediction, errs []error)
 
 // readAll reads a pool on all cores.
 func (m *Model) readAll(pool *batcher) {
-	atOnce := 1
-	if m.Device != onnx.CUDA {
-		atOnce = m.config.Threads / m.config.BatchThreads
-	}
-	cores := turns{free: atOnce}
+	cores := turns{free: m.atOnce(m.config.BatchThreads)}
 	var readers sync.WaitGroup
 	for batch := pool.Next(); batch != nil; batch = pool.Next() {
 		cores.take(1, time.Time{})

@@ -67,8 +67,9 @@ func (w *watched) due(now time.Time) bool {
 // it does not open, nothing changes.
 func (s *Stage) load(w *watched) {
 	w.known, w.retry = w.found, time.Time{}
-	log, old := s.config.Model.Log.With("bundle", w.lane.dir), w.lane.live.Bundle
-	m, err := s.open(w.lane.dir, old.Digest)
+	log, serving := s.config.Model.Log.With("bundle", w.lane.dir), w.lane.live.Model
+	old := serving.Bundle
+	m, err := s.open(w.lane.dir, serving)
 	if errors.Is(err, ErrAlreadyLive) { // touched, or promoted and rolled back
 		return
 	}
@@ -91,17 +92,25 @@ func (s *Stage) load(w *watched) {
 }
 
 // open opens and warms a bundle that is another than the one that serves. What a damaged
-// file makes panic is an error.
-func (s *Stage) open(dir, serving string) (m *Model, err error) {
+// file makes panic is an error. Where the stage calibrates, the new one takes over the setting:
+// a measurement beside a busy model would be worth nothing. The next start measures.
+func (s *Stage) open(dir string, serving *Model) (m *Model, err error) {
 	defer catch(&err, s.config.Model.Log, "loading "+dir)
 	b, err := OpenBundle(dir, s.config.Model.Bases)
 	if err != nil {
 		return nil, err
 	}
-	if b.Digest == serving {
+	if b.Digest == serving.Bundle.Digest {
 		return nil, ErrAlreadyLive
 	}
-	return openServing(dir, s.config.Model)
+	c := s.config.Model
+	if c.Calibrate {
+		c.Calibrate, c.BatchThreads, c.TokenBudget = false, serving.config.BatchThreads, serving.config.TokenBudget
+	}
+	if m, err = openServing(dir, c); err == nil {
+		m.maxWait = serving.maxWait
+	}
+	return m, err
 }
 
 // fingerprint changes when the bundle that is live in dir's place does: its folder, and the

@@ -50,6 +50,7 @@ func newClassify() *cobra.Command {
 		},
 	}
 	modelFlags(cmd, &cfg)
+	cmd.Flags().BoolVar(&cfg.Calibrate, "calibrate", false, "measure for some seconds at the first start what batches suit this machine, and keep it")
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write; without it, standard output")
 	return cmd
 }
@@ -256,7 +257,7 @@ func classifyStage(c classifyConfig, clock func() time.Time, log *slog.Logger, r
 }
 
 func modelConfig(c classifyConfig, log *slog.Logger) (classify.ModelConfig, error) {
-	m := classify.ModelConfig{Bases: c.Bases, Threads: c.Threads, TokenBudget: c.TokenBudget, Log: log}
+	m := classify.ModelConfig{Bases: c.Bases, Threads: c.Threads, TokenBudget: c.TokenBudget, Calibrate: c.Calibrate, Log: log}
 	if err := m.Device.UnmarshalText([]byte(c.Device)); err != nil {
 		return m, fmt.Errorf("device: %w", err)
 	}

@@ -81,6 +81,7 @@ type classifyConfig struct {
 	Threads     int           `yaml:"threads"`
 	TokenBudget int           `yaml:"token_budget"`
 	MaxWait     time.Duration `yaml:"max_wait"`
+	Calibrate   bool          `yaml:"calibrate"`
 	Reload      time.Duration `yaml:"reload"` // 0 = never
 }
 

@@ -10,6 +10,8 @@ func newRun() *cobra.Command {
 		stages []string
 		listen string
 		device string
+
+		calibrate bool
 	)
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -37,6 +39,9 @@ func newRun() *cobra.Command {
 			if cmd.Flags().Changed("device") {
 				cfg.Classify.Device = device
 			}
+			if cmd.Flags().Changed("calibrate") {
+				cfg.Classify.Calibrate = calibrate
+			}
 			m, err := newMonitor(cfg, parts{}, newLogger(cfg.Log))
 			if err != nil {
 				return err
@@ -48,5 +53,6 @@ func newRun() *cobra.Command {
 	cmd.Flags().StringSliceVar(&stages, "stages", nil, "run a part: ingest, classify, trend, alert")
 	cmd.Flags().StringVar(&listen, "listen", "", "address of the console, /metrics, /healthz and /readyz")
 	cmd.Flags().StringVar(&device, "device", "", "auto, cpu or cuda")
+	cmd.Flags().BoolVar(&calibrate, "calibrate", false, "measure for some seconds at the first start what batches suit this machine, and keep it")
 	return cmd
 }
