@@ -189,3 +189,28 @@ func BenchmarkBatcher(b *testing.B) {
 		}
 	}
 }
+
+// In a steady stream the pool allocates for a batch, not for a row.
+func TestRowsAreBatchedWithoutAllocation(t *testing.T) {
+	all := realLengths(t)
+	rows := make([]*row, 2*poolSize)
+	for i := range rows {
+		rows[i] = rowOf(all[i%len(all)])
+	}
+	pool, added, batches := batcher{budget: 384}, 0, 0
+	stream := func() {
+		for range poolSize {
+			pool.Add(rows[added%len(rows)], t0.Add(time.Duration(added)))
+			if added++; pool.Len() == poolSize {
+				pool.Next()
+				batches++
+			}
+		}
+	}
+	stream() // fills it
+	batches = 0
+	allocations := testing.AllocsPerRun(10, stream)
+	if each := float64(batches) / 11; allocations > each+1 { // AllocsPerRun runs it once before
+		t.Errorf("%.0f allocations for %d rows in %.0f batches", allocations, poolSize, each)
+	}
+}

@@ -14,15 +14,15 @@ import (
 // bare is the peer: the same texts through the models alone. cpu is what they take of it, in
 // seconds, without what it takes to load the models.
 func (b *bench) bare(items []news.Item) (perSecond, cpu float64, err error) {
-	_, loading, err := classify(items[:1])
+	_, loading, err := peer(items[:1])
 	if err != nil {
 		return 0, 0, err
 	}
-	perSecond, cpu, err = classify(items)
+	perSecond, cpu, err = peer(items)
 	return perSecond, cpu - loading, err
 }
 
-func classify(items []news.Item) (perSecond, cpu float64, err error) {
+func peer(items []news.Item) (perSecond, cpu float64, err error) {
 	var lines bytes.Buffer
 	for _, item := range items {
 		if err := json.NewEncoder(&lines).Encode(item); err != nil {

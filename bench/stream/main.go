@@ -24,8 +24,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/news"
 )
 
@@ -80,7 +83,8 @@ func measure(data string, n int, steady time.Duration) error {
 	return b.halfLoad(items[n:2*n], d.rate/2, steady)
 }
 
-// sample draws real texts, four English for one Chinese, in random order.
+// sample draws real texts, four English for one Chinese, in random order. Those of links alone,
+// which nothing can be read from, are left out.
 func sample(data string, n int) ([]news.Item, error) {
 	if data == "" {
 		return nil, errors.New("name the folder of the data sets by -data or BAROGRAPH_DATA")
@@ -100,7 +104,7 @@ func sample(data string, n int) ([]news.Item, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", set, err)
 		}
-		rows = rows[1:]
+		rows = slices.DeleteFunc(rows[1:], func(row []string) bool { return strings.TrimSpace(classify.StripURLs(row[0])) == "" })
 		if want := n * share / 5; want < len(rows) {
 			rows = rows[:want]
 		}
