@@ -65,6 +65,14 @@ func TestCalibrationIsKept(t *testing.T) {
 	if _, errs := m.Predict([]string{"公司业绩大增"}); errs[0] != nil {
 		t.Error(errs[0])
 	}
+	s, err := New(Config{Bundles: []string{bundle(t, "zh")}, Model: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if live := s.lanes[0].live; live.config.TokenBudget != 333 || live.cores() != 2 {
+		t.Errorf("a stage runs with %d tokens on %d cores, the cache says %+v", live.config.TokenBudget, live.cores(), first.Setting)
+	}
 
 	if err := os.WriteFile(path, []byte(`{"for":`), 0o644); err != nil {
 		t.Fatal(err)

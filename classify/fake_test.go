@@ -120,7 +120,7 @@ func wordBundle(t *testing.T, w session, c ModelConfig) *Model {
 		{Task: taskTopic, Labels: []string{"short", "long"}, Temperature: 1},
 	}}
 	m := &Model{Bundle: b, tokenizer: tok, session: w, config: c.withDefaults()}
-	m.config.TokenBudget = cmp.Or(c.TokenBudget, 256)
+	m.config.BatchThreads, m.config.TokenBudget = cmp.Or(c.BatchThreads, 1), cmp.Or(c.TokenBudget, 256)
 	if err := m.matchHeads(); err != nil {
 		t.Fatal(err)
 	}

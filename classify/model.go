@@ -39,7 +39,7 @@ type ModelConfig struct {
 
 func (c ModelConfig) withDefaults() ModelConfig {
 	c.Threads = cmp.Or(max(c.Threads, 0), runtime.GOMAXPROCS(0))
-	c.BatchThreads = min(max(c.BatchThreads, 1), c.Threads)
+	c.BatchThreads = min(max(c.BatchThreads, 0), c.Threads)
 	c.MaxTextTokens = cmp.Or(c.MaxTextTokens, 32768)
 	c.Log = cmp.Or(c.Log, slog.Default())
 	return c
@@ -96,7 +96,6 @@ func (m *Model) cores() int {
 // OpenModel opens the bundle in dir and compiles it if no compiled file is there yet.
 // Errors are OpenBundle's, and onnx.ErrRuntime, onnx.ErrDevice and onnx.ErrModel.
 func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
-	asked := c
 	c = c.withDefaults()
 	b, err := OpenBundle(dir, c.Bases)
 	if err != nil {
@@ -122,6 +121,7 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 	if m.Device, err = m.runtime.Resolve(c.Device, c.Log); err != nil {
 		return nil, err
 	}
+	m.config.BatchThreads = cmp.Or(c.BatchThreads, 1)
 	m.config.TokenBudget = cmp.Or(c.TokenBudget, tokenBudgets[m.Device])
 	if b.export == "" {
 		m.Precision = cmp.Or(c.Precision, precisions[m.Device])
@@ -129,7 +129,7 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 			m.Precision = cmp.Or(c.Precision, b.precision, m.Precision)
 		}
 	}
-	open := compiler{m.runtime, c.Bases, m.Device, m.Precision, c.BatchThreads, c.Log}
+	open := compiler{m.runtime, c.Bases, m.Device, m.Precision, m.config.BatchThreads, c.Log}
 	s, err := open.open(b)
 	if err != nil {
 		return nil, err
@@ -139,8 +139,7 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 		return nil, err
 	}
 	if c.Calibrate {
-		asked.Log = c.Log
-		if err = m.calibrate(open, asked); err != nil {
+		if err = m.calibrate(open, c); err != nil {
 			return nil, err
 		}
 	}

@@ -26,7 +26,7 @@ type cost struct {
 	BatchThreads int           `json:"batch_threads"`
 	TokenBudget  int           `json:"token_budget"`
 	PerSecond    float64       `json:"tokens_per_second"` // on all cores
-	Batch        time.Duration `json:"batch_ns"`          // that one batch took
+	Batch        time.Duration `json:"batch_ns"`          // that the fastest batch took
 }
 
 // choose takes of the measured costs the one with the shortest batch among those within a
