@@ -135,7 +135,7 @@ func TestInt8CostsLittle(t *testing.T) {
 		if evaluations[0].Accuracy < c.accuracy {
 			t.Errorf("%s: accuracy %.3f is below %.2f", lang, evaluations[0].Accuracy, c.accuracy)
 		}
-		if agreement < .96 || evaluations[1].Accuracy < evaluations[0].Accuracy-.02 {
+		if agreement < .98 || evaluations[1].Accuracy < evaluations[0].Accuracy-.02 {
 			t.Errorf("%s: int8 agrees with fp32 on %.3f, accuracy %.3f against %.3f", lang, agreement, evaluations[1].Accuracy, evaluations[0].Accuracy)
 		}
 	}

@@ -21,13 +21,14 @@ import (
 )
 
 // measure is one head on one data set.
-type measure struct{ bundle, task, data, text string }
+type measure struct{ bundle, task, data, text, entity string }
 
 var measures = []measure{
-	{"models/en", "sentiment", "tfns-sentiment", "text"},
-	{"models/en", "topic", "tfn-topic", "text"},
-	{"models/zh", "sentiment", "finfe-zh-sentiment", "text"},
-	{"models/zh", "topic", "finnl-zh-topic", "text"},
+	{"models/en", "sentiment", "tfns-sentiment", "text", ""},
+	{"models/en", "topic", "tfn-topic", "text", ""},
+	{"models/en-company", "sentiment", "sentfin", "title", "entities_json"},
+	{"models/zh", "sentiment", "finfe-zh-sentiment", "text", ""},
+	{"models/zh", "topic", "finnl-zh-topic", "text", ""},
 }
 
 func main() {
@@ -77,7 +78,7 @@ func run(data, dir string) error {
 
 func evaluate(m measure, file, precision string) (e classify.Evaluation, took time.Duration, err error) {
 	command := exec.Command("bin/barograph", "evaluate", "--json", "--model", m.bundle, "--data", file, "--task", m.task,
-		"--text-column", m.text, "--split", "validation", "--precision", precision, "--skip-bad")
+		"--text-column", m.text, "--entity-column", m.entity, "--split", "validation", "--precision", precision, "--skip-bad")
 	command.Stderr = os.Stderr
 	start := time.Now()
 	out, err := command.Output()
