@@ -8,8 +8,9 @@ import (
 	"github.com/barograph/barograph/trend/market"
 )
 
-// What the baseline learns, and how fast. The values are those of the reference rule,
-// tuned on the benchmark's seeds 1 to 10.
+// What the baseline learns, and how fast. The values are those of the reference rule, but for
+// capDeviations (4 there: a day's surge of volume then stays in the profile); tuned on the
+// benchmark's seeds 1 to 10.
 const (
 	guardSeconds   = 12 * 3600                // counts younger than this are not learnt yet
 	levelHalfLife  = 5 * 86400.0              // seconds
@@ -22,7 +23,7 @@ const (
 	copiesPrior    = 20.0                     // items' worth of that
 	profilePrior   = 10.0                     // items' worth of prior knowledge of an hour's factor
 	profileKeep    = 0.97                     // of an hour's memory, each half hour of it
-	capDeviations  = 4.0                      // a chunk is learnt at most this far above the expected
+	capDeviations  = 2.5                      // a chunk is learnt at most this far above the expected
 	outageShare    = 0.15                     // of the usual items over all series: less is an outage
 	outageExposure = 86400.0                  // seconds of learnt time before an outage can be told
 	longestFreeze  = 24 * 3600 / chunkSeconds // chunks kept out in a row; then they are learnt after all

@@ -17,7 +17,7 @@ START = 1772409600  # Monday 2026-03-02 00:00 UTC
 
 def learnt(rng, per_day, share, days):
     """A series' chunks of half an hour, in order, and its baseline after each day of them."""
-    d = ref.Detector()
+    d = ref.Detector(cap_sd=2.5)  # what a burst adds, where trend/ departs from 4
     k = ref.Key(START)
     p, chunks, after = d.p, [], []
     for i in range(days * 48):
