@@ -212,6 +212,11 @@ func alertInABrowser(b *browser, monitor *process) {
 	}
 	b.click("button", "End the mute")
 	b.wait("the end of the mute", "!document.body.innerText.includes('Muted until')")
+
+	b.click("button", "Acknowledge")
+	b.wait("who acknowledged, and no more button for it", "document.body.innerText.includes('Acknowledged by') && ![...document.querySelectorAll('button')].some((e) => e.textContent === 'Acknowledge')")
+	b.click("button", "Mute until resolved")
+	b.wait("the mute that ends with the alert", "document.body.innerText.includes('Muted until resolved by')")
 }
 
 func correctionInABrowser(b *browser, labels *messages) {
