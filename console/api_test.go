@@ -221,6 +221,29 @@ func TestWhatThereIsNot(t *testing.T) {
 	}
 }
 
+// The windows are the rule's, and a day; the fake counts two items in each five minutes.
+func TestWindowsAreTheRules(t *testing.T) {
+	var got struct {
+		Windows []struct {
+			Length news.Duration
+			Items  int
+		}
+	}
+	answer := call(serve(t, newWorld(), Access{}), httptest.NewRequest("GET", api+"/series/BA/-/windows", nil))
+	if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := []time.Duration{time.Hour, 8 * time.Hour, 24 * time.Hour}
+	if len(got.Windows) != len(want) {
+		t.Fatalf("windows %+v, want %v", got.Windows, want)
+	}
+	for i, w := range got.Windows {
+		if time.Duration(w.Length) != want[i] || w.Items != 2*int(want[i]/(5*time.Minute)) {
+			t.Errorf("window %+v, want %v", w, want[i])
+		}
+	}
+}
+
 // Beside an alert stand the others of its series, however many others there are; and beside a
 // series the alert about bad news.
 func TestOtherAlertsOfTheSeries(t *testing.T) {

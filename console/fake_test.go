@@ -34,7 +34,7 @@ func newWorld() *world {
 
 func (w *world) sources() *Sources {
 	return &Sources{
-		Index: w.index, Keeps: 48 * time.Hour, Clock: func() time.Time { return noon },
+		Index: w.index, Windows: []time.Duration{time.Hour, 8 * time.Hour}, Keeps: 48 * time.Hour, Clock: func() time.Time { return noon },
 		Outlook: func(_ context.Context, of []news.Series) ([]Outlook, error) {
 			var out []Outlook
 			for _, s := range of {

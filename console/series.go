@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,9 +157,6 @@ func (s *Server) spikes(r *http.Request) (any, error) {
 	}{from, to, s.spikesOf(of, from, to)}, nil
 }
 
-// windowLengths are those that the rule judges, and a day.
-var windowLengths = []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 12 * time.Hour, 24 * time.Hour}
-
 // windowSum is what was counted in the last stretch of a length.
 type windowSum struct {
 	Length   news.Duration `json:"length"`
@@ -186,8 +184,9 @@ func (s *Server) windows(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]windowSum, len(windowLengths))
-	for i, length := range windowLengths {
+	lengths := append(slices.Clone(s.sources.Windows), 24*time.Hour)
+	out := make([]windowSum, len(lengths))
+	for i, length := range lengths {
 		w := windowSum{Length: news.Duration(length)}
 		for _, step := range steps {
 			if !step.Start.Before(after.Add(-length)) {

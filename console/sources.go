@@ -19,6 +19,9 @@ type Sources struct {
 	Outlook func(ctx context.Context, of []news.Series) ([]Outlook, error)
 	Course  func(ctx context.Context, of news.Series, from, to time.Time, step time.Duration) ([]Step, error)
 
+	// Windows are the lengths of the windows that the rule judges, a day at most.
+	Windows []time.Duration
+
 	// Firing lists the alerts that are on now.
 	Firing func(context.Context) ([]news.Alert, error)
 

@@ -67,6 +67,15 @@ var windows = [...]window{
 	{8 * 3600, .035, 2. / 7}, {12 * 3600, .03, 2. / 7},
 }
 
+// WindowLengths are the lengths of the windows that the rule judges, the shortest first.
+func WindowLengths() []time.Duration {
+	out := make([]time.Duration, len(windows))
+	for i, w := range windows {
+		out[i] = time.Duration(w.seconds) * time.Second
+	}
+	return out
+}
+
 // longestWindow is also the age from which an item is no reason to judge.
 const longestWindow = 12 * time.Hour
 

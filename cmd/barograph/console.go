@@ -40,7 +40,7 @@ func (m *monitor) newConsole() (err error) {
 	m.console, err = console.New(console.Config{
 		Listen: m.cfg.Console.Listen, Gatherer: m.registry, Checks: m.checks(), Log: m.log, Access: access,
 		Sources: &console.Sources{
-			Index: m.index, Outlook: outlookOf(m.counts), Course: courseOf(m.counts), Firing: desk.Open,
+			Index: m.index, Outlook: outlookOf(m.counts), Course: courseOf(m.counts), Windows: trend.WindowLengths(), Firing: desk.Open,
 			Annotate: annotate(desk), Mute: mute(desk),
 			Silences: silencesOf{alert.NewSilences(m.redis, m.cfg.Redis.Prefix, m.clock)}, Corrections: correctionsOf{m.corrections},
 			Models: models.list, Lag: lagOf(m.registry), Keeps: m.cfg.Trend.History, Clock: m.clock,
