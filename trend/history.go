@@ -172,6 +172,9 @@ func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 			if marked {
 				c.negative = 1
 			}
+			if marksOf(r)&leanOf(kind.kind) != 0 {
+				c.leaning = 1
+			}
 			if near || !fresh {
 				c = count{bucket: bucket, copies: 1}
 			}

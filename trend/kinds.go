@@ -36,12 +36,20 @@ const (
 	markNegative marks = 1 << iota
 	markPositive
 	markVolume
+	markLeans // not negative, but it may well be: what counts in part for a negative spike
 )
+
+// leansFrom is the probability of negative from which a reading leans to it, where it is not
+// called negative.
+const leansFrom = 0.2
 
 func marksOf(r *news.Reading) marks {
 	m := markVolume
-	if r.Negative() {
+	switch {
+	case r.Negative():
 		m |= markNegative
+	case r.Sentiment.Negative >= leansFrom:
+		m |= markLeans
 	}
 	if r.Positive() {
 		m |= markPositive
@@ -57,6 +65,14 @@ func markOf(kind news.SpikeKind) marks {
 		return markVolume
 	}
 	return markNegative
+}
+
+// leanOf is the mark that counts in part for a kind of spike; the other kinds than negative have none.
+func leanOf(kind news.SpikeKind) marks {
+	if kind == news.SpikeNegative {
+		return markLeans
+	}
+	return 0
 }
 
 // kinds are those of the rule, each once and in a fixed order.

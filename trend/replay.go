@@ -29,6 +29,7 @@ type Event struct {
 	Arrival  time.Time // the clock
 	At       time.Time // event time
 	Negative bool
+	Leans    bool   // not negative, but it may well be: a probability of .2 or more
 	Text     string // equal texts of a series and day count once; "" = never a copy
 	Sketch   string // likewise for nearly equal ones: news.Reading.TextSketch; "" = never a near copy
 }
@@ -229,6 +230,8 @@ func (r *Replay) count(s *replayed, e Event) {
 	c := count{bucket: bucketOf(e.At), items: 1}
 	if e.Negative {
 		c.negative = 1
+	} else if e.Leans {
+		c.leaning = 1
 	}
 	if e.Text != "" && !firstOf(r.texts, day, textIn{key, e.Text}) {
 		c = count{bucket: c.bucket, copies: 1, echoes: c.negative}

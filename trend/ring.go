@@ -32,6 +32,7 @@ type count struct {
 	bucket                  int64
 	items, negative, copies int
 	echoes                  int // copies of negative texts; they are in copies too
+	leaning                 int // items that are not called negative, but may well be (leansFrom)
 }
 
 // ring is a series' recent counts, by rising bucket, without empty buckets.
@@ -71,6 +72,7 @@ func (r ring) sum() (total count) {
 		total.negative += c.negative
 		total.copies += c.copies
 		total.echoes += c.echoes
+		total.leaning += c.leaning
 	}
 	return total
 }
@@ -85,5 +87,6 @@ func (r ring) add(c count) ring {
 	r[i].negative += c.negative
 	r[i].copies += c.copies
 	r[i].echoes += c.echoes
+	r[i].leaning += c.leaning
 	return r
 }

@@ -275,7 +275,7 @@ func TestEncodedFormsComeBack(t *testing.T) {
 		t.Errorf("a baseline of version 2 reads %+v (%v), want %+v", was, err, b)
 	}
 	r, learnt, err := parseRing("60;7:3,2,1,1;5:1,0,0,0;")
-	if err != nil || learnt != 60 || len(r) != 2 || r[0] != (count{5, 1, 0, 0, 0}) || r[1] != (count{7, 3, 2, 1, 1}) {
+	if err != nil || learnt != 60 || len(r) != 2 || r[0] != (count{bucket: 5, items: 1}) || r[1] != (count{bucket: 7, items: 3, negative: 2, copies: 1, echoes: 1}) {
 		t.Errorf("%+v, %d, %v", r, learnt, err)
 	}
 	for _, bad := range []string{"", "5", "x;", "5;1:2;", "5;1:2,3;", "5;1:2,3,4;", "5;1:2,3,4,x;", "5;;"} {

@@ -43,8 +43,9 @@ func unixMoment(seconds float64) time.Time { return time.UnixMicro(int64(seconds
 func (r *replayRun) addEvent(m moment) error {
 	e := m.event
 	of := news.Series{Entity: e.Entity, Topic: e.Topic}
+	negative := e.Neg > e.Neu && e.Neg > e.Pos
 	spike, opened := r.bench.Add(trend.Event{ID: e.ID, Series: of, Arrival: m.at, At: unixMoment(e.TS),
-		Negative: e.Neg > e.Neu && e.Neg > e.Pos, Text: e.Text})
+		Negative: negative, Leans: !negative && e.Neg >= .2, Text: e.Text})
 	if !opened {
 		return nil
 	}
