@@ -118,14 +118,35 @@ func perEntity(text, object, at string) ([]labelled, error) {
 	if len(labels) == 0 {
 		return nil, errors.New("there is no entity")
 	}
+	if twice := namedTwice(object); twice != "" {
+		return nil, fmt.Errorf("the entity %q is named twice", twice)
+	}
 	var out []labelled
 	for _, entity := range slices.Sorted(maps.Keys(labels)) {
 		if strings.TrimSpace(entity) == "" {
 			return nil, errors.New("an entity has no name")
 		}
-		out = append(out, labelled{text, entity, labels[entity], at})
+		out = append(out, labelled{text, strings.TrimSpace(entity), labels[entity], at})
 	}
 	return out, nil
+}
+
+// namedTwice is an entity that an object of entities names more than once, or "": of such, a
+// map would keep the last label and not say so.
+func namedTwice(object string) string {
+	seen := map[string]bool{}
+	tokens := json.NewDecoder(strings.NewReader(object))
+	_, _ = tokens.Token() // the brace: what comes here was read as an object of strings
+	for tokens.More() {
+		name, _ := tokens.Token()
+		entity := strings.TrimSpace(fmt.Sprint(name))
+		if seen[entity] {
+			return entity
+		}
+		seen[entity] = true
+		_, _ = tokens.Token() // its label
+	}
+	return ""
 }
 
 // canonical is a label as heads spell it: those of sentiment are small.

@@ -71,13 +71,15 @@ func TestBadRowsAreNamedWithTheirLine(t *testing.T) {
 // of it, and is named with file, line and entity.
 func TestARowOfEntitiesIsTakenWholeOrNotAtAll(t *testing.T) {
 	for object, named := range map[string]string{
-		`{"Nokia": "negative", "Ericsson": "happy"}`: `"Ericsson"`,
-		`{"Nokia": "negative", "Ericsson": ""}`:      `"Ericsson"`,
-		`{"Nokia": "negative", "": "positive"}`:      "no name",
-		`{"Nokia": "negative"`:                       "JSON",
-		`{'Nokia': 'negative'}`:                      "JSON",
-		`["Nokia", "Ericsson"]`:                      "JSON",
-		`{"Nokia": 1}`:                               "JSON",
+		`{"Nokia": "negative", "Ericsson": "happy"}`:                        `"Ericsson"`,
+		`{"Nokia": "negative", "Ericsson": ""}`:                             `"Ericsson"`,
+		`{"Nokia": "negative", "": "positive"}`:                             "no name",
+		`{"Nokia": "negative"`:                                              "JSON",
+		`{'Nokia': 'negative'}`:                                             "JSON",
+		`["Nokia", "Ericsson"]`:                                             "JSON",
+		`{"Nokia": 1}`:                                                      "JSON",
+		`{"Nokia": "negative", "Ericsson": "positive", "Nokia": "neutral"}`: `"Nokia" is named twice`,
+		`{"Nokia": "negative", "No\u006bia ": "negative"}`:                  `"Nokia" is named twice`,
 	} {
 		bad := Row{At: "line 2", Fields: map[string]string{"text": "Nokia falls as Ericsson wins order", "companies": object}}
 		good := Row{At: "line 3", Fields: map[string]string{"text": "Banks rally", "companies": `{"SBI": "positive"}`}}

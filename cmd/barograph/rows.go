@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,45 +56,6 @@ func rowsOf(r io.Reader, name string) iter.Seq[row] {
 		return tsvRows(r)
 	}
 	return jsonRows(r)
-}
-
-func csvRows(r io.Reader) iter.Seq[row] {
-	return func(yield func(row) bool) {
-		reader := csv.NewReader(r)
-		header, err := reader.Read()
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				yield(row{line: 1, err: fmt.Errorf("the header: %w", err)})
-			}
-			return
-		}
-		header[0] = strings.TrimPrefix(header[0], "\ufeff")
-		for {
-			record, err := reader.Read()
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			var wrong *csv.ParseError
-			switch {
-			case errors.As(err, &wrong):
-				if !yield(row{line: wrong.StartLine, err: err}) {
-					return
-				}
-				continue
-			case err != nil:
-				yield(row{err: err})
-				return
-			}
-			line, _ := reader.FieldPos(0)
-			fields := make(map[string]string, len(header))
-			for i, name := range header {
-				fields[name] = record[i]
-			}
-			if !yield(checked(row{line: line, fields: fields})) {
-				return
-			}
-		}
-	}
 }
 
 // tsvRows reads a row a line. A field is as it stands, for a text may begin with a quotation;
@@ -152,7 +112,7 @@ func unquoted(field string) string {
 	return strings.ReplaceAll(within, `""`, `"`)
 }
 
-// maxLine bounds a line of JSON or of a TSV file.
+// maxLine bounds a line of JSON or of a TSV file, in bytes.
 const maxLine = 64 << 20
 
 func jsonRows(r io.Reader) iter.Seq[row] {
