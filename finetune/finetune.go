@@ -106,6 +106,7 @@ type Report struct {
 	Trials   []Trial
 	Teachers []string // name, version and digest
 	Measures []Measure
+	Int8     []Int8Cost // for each head with validation rows
 	// Precision is what the bundle is to run in on the CPU: "" is int8, FP32 where that
 	// costs too much.
 	Precision bert.Precision

@@ -25,9 +25,6 @@ type Measure struct {
 	Err        error // why this precision could not be measured here
 }
 
-// maxLoss is how much macro-F1 int8 may cost before the bundle asks for fp32.
-const maxLoss = 0.005
-
 // finish writes the bundle beside, fits its temperatures, measures it and moves it into
 // its place.
 func (j *job) finish(ctx context.Context) (Report, error) {
@@ -57,9 +54,10 @@ func (j *job) finish(ctx context.Context) (Report, error) {
 	if err := j.calibrate(ctx, dir); err != nil {
 		return Report{}, err
 	}
-	if r.Measures, r.Precision, err = j.measureAll(ctx, dir); err != nil {
+	if r.Measures, r.Int8, err = j.measureAll(ctx, dir); err != nil {
 		return r, err
 	}
+	r.Precision = onCPU(r.Int8)
 	if r.Precision != "" {
 		if err := j.writeConfig(dir, r.Precision); err != nil {
 			return r, err
@@ -168,44 +166,27 @@ func (j *job) basesHere() ([]string, error) {
 	return append([]string{folder}, j.Bases...), nil
 }
 
-// measureAll measures the bundle in each precision, and says which it must have on the
-// CPU: fp32 where int8 costs a head too much.
-func (j *job) measureAll(ctx context.Context, dir string) (measures []Measure, pinned bert.Precision, err error) {
-	f1 := map[bert.Precision]map[string]float64{}
+// measureAll measures the bundle in each precision, and what int8 costs each head.
+func (j *job) measureAll(ctx context.Context, dir string) (measures []Measure, costs []Int8Cost, err error) {
+	predictions := map[bert.Precision][]classify.Prediction{}
 	for _, p := range []bert.Precision{bert.FP32, bert.INT8, bert.FP16} {
 		j.stage("measuring in " + string(p))
-		predictions, err := j.readAll(ctx, dir, p)
+		predictions[p], err = j.readAll(ctx, dir, p)
 		if err != nil && p == bert.FP16 && ctx.Err() == nil {
 			measures = append(measures, Measure{Precision: p, Err: err})
 			continue
 		}
 		if err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
-		own, err := j.measure(p, predictions)
+		own, err := j.measure(p, predictions[p])
 		if err != nil {
-			return nil, "", err
-		}
-		f1[p] = map[string]float64{}
-		for _, m := range own {
-			if m.Source == "" {
-				f1[p][m.Task] = m.Evaluation.MacroF1
-			}
+			return nil, nil, err
 		}
 		measures = append(measures, own...)
 	}
-	return measures, onCPU(f1[bert.FP32], f1[bert.INT8]), nil
-}
-
-// onCPU is the precision that a bundle must have on the CPU, from the macro-F1 of each head:
-// fp32 where int8 costs one of them too much, else "".
-func onCPU(exact, int8 map[string]float64) bert.Precision {
-	for task, f1 := range exact {
-		if f1-int8[task] > maxLoss {
-			return bert.FP32
-		}
-	}
-	return ""
+	costs, err = j.int8Costs(predictions[bert.FP32], predictions[bert.INT8])
+	return measures, costs, err
 }
 
 // measure evaluates each head on all of its rows and, where they are of several sources,

@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/barograph/barograph/classify/bert"
@@ -195,28 +194,5 @@ func TestFewRowsDoNotMakeAModelCertain(t *testing.T) {
 	row := []float64{3, 0, 0}
 	if got := fitTemperature([]int{0, 0, 0, 0, 0}, [][]float64{row, row, row, row, row}); got < 0.5 || got > 1 {
 		t.Errorf("temperature %v", got)
-	}
-}
-
-// TestInt8MayCostHalfAPoint of any head's macro-F1: more, and the bundle asks for fp32, and its
-// card says so.
-func TestInt8MayCostHalfAPoint(t *testing.T) {
-	type f1 = map[string]float64
-	for name, c := range map[string]struct {
-		exact, int8 f1
-		want        bert.Precision
-	}{
-		"alike":          {f1{"sentiment": 0.85}, f1{"sentiment": 0.85}, ""},
-		"better":         {f1{"sentiment": 0.85}, f1{"sentiment": 0.86}, ""},
-		"a little worse": {f1{"sentiment": 0.85}, f1{"sentiment": 0.8451}, ""},
-		"worse":          {f1{"sentiment": 0.85}, f1{"sentiment": 0.8449}, bert.FP32},
-		"one head worse": {f1{"sentiment": 0.85, "topic": 0.9}, f1{"sentiment": 0.87, "topic": 0.89}, bert.FP32},
-	} {
-		got := onCPU(c.exact, c.int8)
-		card := &strings.Builder{}
-		cardPrecisions(card, Report{Precision: got})
-		if got != c.want || strings.Contains(card.String(), "asks for fp32") != (c.want == bert.FP32) {
-			t.Errorf("%s: %q, and the card says %q", name, got, card)
-		}
 	}
 }

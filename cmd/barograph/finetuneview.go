@@ -157,8 +157,12 @@ func writeReport(w io.Writer, r finetune.Report) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprintln(w)
+	for _, cost := range r.Int8 {
+		fmt.Fprintln(w, cost)
+	}
 	if r.Precision == bert.FP32 {
-		fmt.Fprintln(w, "\nint8 costs more than half a point of macro-F1: the bundle asks for fp32 on the CPU.")
+		fmt.Fprintln(w, "int8 costs more than half a point of macro-F1: the bundle asks for fp32 on the CPU.")
 	}
 	_, err := fmt.Fprintf(w, "\n%s: %d values trained in %s, best epoch %d of %d\n", r.Out, r.Trained,
 		minutes(time.Duration(r.Seconds*float64(time.Second))), r.Best, len(r.Epochs))

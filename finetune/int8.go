@@ -1,0 +1,61 @@
+package finetune
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
+)
+
+// maxLoss is how much macro-F1 int8 may cost before the bundle asks for fp32.
+const maxLoss = 0.005
+
+// Int8Cost is what int8 costs a head, on all of its validation rows. Its Gain is int8's over
+// fp32: a cost is below 0.
+type Int8Cost struct {
+	Task string
+	classify.Comparison
+}
+
+// int8Costs compares what the bundle says in int8 and in fp32, for each head with rows.
+func (j *job) int8Costs(exact, int8 []classify.Prediction) (costs []Int8Cost, err error) {
+	for h, head := range j.heads {
+		truth, first := labelledRows(j.data.valid, h, all, int8)
+		_, other := labelledRows(j.data.valid, h, all, exact)
+		if len(truth) == 0 {
+			continue
+		}
+		c, err := classify.Compare(head.Labels, truth, first, other)
+		if err != nil {
+			return nil, err
+		}
+		costs = append(costs, Int8Cost{head.Task, c})
+	}
+	return costs, nil
+}
+
+// onCPU is the precision that a bundle must have on the CPU: fp32 where int8 costs a head too
+// much, else "". The figure seen decides, and not its interval: on the usual thousand rows that
+// is wider than what is allowed, and either way of reading it would decide all bundles alike.
+func onCPU(costs []Int8Cost) bert.Precision {
+	if slices.ContainsFunc(costs, func(c Int8Cost) bool { return -c.Gain > maxLoss }) {
+		return bert.FP32
+	}
+	return ""
+}
+
+// Unsure says that the rows are too few to tell whether int8 costs more than is allowed: that
+// is within the interval of the paired bootstrap.
+func (c Int8Cost) Unsure() bool { return c.Low < -maxLoss && c.High >= -maxLoss }
+
+// String is the cost in points of macro-F1, its interval, and whether the rows can tell.
+func (c Int8Cost) String() string {
+	points := func(gain float64) string { return fmt.Sprintf("%+.1f", 100*gain) }
+	doubt := ""
+	if c.Unsure() {
+		doubt = fmt.Sprintf(": too few rows to tell whether it costs more than %.1f", 100*maxLoss)
+	}
+	return fmt.Sprintf("%s: %s points of macro-F1 by int8, in 95 %% of resamples of the %d rows %s to %s%s",
+		c.Task, points(c.Gain), c.Rows, points(c.Low), points(c.High), doubt)
+}
