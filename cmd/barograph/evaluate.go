@@ -28,6 +28,7 @@ type evaluation struct {
 	split  string // all, train or validation
 	other  string // bundle to hold it against
 	asJSON bool
+	path   string // configuration, for the bases
 
 	skipBad bool // rows that cannot be used are left out, and their number is said
 }
@@ -54,10 +55,18 @@ func newEvaluate() *cobra.Command {
 			if !slices.Contains([]string{"all", "train", "validation"}, e.split) {
 				return usageError{fmt.Errorf("--split %q: it is all, train or validation", e.split)}
 			}
+			cfg, err := readConfig(e.path)
+			if err != nil {
+				return err
+			}
+			if !cmd.Flags().Changed("bases") {
+				e.model.Bases = cfg.Classify.Bases
+			}
 			return e.run(cmd)
 		},
 	}
 	modelFlags(cmd, &e.model)
+	configFlags(cmd, &e.path)
 	cmd.Flags().StringVar(&e.data, "data", "", "labelled rows: .csv or .tsv with a header, or JSON lines")
 	cmd.Flags().StringVar(&e.task, "task", "sentiment", "head to measure: sentiment or topic")
 	cmd.Flags().StringVar(&e.source.Text, "text-column", "", "column with the text; text or title without it")

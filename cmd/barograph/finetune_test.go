@@ -216,7 +216,7 @@ func TestFilesNamedAlikeAreToldApart(t *testing.T) {
 	}
 }
 
-// TestTheConfigurationSaysWhereBasesAre for what trains a bundle further and for what lists it.
+// TestTheConfigurationSaysWhereBasesAre for what trains a bundle further, for what lists it and for what measures it.
 func TestTheConfigurationSaysWhereBasesAre(t *testing.T) {
 	dir := t.TempDir()
 	tiny := filepath.Join(testenv.Root(t), "classify", "bert", "testdata", "tiny")
@@ -234,6 +234,7 @@ func TestTheConfigurationSaysWhereBasesAre(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"model", "list", filepath.Dir(bundle), "-c", config},
+		{"evaluate", "--model", bundle, "--data", rows, "--threads", "1", "-c", config},
 		{"finetune", "--task", "sentiment", "--train", rows, "--base", bundle, "--head-only", "--steps", "1", "--threads", "1", "--out", filepath.Join(dir, "out"), "-c", config},
 	} {
 		var said bytes.Buffer
