@@ -175,6 +175,11 @@ func (t *training) run(cmd *cobra.Command) error {
 	t.config.Train, t.config.Valid = sources.list, valid.list
 	t.config.Log = newLogger(logConfig{Level: slog.LevelWarn})
 	view := newTrainingView(cmd.ErrOrStderr())
+	for _, set := range []*sourceSet{sources, valid} {
+		for _, unused := range set.unusedInWords(t.entity != "") {
+			view.say("left out: %s", unused)
+		}
+	}
 	t.config.OnData, t.config.OnTrial, t.config.OnUpdate = view.data, view.trial, view.update
 	t.config.OnEpoch, t.config.OnStage = view.epoch, view.stage
 	report, err := finetune.Run(cmd.Context(), t.config)

@@ -149,8 +149,9 @@ func TestSweepsAreEveryCombination(t *testing.T) {
 }
 
 // TestCorrectionsAreRows: of the labels topic, the last label of each key counts, what was
-// taken back does not, and labels about one company are for bundles that read one. The newest
-// come first, and before the files, whatever the order on the command line.
+// taken back does not, and labels about one company are for bundles that read one, unless the text
+// is not about it. The newest come first, and before the files, whatever the order on the command
+// line. What is left out is counted, with the reason.
 func TestCorrectionsAreRows(t *testing.T) {
 	server := testenv.StartKafka(t)
 	server.CreateTopic("barograph.labels", 3)
@@ -168,18 +169,20 @@ func TestCorrectionsAreRows(t *testing.T) {
 	err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 10},
 		label("1", "sentiment", "positive", "", true), label("1", "sentiment", "negative", "", true),
 		label("2", "sentiment", "neutral", "BA", true), label("3", "topic", "Macro", "", true),
-		label("4", "sentiment", "neutral", "", true), label("4", "sentiment", "", "", false))
+		label("4", "sentiment", "neutral", "", true), label("4", "sentiment", "", "", false),
+		label("5", "sentiment", "positive", "BA", true), label("5", "entity", "not_about", "BA", true),
+		label("2", "entity", "not_about", "Airbus", true))
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := writeConfig(t, fmt.Sprintf("kafka: {brokers: ['%s'], topics: [{name: news, kind: news}]}", server.Addr))
 	for _, c := range []struct {
 		task, entity string
-		want         []string
+		want, unused []string
 	}{
-		{"sentiment", "", []string{"text of 1|negative|"}},
-		{"sentiment", "entity", []string{"text of 2|neutral|BA", "text of 1|negative|"}},
-		{"topic", "", []string{"text of 3|Macro|"}},
+		{"sentiment", "", []string{"text of 1|negative|"}, []string{"1 corrections of topic,", "2 corrections that a text is not about a company", "2 corrections toward one company,"}},
+		{"sentiment", "entity", []string{"text of 2|neutral|BA", "text of 1|negative|"}, []string{"1 corrections of topic,", "2 corrections that a text is not about a company", "1 corrections toward a company that the text is not about"}},
+		{"topic", "", []string{"text of 3|Macro|"}, []string{"3 corrections of sentiment,", "2 corrections that a text is not about a company"}},
 	} {
 		t1 := training{task: c.task, entity: c.entity, path: path}
 		set, err := t1.sources(t.Context(), []string{path, "labels"}, nil)
@@ -193,6 +196,10 @@ func TestCorrectionsAreRows(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s %s: got %q, want %q", c.task, c.entity, got, c.want)
+		}
+		unused := set.unusedInWords(c.entity != "")
+		if len(unused) != len(c.unused) || !slices.EqualFunc(unused, c.unused, strings.HasPrefix) {
+			t.Errorf("%s %s: left out %q, want %q", c.task, c.entity, unused, c.unused)
 		}
 	}
 }

@@ -3,33 +3,24 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
-	"iter"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/segmentio/kafka-go"
 
 	"github.com/barograph/barograph/finetune"
-	"github.com/barograph/barograph/internal/broker"
 	"github.com/barograph/barograph/internal/digest"
-	"github.com/barograph/barograph/internal/retry"
 	"github.com/barograph/barograph/news"
 )
-
-// labelsSource is the name that stands for the labels topic instead of a file.
-const labelsSource = "labels"
 
 // sourceSet is opened sources.
 type sourceSet struct {
 	list  []finetune.Source
 	files []io.Closer
+
+	labels []news.Label // of the labels topic, where a source is that
+	tasks  []string     // that are trained on them
 }
 
 func (s *sourceSet) close() {
@@ -89,6 +80,7 @@ func (t *training) open(ctx context.Context, out *sourceSet, task, file string) 
 			s.Entity = "entity"
 		}
 		s.Rows = labelRows(labels, task, t.entity != "")
+		out.labels, out.tasks = labels, append(out.tasks, task)
 		out.list = append(out.list, s)
 		return nil
 	}
@@ -160,95 +152,4 @@ func cutWeight(file string) (string, float64) {
 		return file, 0
 	}
 	return file[:at], weight
-}
-
-// labelsTime is how long reading the labels topic may take.
-const labelsTime = 2 * time.Minute
-
-// readLabels reads the labels topic to its present end, the newest first: of those with one
-// key, the last one stays.
-func (t *training) readLabels(ctx context.Context) (labels []news.Label, topic string, err error) {
-	cfg, err := readConfig(t.path)
-	if err != nil {
-		return nil, "", err
-	}
-	topic = cfg.Kafka.Labels
-	client, err := broker.New(cfg.Kafka.Config)
-	if err != nil {
-		return nil, topic, err
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, labelsTime)
-	defer cancel()
-	cluster, err := client.Ping(ctx)
-	if err != nil {
-		return nil, topic, err
-	}
-	byKey := map[string]news.Label{}
-	for number := range cluster.Topics[topic] {
-		err := eachMessage(ctx, client, topic, number, func(m kafka.Message) error {
-			if len(m.Value) == 0 { // taken back
-				delete(byKey, string(m.Key))
-				return nil
-			}
-			var l news.Label
-			if err := json.Unmarshal(m.Value, &l); err != nil {
-				return fmt.Errorf("the label in %s/%d at %d: %w", topic, number, m.Offset, err)
-			}
-			byKey[l.Key()] = l
-			return nil
-		})
-		if err != nil {
-			return nil, topic, err
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(byKey)) {
-		labels = append(labels, byKey[key])
-	}
-	slices.SortStableFunc(labels, func(a, b news.Label) int { return b.At.Compare(a.At) })
-	return labels, topic, nil
-}
-
-// eachMessage reads a partition from its beginning to its present end.
-func eachMessage(ctx context.Context, client *broker.Client, topic string, number int, take func(kafka.Message) error) error {
-	var next, end int64
-	err := retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
-		next, end, err = client.Bounds(ctx, topic, number)
-		return err
-	})
-	for err == nil && next < end {
-		var chunk broker.Chunk
-		err = retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
-			chunk, err = client.Fetch(ctx, topic, number, next, fetchBytes)
-			return err
-		})
-		for _, m := range chunk.Messages {
-			if err := take(m); err != nil {
-				return err
-			}
-		}
-		if err == nil {
-			next = chunk.Next
-		}
-	}
-	return err
-}
-
-// labelRows are the labels of a task as rows. Those about one company are left out where
-// the bundle is to read texts as a whole.
-func labelRows(labels []news.Label, task string, byEntity bool) iter.Seq[finetune.Row] {
-	return func(yield func(finetune.Row) bool) {
-		for _, l := range labels {
-			if l.Task != task || (l.Entity != "" && !byEntity) {
-				continue
-			}
-			row := finetune.Row{
-				At:     "item " + cmp.Or(l.ID, "without an id"),
-				Fields: map[string]string{"text": l.Text, task: l.Label, "entity": l.Entity},
-			}
-			if !yield(row) {
-				return
-			}
-		}
-	}
 }

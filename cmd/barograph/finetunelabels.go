@@ -1,0 +1,155 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/plain"
+	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/news"
+)
+
+// labelsSource is the name that stands for the labels topic instead of a file.
+const labelsSource = "labels"
+
+// labelsTime is how long reading the labels topic may take.
+const labelsTime = 2 * time.Minute
+
+// readLabels reads the labels topic to its present end, the newest first: of those with one
+// key, the last one stays.
+func (t *training) readLabels(ctx context.Context) (labels []news.Label, topic string, err error) {
+	cfg, err := readConfig(t.path)
+	if err != nil {
+		return nil, "", err
+	}
+	topic = cfg.Kafka.Labels
+	client, err := broker.New(cfg.Kafka.Config)
+	if err != nil {
+		return nil, topic, err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, labelsTime)
+	defer cancel()
+	cluster, err := client.Ping(ctx)
+	if err != nil {
+		return nil, topic, err
+	}
+	byKey := map[string]news.Label{}
+	for number := range cluster.Topics[topic] {
+		err := eachMessage(ctx, client, topic, number, func(m kafka.Message) error {
+			if len(m.Value) == 0 { // taken back
+				delete(byKey, string(m.Key))
+				return nil
+			}
+			var l news.Label
+			if err := json.Unmarshal(m.Value, &l); err != nil {
+				return fmt.Errorf("the label in %s/%d at %d: %w", topic, number, m.Offset, err)
+			}
+			byKey[l.Key()] = l
+			return nil
+		})
+		if err != nil {
+			return nil, topic, err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		labels = append(labels, byKey[key])
+	}
+	slices.SortStableFunc(labels, func(a, b news.Label) int { return b.At.Compare(a.At) })
+	return labels, topic, nil
+}
+
+// eachMessage reads a partition from its beginning to its present end.
+func eachMessage(ctx context.Context, client *broker.Client, topic string, number int, take func(kafka.Message) error) error {
+	var next, end int64
+	err := retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
+		next, end, err = client.Bounds(ctx, topic, number)
+		return err
+	})
+	for err == nil && next < end {
+		var chunk broker.Chunk
+		err = retry.Do(ctx, retry.Policy{Attempts: 5}, func(ctx context.Context) (err error) {
+			chunk, err = client.Fetch(ctx, topic, number, next, fetchBytes)
+			return err
+		})
+		for _, m := range chunk.Messages {
+			if err := take(m); err != nil {
+				return err
+			}
+		}
+		if err == nil {
+			next = chunk.Next
+		}
+	}
+	return err
+}
+
+// labelRows are the labels of a task as rows, without those that unusedLabels leaves out.
+func labelRows(labels []news.Label, task string, byEntity bool) iter.Seq[finetune.Row] {
+	unused := unusedLabels(labels, []string{task}, byEntity)
+	return func(yield func(finetune.Row) bool) {
+		for i, l := range labels {
+			if unused[i] != "" {
+				continue
+			}
+			row := finetune.Row{
+				At:     "item " + cmp.Or(l.ID, "without an id"),
+				Fields: map[string]string{"text": l.Text, task: l.Label, "entity": l.Entity},
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}
+}
+
+// unusedLabels says of each label why no head of these tasks learns from it, or "". Labels about
+// one company are left out where the bundle is to read texts as a whole, and where somebody said
+// later that the text is not about that company.
+func unusedLabels(labels []news.Label, tasks []string, byEntity bool) []string {
+	type about struct{ id, entity string }
+	notAbout := map[about]time.Time{}
+	for _, l := range labels {
+		if l.Task == news.TaskEntity && l.Label == news.NotAbout {
+			notAbout[about{l.ID, l.Entity}] = l.At
+		}
+	}
+	why := make([]string, len(labels))
+	for i, l := range labels {
+		switch {
+		case l.Task == news.TaskEntity:
+			why[i] = "that a text is not about a company: no head learns that"
+		case !slices.Contains(tasks, l.Task):
+			why[i] = "of " + plain.Line(l.Task, 40) + ", which is not trained on them here"
+		case l.Entity != "" && !byEntity:
+			why[i] = "toward one company, which count with --entity-column"
+		case l.Entity != "" && notAbout[about{l.ID, l.Entity}].After(l.At):
+			why[i] = "toward a company that the text is not about, as was said later"
+		}
+	}
+	return why
+}
+
+// unusedInWords counts the corrections that are not trained on, by reason.
+func (s *sourceSet) unusedInWords(byEntity bool) (lines []string) {
+	counts := map[string]int{}
+	for _, why := range unusedLabels(s.labels, s.tasks, byEntity) {
+		if why != "" {
+			counts[why]++
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, fmt.Sprintf("%d corrections %s", counts[why], why))
+	}
+	return lines
+}
