@@ -66,7 +66,7 @@ func bundled(out []bundle, alerts []news.Alert, key func(news.Series) string) (b
 
 // title is the digest in one line: "7 further alerts at once", "3 alerts in quiet hours".
 func (g Digest) title() string {
-	n := plural(len(g.Alerts), "alert")
+	n := news.Counted(len(g.Alerts), "alert")
 	if g.Held {
 		return n + " in quiet hours"
 	}
@@ -90,7 +90,7 @@ func (g Digest) standing() string {
 	for _, p := range []struct {
 		n    int
 		text string
-	}{{critical, fmt.Sprint(critical, " critical")}, {warnings, plural(warnings, "warning")}, {ended, fmt.Sprint(ended, " over")}} {
+	}{{critical, fmt.Sprint(critical, " critical")}, {warnings, news.Counted(warnings, "warning")}, {ended, fmt.Sprint(ended, " over")}} {
 		if p.n > 0 {
 			parts = append(parts, p.text)
 		}

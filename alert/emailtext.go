@@ -66,7 +66,7 @@ func letterOf(d Delivery) letter {
 		l.Facts = append(l.Facts, letterFact{"Share that is " + countedWord(a), compared})
 	}
 	l.Facts = append(l.Facts,
-		letterFact{"Told by", plural(a.Sources, "source") + ", " + copies(a.Copies)},
+		letterFact{"Told by", a.ToldBy()},
 		letterFact{"Since", utc(a.StartedAt)})
 	if a.ResolvedAt != nil {
 		l.Facts = append(l.Facts, letterFact{"Resolved", utc(*a.ResolvedAt)})

@@ -53,7 +53,7 @@ func facts(a news.Alert) []*slack.TextBlockObject {
 		fields = append(fields, fact("Share that is "+countedWord(a), compared))
 	}
 	fields = append(fields,
-		fact("Told by", fmt.Sprintf("%s, %s", plural(a.Sources, "source"), copies(a.Copies))),
+		fact("Told by", a.ToldBy()),
 		fact("Since", slackDate(a.StartedAt)))
 	if a.ResolvedAt != nil {
 		return append(fields, fact("Resolved", slackDate(*a.ResolvedAt)))

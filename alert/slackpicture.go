@@ -80,7 +80,7 @@ func slackPicture(p Picture, open []news.Alert) (blocks []slack.Block, text stri
 	standing := fmt.Sprintf("Calm: nothing stands out. Usually %s of its texts are negative.", percent(p.ShareBefore))
 	if p.Length > 0 {
 		standing = fmt.Sprintf("%d negative of %s in %s, where %s are expected; surprise %.1f. Usually %s of its texts are negative.",
-			p.Negative, plural(p.Items, "item"), news.Duration(p.Length).Words(), amount(p.Expected), p.Surprise, percent(p.ShareBefore))
+			p.Negative, news.Counted(p.Items, "item"), news.Duration(p.Length).Words(), amount(p.Expected), p.Surprise, percent(p.ShareBefore))
 	}
 	day := fmt.Sprintf("Last 24 h, an hour a bar\nitems     %s  %d\nnegative  %s  %d",
 		sparkline(p.DayItems), total(p.DayItems), sparkline(p.DayNegatives), total(p.DayNegatives))

@@ -96,7 +96,7 @@ func (t *Terminal) card(d Delivery) string {
 		line(t.label("share") + compared)
 	}
 	line(t.label("since") + times(a))
-	line(t.label("told by") + plural(a.Sources, "source") + ", " + copies(a.Copies))
+	line(t.label("told by") + a.ToldBy())
 	if len(a.Evidence) > 0 {
 		line("")
 	}

@@ -32,17 +32,6 @@ func amount(x float64) string {
 	return fmt.Sprintf("%.2g", x)
 }
 
-// plural is "1 source" or "3 sources".
-func plural(n int, one string) string {
-	switch {
-	case n == 1:
-		return "1 " + one
-	case strings.HasSuffix(one, "y"):
-		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(one, "y"))
-	}
-	return fmt.Sprintf("%d %ss", n, one)
-}
-
 // headline is what is shown of a text, never empty.
 func headline(e news.Evidence) string {
 	if t := plain.Line(e.Title, 200); t != "" {
@@ -99,16 +88,6 @@ func shares(a news.Alert) string {
 		return ""
 	}
 	return percent(a.Share) + " now, " + percent(a.ShareBefore) + " before"
-}
-
-func copies(n int) string {
-	switch n {
-	case 0:
-		return "no copies"
-	case 1:
-		return "1 further copy"
-	}
-	return fmt.Sprintf("%d further copies", n)
 }
 
 // sureness is how surely a text is what an alert counts: "93 %". "" of a volume alert, whose

@@ -3,6 +3,7 @@ package classify
 import (
 	"cmp"
 	"context"
+	"iter"
 	"math"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
@@ -150,26 +152,38 @@ func texts(of ...string) []news.Item {
 	return out
 }
 
-// counter is the value of a counter of the registry with these label values, in the order
-// of their names.
-func counter(t *testing.T, r *prometheus.Registry, name string, values ...string) float64 {
+// measured are the metrics of one name, each after the values of its labels in the order of their names.
+func measured(t *testing.T, r *prometheus.Registry, name string) iter.Seq2[[]string, *dto.Metric] {
 	t.Helper()
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range families {
-		if f.GetName() != name {
-			continue
+	return func(yield func([]string, *dto.Metric) bool) {
+		for _, f := range families {
+			if f.GetName() != name {
+				continue
+			}
+			for _, m := range f.GetMetric() {
+				var values []string
+				for _, l := range m.GetLabel() {
+					values = append(values, l.GetValue())
+				}
+				if !yield(values, m) {
+					return
+				}
+			}
 		}
-		for _, m := range f.GetMetric() {
-			var got []string
-			for _, l := range m.GetLabel() {
-				got = append(got, l.GetValue())
-			}
-			if slices.Equal(got, values) {
-				return m.GetCounter().GetValue()
-			}
+	}
+}
+
+// counter is the value of a counter of the registry with these label values, in the order
+// of their names.
+func counter(t *testing.T, r *prometheus.Registry, name string, values ...string) float64 {
+	t.Helper()
+	for got, m := range measured(t, r, name) {
+		if slices.Equal(got, values) {
+			return m.GetCounter().GetValue()
 		}
 	}
 	return 0

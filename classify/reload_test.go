@@ -338,22 +338,9 @@ func (b *syncBuffer) String() string {
 // gauge lists the label values of a gauge that are 1, in the order of the labels' names.
 func gauge(t *testing.T, r *prometheus.Registry, name string) (shown []string) {
 	t.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() != name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			var values []string
-			for _, l := range m.GetLabel() {
-				values = append(values, l.GetValue())
-			}
-			if m.GetGauge().GetValue() == 1 {
-				shown = append(shown, fmt.Sprint(values))
-			}
+	for values, m := range measured(t, r, name) {
+		if m.GetGauge().GetValue() == 1 {
+			shown = append(shown, fmt.Sprint(values))
 		}
 	}
 	return shown

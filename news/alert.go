@@ -109,6 +109,26 @@ func (s Spike) Reason() string {
 	return text + "; by chance about once a day"
 }
 
+// ToldBy is who the spike's texts come from, in words: "4 sources, 2 further copies".
+func (a Alert) ToldBy() string {
+	copies := "no copies"
+	switch {
+	case a.Copies == 1:
+		copies = "1 further copy"
+	case a.Copies > 1:
+		copies = fmt.Sprintf("%d further copies", a.Copies)
+	}
+	return Counted(a.Sources, "source") + ", " + copies
+}
+
+// Counted is "1 source" or "3 sources".
+func Counted(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
 func number(x float64) string {
 	if x >= 10 {
 		return fmt.Sprintf("%.0f", x)

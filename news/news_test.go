@@ -88,6 +88,18 @@ func TestReasonSaysItsKind(t *testing.T) {
 	}
 }
 
+func TestAnAlertSaysWhoToldIt(t *testing.T) {
+	for want, a := range map[string]news.Alert{
+		"4 sources, no copies":        {Sources: 4},
+		"1 source, 1 further copy":    {Sources: 1, Copies: 1},
+		"2 sources, 7 further copies": {Sources: 2, Copies: 7},
+	} {
+		if got := a.ToldBy(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestDurationInJSON(t *testing.T) {
 	for d, want := range map[time.Duration]string{15 * time.Minute: "15m", 2 * time.Hour: "2h", 90 * time.Second: "1m30s", 90 * time.Minute: "1h30m"} {
 		text, err := json.Marshal(news.Duration(d))

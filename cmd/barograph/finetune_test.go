@@ -180,8 +180,8 @@ func TestCorrectionsAreRows(t *testing.T) {
 		task, entity string
 		want, unused []string
 	}{
-		{"sentiment", "", []string{"text of 1|negative|"}, []string{"1 corrections of topic,", "2 corrections that a text is not about a company", "2 corrections toward one company,"}},
-		{"sentiment", "entity", []string{"text of 2|neutral|BA", "text of 1|negative|"}, []string{"1 corrections of topic,", "2 corrections that a text is not about a company", "1 corrections toward a company that the text is not about"}},
+		{"sentiment", "", []string{"text of 1|negative|"}, []string{"1 correction of topic,", "2 corrections that a text is not about a company", "2 corrections toward one company,"}},
+		{"sentiment", "entity", []string{"text of 2|neutral|BA", "text of 1|negative|"}, []string{"1 correction of topic,", "2 corrections that a text is not about a company", "1 correction toward a company that the text is not about"}},
 		{"topic", "", []string{"text of 3|Macro|"}, []string{"3 corrections of sentiment,", "2 corrections that a text is not about a company"}},
 	} {
 		t1 := training{task: c.task, entity: c.entity, path: path}

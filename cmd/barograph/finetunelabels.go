@@ -149,7 +149,7 @@ func (s *sourceSet) unusedInWords(byEntity bool) (lines []string) {
 		}
 	}
 	for _, why := range slices.Sorted(maps.Keys(counts)) {
-		lines = append(lines, fmt.Sprintf("%d corrections %s", counts[why], why))
+		lines = append(lines, news.Counted(counts[why], "correction")+" "+why)
 	}
 	return lines
 }

@@ -292,7 +292,7 @@ func explained(said alert.Said, threshold float64) string {
 func (r *replayRun) days() float64 { return r.now.Sub(r.first).Hours() / 24 }
 
 func (r *replayRun) summary() string {
-	text := fmt.Sprintf("%d readings over %.1f days, %s in %d series", r.readings, r.days(), counted(len(r.surprises), "alert"), len(r.series))
+	text := fmt.Sprintf("%d readings over %.1f days, %s in %d series", r.readings, r.days(), news.Counted(len(r.surprises), "alert"), len(r.series))
 	if r.counted == nil {
 		return text
 	}

@@ -190,7 +190,7 @@ func (e *episode) facts() (facts [][2]string) {
 		a.Window.Words(), 100*a.Share, 100*a.ShareBefore)
 	add("expected", "%.2g negative at %.1f times the usual volume", a.Expected, a.VolumeFactor)
 	add("surprise", "%.1f when it fired, where %.1f was needed; %.1f at its highest", fired.Surprise, e.threshold, a.Surprise)
-	add("told by", "%s, %s", counted(a.Sources, "source"), copied(a.Copies))
+	add("told by", "%s", a.ToldBy())
 	if model := plain.Line(strings.TrimSpace(a.Model.Name+" "+a.Model.Version), 100); model != "" {
 		add("read by", "%s", model)
 	}
@@ -202,21 +202,4 @@ func (e *episode) facts() (facts [][2]string) {
 		add("then", "%s", strings.Join(turns, ", "))
 	}
 	return facts
-}
-
-func copied(n int) string {
-	switch n {
-	case 0:
-		return "no copies"
-	case 1:
-		return "1 further copy"
-	}
-	return fmt.Sprintf("%d further copies", n)
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

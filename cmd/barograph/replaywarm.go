@@ -88,7 +88,7 @@ func (w *warming) finish(ctx context.Context, h *trend.History) error {
 		return err
 	}
 	if w.ahead > 0 {
-		fmt.Fprintf(w.said, "%s after now: not taken\n", counted(w.ahead, "reading"))
+		fmt.Fprintf(w.said, "%s after now: not taken\n", news.Counted(w.ahead, "reading"))
 	}
 	last := time.Now()
 	adopted, err := w.store.Adopt(ctx, h, func(done, of int) {
