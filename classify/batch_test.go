@@ -31,10 +31,10 @@ func TestNextBatch(t *testing.T) {
 		want   [][]int
 	}{
 		{"all that fit", 100, []int{10, 12, 11}, [][]int{{10, 11, 12}}},
-		{"padding counts", 60, []int{10, 20, 30}, [][]int{{10, 20}, {30}}},
-		{"the oldest is in it", 60, []int{50, 5, 6, 7}, [][]int{{50}, {5, 6, 7}}},
-		{"nearest in length", 40, []int{10, 9, 11, 3, 30, 10}, [][]int{{10, 10, 11}, {3, 9}, {30}}},
-		{"one row over the budget", 10, []int{30, 4, 5}, [][]int{{30}, {4, 5}}},
+		{"padding counts", 60, []int{18, 20, 30}, [][]int{{18, 20}, {30}}},
+		{"the oldest is in it", 120, []int{50, 5, 6, 7}, [][]int{{50}, {5, 6, 7}}},
+		{"nearest in length", 192, []int{10, 9, 11, 3, 10}, [][]int{{9, 10, 10, 11}, {3}}},
+		{"one row over the budget", 28, []int{60, 4, 5}, [][]int{{60}, {4, 5}}},
 		{"nothing", 10, nil, nil},
 	} {
 		pool := batcher{budget: c.budget}
@@ -42,7 +42,7 @@ func TestNextBatch(t *testing.T) {
 			pool.Add(rowOf(n), t0.Add(time.Duration(i)*time.Millisecond))
 		}
 		var got [][]int
-		for batch := pool.Next(); batch != nil; batch = pool.Next() {
+		for batch := pool.Next(1); batch != nil; batch = pool.Next(1) {
 			got = append(got, lengths(batch))
 		}
 		sorted := func(batches [][]int) [][]int {
@@ -53,6 +53,31 @@ func TestNextBatch(t *testing.T) {
 		}
 		if !slices.EqualFunc(sorted(got), sorted(c.want), slices.Equal) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Rows that do not fill a batch on every core are divided among the cores, but not into less
+// than a quarter of a batch.
+func TestFewRowsAreDividedAmongTheCores(t *testing.T) {
+	for _, c := range []struct {
+		waiting, atOnce int // rows of 10 tokens, for a budget of 200
+		want            int // rows of the first batch
+	}{
+		{waiting: 16, atOnce: 1, want: 16},
+		{waiting: 16, atOnce: 2, want: 8},
+		{waiting: 16, atOnce: 3, want: 6},
+		{waiting: 16, atOnce: 8, want: 5},
+		{waiting: 3, atOnce: 2, want: 3},
+		{waiting: 40, atOnce: 2, want: 20},
+		{waiting: 1000, atOnce: 2, want: 20},
+	} {
+		pool := batcher{budget: 200}
+		for i := range c.waiting {
+			pool.Add(rowOf(10), t0.Add(time.Duration(i)))
+		}
+		if got := len(pool.Next(c.atOnce)); got != c.want {
+			t.Errorf("%d rows for %d batches at once: the first has %d, want %d", c.waiting, c.atOnce, got, c.want)
 		}
 	}
 }
@@ -103,7 +128,7 @@ func TestBatchesKeepTheirPromises(t *testing.T) {
 				waiting = append(waiting, r)
 				continue
 			}
-			batch := pool.Next()
+			batch := pool.Next(1)
 			if batch == nil {
 				continue
 			}
@@ -160,7 +185,7 @@ func TestLittleOfABatchIsPadding(t *testing.T) {
 	for i := range 20_000 {
 		pool.Add(rowOf(all[rng.IntN(len(all))]), t0.Add(time.Duration(i)))
 		for pool.Len() == poolSize || i == 19_999 && pool.Len() > 0 {
-			batch := pool.Next()
+			batch := pool.Next(1)
 			longest := 0
 			for _, r := range batch {
 				text += len(r.ids)
@@ -185,7 +210,7 @@ func BenchmarkBatcher(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		pool.Add(rows[i%len(rows)], t0.Add(time.Duration(i)))
 		if pool.Len() == poolSize {
-			pool.Next()
+			pool.Next(1)
 		}
 	}
 }
@@ -197,12 +222,12 @@ func TestRowsAreBatchedWithoutAllocation(t *testing.T) {
 	for i := range rows {
 		rows[i] = rowOf(all[i%len(all)])
 	}
-	pool, added, batches := batcher{budget: 384}, 0, 0
+	pool, added, batches := batcher{budget: 192}, 0, 0
 	stream := func() {
 		for range poolSize {
 			pool.Add(rows[added%len(rows)], t0.Add(time.Duration(added)))
 			if added++; pool.Len() == poolSize {
-				pool.Next()
+				pool.Next(1)
 				batches++
 			}
 		}

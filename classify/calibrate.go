@@ -89,7 +89,7 @@ func processor() string {
 func (m *Model) candidates(fixed ModelConfig) (threads, budgets []int) {
 	threads, budgets = []int{1}, []int{2048, 4096, 8192, 16384}
 	if m.Device != onnx.CUDA {
-		budgets = []int{128, 256, 384, 512, 1024, 2048}
+		budgets = []int{96, 128, 192, 256, 384, 512, 1024, 2048}
 		for n := 2; n < m.config.Threads; n *= 2 {
 			threads = append(threads, n)
 		}

@@ -47,7 +47,7 @@ func TestCalibrationIsKept(t *testing.T) {
 	}
 	m, path, key := start()
 	first, err := recall(config.CalibrationFolder, key)
-	if err != nil || first == nil || len(first.Costs) != 12 { // one thread and two, six budgets
+	if err != nil || first == nil || len(first.Costs) != 16 { // one thread and two, eight budgets
 		t.Fatalf("after the first start the cache holds %+v, %v", first, err)
 	}
 	if got := (setting{m.config.BatchThreads, m.config.TokenBudget, m.maxWait}); got != first.Setting || got != choose(first.Costs) {

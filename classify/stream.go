@@ -107,7 +107,7 @@ func (s *Stage) classify(l *lane) {
 		cores := from.by.cores()
 		l.turns.take(cores, from.since())
 		s.drain(&waiting, l.ready)
-		batch := from.Next()
+		batch := from.Next(from.by.atOnce(cores))
 		s.workers.Go(func() { s.readBatch(l, from.by, batch, cores) })
 	}
 }
