@@ -113,21 +113,26 @@ func (s *Stage) open(dir string, serving *Model) (m *Model, err error) {
 	return m, err
 }
 
-// fingerprint changes when the bundle that is live in dir's place does: its folder, and the
-// names, sizes and times of its files. Unlike the digest it reads no weights.
+// fingerprint changes when the bundle that is live in dir's place does: its folder, or Look.
 func fingerprint(dir string) (string, error) {
 	live, err := Live(dir)
 	if err != nil {
 		return "", err
 	}
-	names, err := filesThatCount(live)
+	look, err := Look(live)
+	return live + look, err
+}
+
+// Look is the names, sizes and times of the files that the digest of a bundle's own folder
+// covers: it changes when they do, and reads none of them.
+func Look(folder string) (string, error) {
+	names, err := filesThatCount(folder)
 	if err != nil {
 		return "", err
 	}
 	var look strings.Builder
-	look.WriteString(live)
 	for _, name := range names {
-		info, err := os.Stat(filepath.Join(live, name))
+		info, err := os.Stat(filepath.Join(folder, name))
 		if err != nil {
 			return "", err
 		}

@@ -6,58 +6,64 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/console"
 )
 
-// bundleList describes the configured bundles for the console. Reading them means reading
-// their weights for the digest, so that it is done seldom.
+// bundleList describes the configured bundles for the console, which asks often. A bundle is
+// read, weights and all for its digest, when its files have changed.
 type bundleList struct {
 	dirs, bases []string
 	classifies  bool // this process runs them
 
-	mu    sync.Mutex
-	found []console.Model
-	until time.Time
+	mu   sync.Mutex
+	read map[string]readBundle // by folder, those of the last list
 }
 
-const bundlesStay = 15 * time.Second
+// readBundle is a bundle and what its files looked like before it was read.
+type readBundle struct {
+	*classify.Bundle
+	look string
+}
 
-func (b *bundleList) list(context.Context) ([]console.Model, error) {
+func (b *bundleList) list(context.Context) (out []console.Model, _ error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if time.Now().Before(b.until) {
-		return b.found, nil
-	}
-	b.found = nil
+	before := b.read
+	b.read = map[string]readBundle{}
 	for _, dir := range b.dirs {
-		b.found = append(b.found, b.kept(dir)...)
+		out = append(out, b.kept(dir, before)...)
 	}
-	b.until = time.Now().Add(bundlesStay)
-	return b.found, nil
+	return out, nil
 }
 
 // kept describes the bundles of a slot, the live one first. What cannot be opened here may be
 // another process's: its readings name it all the same.
-func (b *bundleList) kept(dir string) (out []console.Model) {
+func (b *bundleList) kept(dir string, before map[string]readBundle) (out []console.Model) {
 	slot, err := classify.OpenSlot(dir)
 	if err != nil {
 		return nil
 	}
-	if len(slot.Versions) == 0 {
-		if bundle, err := classify.OpenBundle(dir, b.bases); err == nil {
-			out = append(out, modelOf(bundle, b.classifies))
-		}
-		return out
+	versions := slot.Versions
+	if len(versions) == 0 {
+		versions = []classify.Version{{}} // the slot's own files, which are live
 	}
-	for i, version := range slot.Versions {
-		bundle, err := slot.Open(version, b.bases)
+	for i, version := range versions {
+		folder := slot.Folder(version)
+		look, err := classify.Look(folder)
 		if err != nil {
 			continue
 		}
-		m := modelOf(bundle, b.classifies && i == slot.Live)
+		bundle := before[folder]
+		if bundle.look != look {
+			if bundle.Bundle, err = slot.Open(version, b.bases); err != nil {
+				continue
+			}
+			bundle.look = look
+		}
+		b.read[folder] = bundle
+		m := modelOf(bundle.Bundle, b.classifies && i == slot.Live)
 		if i == slot.Live {
 			out = append([]console.Model{m}, out...)
 		} else {
