@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -49,8 +50,31 @@ func (m *Model) calibrate(open compiler, fixed ModelConfig) error {
 	return m.adopt(open, kept.Setting)
 }
 
+// Calibration is the setting that a model of this bundle, opened with c, makes its batches by,
+// and whether it was measured at an earlier start. It measures nothing and writes nothing.
+func (m *Model) Calibration(c ModelConfig) (s Setting, measured bool, err error) {
+	fixed := c.withDefaults()
+	s = Setting{BatchThreads: cmp.Or(fixed.BatchThreads, 1), TokenBudget: cmp.Or(fixed.TokenBudget, tokenBudgets[m.Device])}
+	if !fixed.Calibrate {
+		return s, false, nil
+	}
+	key, err := m.calibratedFor(compiler{m.runtime, fixed.Bases, m.Device, m.Precision, s.BatchThreads, fixed.Log}, fixed)
+	if err != nil {
+		return s, false, err
+	}
+	folder, err := calibrationFolder(fixed.CalibrationFolder)
+	if err != nil {
+		return s, false, err
+	}
+	kept, err := recall(folder, key)
+	if kept == nil {
+		return s, false, err
+	}
+	return kept.Setting, true, nil
+}
+
 // adopt puts a setting in force.
-func (m *Model) adopt(open compiler, s setting) error {
+func (m *Model) adopt(open compiler, s Setting) error {
 	m.config.TokenBudget, m.maxWait = s.TokenBudget, s.MaxWait
 	if s.BatchThreads == m.config.BatchThreads {
 		return nil
@@ -112,6 +136,9 @@ func (m *Model) measure(open compiler, fixed ModelConfig) (costs []cost, err err
 		return nil, err
 	}
 	threads, budgets := m.candidates(fixed)
+	of := len(threads) * len(budgets)
+	fixed.Log.Info("calibrating: measuring batches", "model", m.Bundle.Name, "kinds", of)
+	fixed.OnCalibrate(0, of)
 	for _, open.threads = range threads {
 		s, err := open.open(m.Bundle)
 		if err != nil {
@@ -123,6 +150,7 @@ func (m *Model) measure(open compiler, fixed ModelConfig) (costs []cost, err err
 				break
 			}
 			costs = append(costs, c)
+			fixed.OnCalibrate(len(costs), of)
 		}
 		if err = errors.Join(err, s.Close()); err != nil {
 			return nil, err

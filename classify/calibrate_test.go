@@ -13,13 +13,13 @@ func TestChoose(t *testing.T) {
 	ms := time.Millisecond
 	for name, c := range map[string]struct {
 		costs []cost
-		want  setting
+		want  Setting
 	}{
-		"the fastest": {[]cost{{1, 128, 4000, 30 * ms}, {1, 512, 5000, 100 * ms}, {2, 512, 4100, 60 * ms}}, setting{1, 512, 100 * ms}},
-		"the shortest batch of those nearly as fast": {[]cost{{1, 128, 4000, 30 * ms}, {1, 256, 4800, 55 * ms}, {1, 512, 5000, 100 * ms}}, setting{1, 256, 55 * ms}},
-		"threads where they make a batch shorter":    {[]cost{{1, 512, 5000, 100 * ms}, {2, 512, 4900, 52 * ms}}, setting{2, 512, 52 * ms}},
-		"one":                  {[]cost{{4, 64, 1, 100 * time.Microsecond}}, setting{4, 64, ms}},
-		"the smaller of twins": {[]cost{{1, 512, 5000, 50 * ms}, {1, 256, 5000, 50 * ms}}, setting{1, 256, 50 * ms}},
+		"the fastest": {[]cost{{1, 128, 4000, 30 * ms}, {1, 512, 5000, 100 * ms}, {2, 512, 4100, 60 * ms}}, Setting{1, 512, 100 * ms}},
+		"the shortest batch of those nearly as fast": {[]cost{{1, 128, 4000, 30 * ms}, {1, 256, 4800, 55 * ms}, {1, 512, 5000, 100 * ms}}, Setting{1, 256, 55 * ms}},
+		"threads where they make a batch shorter":    {[]cost{{1, 512, 5000, 100 * ms}, {2, 512, 4900, 52 * ms}}, Setting{2, 512, 52 * ms}},
+		"one":                  {[]cost{{4, 64, 1, 100 * time.Microsecond}}, Setting{4, 64, ms}},
+		"the smaller of twins": {[]cost{{1, 512, 5000, 50 * ms}, {1, 256, 5000, 50 * ms}}, Setting{1, 256, 50 * ms}},
 	} {
 		if got := choose(c.costs); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
@@ -32,6 +32,8 @@ func TestChoose(t *testing.T) {
 func TestCalibrationIsKept(t *testing.T) {
 	config := realConfig(t, "")
 	config.Threads, config.Calibrate, config.CalibrationFolder = 2, true, t.TempDir()
+	var told []int
+	config.OnCalibrate = func(done, of int) { told = append(told, done, of) }
 	start := func() (*Model, string, calibrated) {
 		t.Helper()
 		m, err := OpenModel(bundle(t, "zh"), config)
@@ -50,17 +52,23 @@ func TestCalibrationIsKept(t *testing.T) {
 	if err != nil || first == nil || len(first.Costs) != 16 { // one thread and two, eight budgets
 		t.Fatalf("after the first start the cache holds %+v, %v", first, err)
 	}
-	if got := (setting{m.config.BatchThreads, m.config.TokenBudget, m.maxWait}); got != first.Setting || got != choose(first.Costs) {
+	if got := (Setting{m.config.BatchThreads, m.config.TokenBudget, m.maxWait}); got != first.Setting || got != choose(first.Costs) {
 		t.Errorf("the model runs with %+v, the cache says %+v", got, first.Setting)
 	}
+	if len(told) != 26 || told[0] != 0 || told[24] != 12 || told[25] != 12 {
+		t.Errorf("progress was %v: 0 to 12 of 12 are wanted", told)
+	}
 
-	first.Setting = setting{BatchThreads: 2, TokenBudget: 333, MaxWait: 7 * time.Millisecond}
+	first.Setting = Setting{BatchThreads: 2, TokenBudget: 333, MaxWait: 7 * time.Millisecond}
 	if err := first.remember(config.CalibrationFolder); err != nil {
 		t.Fatal(err)
 	}
 	m, _, _ = start()
-	if got := (setting{m.config.BatchThreads, m.config.TokenBudget, m.maxWait}); got != first.Setting {
+	if got := (Setting{m.config.BatchThreads, m.config.TokenBudget, m.maxWait}); got != first.Setting {
 		t.Errorf("the second start runs with %+v, the cache says %+v", got, first.Setting)
+	}
+	if len(told) != 26 {
+		t.Errorf("the second start measured: %v", told[26:])
 	}
 	if _, errs := m.Predict([]string{"公司业绩大增"}); errs[0] != nil {
 		t.Error(errs[0])

@@ -34,7 +34,8 @@ type ModelConfig struct {
 	MaxTextTokens int            // longer texts are refused with ErrTooLong; 0 is 32,768
 	Log           *slog.Logger   // nil is slog.Default()
 
-	CalibrationFolder string // keeps what Calibrate chose, for the next start; "" is in the user's cache folder
+	CalibrationFolder string             // keeps what Calibrate chose, for the next start; "" is in the user's cache folder
+	OnCalibrate       func(done, of int) // told how far Calibrate's measurement of a bundle is; nil: nobody is
 }
 
 func (c ModelConfig) withDefaults() ModelConfig {
@@ -42,6 +43,9 @@ func (c ModelConfig) withDefaults() ModelConfig {
 	c.BatchThreads = min(max(c.BatchThreads, 0), c.Threads)
 	c.MaxTextTokens = cmp.Or(c.MaxTextTokens, 32768)
 	c.Log = cmp.Or(c.Log, slog.Default())
+	if c.OnCalibrate == nil {
+		c.OnCalibrate = func(int, int) {}
+	}
 	return c
 }
 

@@ -14,11 +14,24 @@ import (
 	"time"
 )
 
-// setting is how a bundle's batches are made on a machine.
-type setting struct {
+// Setting is how a bundle's batches are made on a machine.
+type Setting struct {
 	BatchThreads int           `json:"batch_threads"`
 	TokenBudget  int           `json:"token_budget"`
-	MaxWait      time.Duration `json:"max_wait_ns"` // at most Config.MaxWait in any case
+	MaxWait      time.Duration `json:"max_wait_ns"` // at most Config.MaxWait in any case, and 0 is that
+}
+
+// String is the setting in words.
+func (s Setting) String() string {
+	cores := "1 core"
+	if s.BatchThreads > 1 {
+		cores = fmt.Sprintf("%d cores", s.BatchThreads)
+	}
+	text := fmt.Sprintf("batches of up to %d tokens, each on %s", s.TokenBudget, cores)
+	if s.MaxWait > 0 {
+		text += fmt.Sprintf("; a text waits for company %s at most", s.MaxWait.Round(time.Millisecond))
+	}
+	return text
 }
 
 // cost is what calibration measured of full batches.
@@ -32,19 +45,19 @@ type cost struct {
 // choose takes of the measured costs the one with the shortest batch among those within a
 // twentieth of the best rate: more speed than that is not worth a later answer, and is in the
 // noise of a short measurement. A text waits for company no longer than a batch takes.
-func choose(costs []cost) setting {
+func choose(costs []cost) Setting {
 	best := slices.MaxFunc(costs, func(a, b cost) int { return cmp.Compare(a.PerSecond, b.PerSecond) }).PerSecond
 	good := slices.DeleteFunc(slices.Clone(costs), func(c cost) bool { return c.PerSecond < .95*best })
 	c := slices.MinFunc(good, func(a, b cost) int {
 		return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.TokenBudget, b.TokenBudget))
 	})
-	return setting{BatchThreads: c.BatchThreads, TokenBudget: c.TokenBudget, MaxWait: max(c.Batch, time.Millisecond)}
+	return Setting{BatchThreads: c.BatchThreads, TokenBudget: c.TokenBudget, MaxWait: max(c.Batch, time.Millisecond)}
 }
 
 // calibration is a file of the cache: what was chosen for which bundle on which machine.
 type calibration struct {
 	For     calibrated `json:"for"`
-	Setting setting    `json:"setting"`
+	Setting Setting    `json:"setting"`
 	Costs   []cost     `json:"costs"`
 }
 

@@ -70,10 +70,15 @@ func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) erro
 		return err
 	}
 	defer input.Close()
-	stageConfig, err := classifyStage(cfg, nil, newLogger(logConfig{Level: slog.LevelWarn}), nil)
+	level := slog.LevelWarn
+	if cfg.Calibrate { // what was chosen is worth a line
+		level = slog.LevelInfo
+	}
+	stageConfig, err := classifyStage(cfg, nil, newLogger(logConfig{Level: level}), nil)
 	if err != nil {
 		return usageError{err}
 	}
+	stageConfig.Model.OnCalibrate = calibrationProgress(cmd.ErrOrStderr())
 	stage, err := classify.New(stageConfig)
 	if err != nil {
 		return err
@@ -243,10 +248,25 @@ func (o *output) discard() {
 // newProgress shows how much of the input is read, in place on a terminal. Elsewhere it
 // shows nothing: the command ends with a line of its own.
 func newProgress(w io.Writer, size int64, what string) *progressbar.ProgressBar {
+	return progressOf(w, size, what, true)
+}
+
+// calibrationProgress shows how far the measurement of each bundle is.
+func calibrationProgress(w io.Writer) func(done, of int) {
+	var bar *progressbar.ProgressBar
+	return func(done, of int) {
+		if done == 0 {
+			bar = progressOf(w, int64(of), "calibrate", false)
+		}
+		_ = bar.Set(done)
+	}
+}
+
+func progressOf(w io.Writer, size int64, what string, bytes bool) *progressbar.ProgressBar {
 	file, ok := w.(*os.File)
 	visible := ok && term.IsTerminal(int(file.Fd()))
 	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible),
-		progressbar.OptionSetDescription(what), progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(32),
+		progressbar.OptionSetDescription(what), progressbar.OptionShowBytes(bytes), progressbar.OptionSetWidth(32),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
 }
 

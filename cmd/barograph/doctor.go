@@ -215,19 +215,32 @@ func lookAtRuntime(c classifyConfig) (string, error) {
 	return fmt.Sprintf("version %s on %s, from %s", runtime.Version(), resolved, library), nil
 }
 
-// lookAtModel opens the bundle as the monitor would, which also tries it out on a text.
+// lookAtModel opens the bundle as the monitor would, which also tries it out on a text, but for
+// calibrating it: that would take a while and keep its result.
 func lookAtModel(c classifyConfig, dir string) (string, error) {
 	config, err := modelConfig(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return "", err
 	}
+	asConfigured := config
+	config.Calibrate = false
 	model, err := classify.OpenModel(dir, config)
 	if err != nil {
 		return "", err
 	}
 	defer model.Close()
 	b := model.Bundle
-	return fmt.Sprintf("%s: %s %s, digest %.12s, %s on %s", dir, b.Name, b.Version, b.Digest, model.Precision, model.Device), nil
+	setting, measured, err := model.Calibration(asConfigured)
+	how := "calibrated here"
+	switch {
+	case err != nil:
+		how = fmt.Sprintf("the next start calibrates again: %v", err)
+	case !c.Calibrate:
+		how = "not calibrated: classify.calibrate is off"
+	case !measured:
+		how = "until the first start here has calibrated, which takes some seconds"
+	}
+	return fmt.Sprintf("%s: %s %s, digest %.12s, %s on %s\n%s (%s)", dir, b.Name, b.Version, b.Digest, model.Precision, model.Device, setting, how), nil
 }
 
 // lookAtConsole says before the start what the start would refuse, and who may see the console.

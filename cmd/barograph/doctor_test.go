@@ -2,9 +2,13 @@ package main
 
 import (
 	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/console"
 	"github.com/barograph/barograph/internal/testenv"
 )
@@ -52,4 +56,48 @@ func TestDoctorLooksAtTheTopics(t *testing.T) {
 	if _, err := lookAtKafka(t.Context(), c, true); err == nil {
 		t.Error("classifies, and has no topic with items")
 	}
+}
+
+// The doctor says how a bundle's batches are made here, and calibrates nothing itself.
+func TestDoctorLooksAtTheCalibration(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	dir := tinyBundle(t, filepath.Join(t.TempDir(), "tiny"), "1", 0)
+	c := defaults().Classify
+	c.Bundles, c.Precision, c.Threads = []string{dir}, "fp32", 1
+	look := func(want string) {
+		t.Helper()
+		if said, err := lookAtModel(c, dir); err != nil || !strings.Contains(said, want) {
+			t.Errorf("%q, %v; want %q", said, err, want)
+		}
+	}
+	look("\nbatches of up to 384 tokens, each on 1 core (not calibrated: classify.calibrate is off)")
+	c.Calibrate = true
+	look("\nbatches of up to 384 tokens, each on 1 core (until the first start here has calibrated")
+	if kept, _ := filepath.Glob(filepath.Join(cache, "barograph", "calibration", "*")); len(kept) > 0 {
+		t.Fatalf("the doctor wrote %q", kept)
+	}
+	config, err := modelConfig(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := classify.OpenModel(dir, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setting, measured, err := model.Calibration(config)
+	if err := errors.Join(err, model.Close()); err != nil || !measured || setting.MaxWait <= 0 {
+		t.Fatalf("%+v, measured %v, %v", setting, measured, err)
+	}
+	look("\n" + setting.String() + " (calibrated here)")
+	kept, _ := filepath.Glob(filepath.Join(cache, "barograph", "calibration", "*"))
+	if len(kept) != 1 {
+		t.Fatalf("the first start wrote %q", kept)
+	}
+	if err := os.WriteFile(kept[0], []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	look("each on 1 core (the next start calibrates again: reading the calibration")
+	c.Precision = "int8"
+	look("until the first start here has calibrated")
 }

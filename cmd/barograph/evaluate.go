@@ -208,7 +208,7 @@ func (e evaluation) rows(labels []string) ([]*finetune.Example, error) {
 // predict reads the texts a few thousand at once, for the progress bar's sake. A bundle
 // that reads no entity reads the text alone.
 func predict(cmd *cobra.Command, model *classify.Model, examples []*finetune.Example, head int) ([][]float64, error) {
-	bar := newProgress(cmd.ErrOrStderr(), int64(len(examples)), "evaluate")
+	bar := progressOf(cmd.ErrOrStderr(), int64(len(examples)), "evaluate", false)
 	defer bar.Close()
 	probabilities := make([][]float64, 0, len(examples))
 	for chunk := range slices.Chunk(examples, 1024) {
