@@ -55,8 +55,9 @@ func TestCalibrationIsKept(t *testing.T) {
 	if got := (Setting{m.config.BatchThreads, m.config.TokenBudget, m.maxWait}); got != first.Setting || got != choose(first.Costs) {
 		t.Errorf("the model runs with %+v, the cache says %+v", got, first.Setting)
 	}
-	if len(told) != 26 || told[0] != 0 || told[24] != 12 || told[25] != 12 {
-		t.Errorf("progress was %v: 0 to 12 of 12 are wanted", told)
+	kinds := len(first.Costs)
+	if n := len(told); n != 2*(kinds+1) || told[0] != 0 || told[n-2] != kinds || told[n-1] != kinds {
+		t.Errorf("progress was %v: 0 to %d of so many are wanted", told, kinds)
 	}
 
 	first.Setting = Setting{BatchThreads: 2, TokenBudget: 333, MaxWait: 7 * time.Millisecond}
@@ -67,8 +68,8 @@ func TestCalibrationIsKept(t *testing.T) {
 	if got := (Setting{m.config.BatchThreads, m.config.TokenBudget, m.maxWait}); got != first.Setting {
 		t.Errorf("the second start runs with %+v, the cache says %+v", got, first.Setting)
 	}
-	if len(told) != 26 {
-		t.Errorf("the second start measured: %v", told[26:])
+	if len(told) != 2*(kinds+1) {
+		t.Errorf("the second start measured: %v", told[2*(kinds+1):])
 	}
 	if _, errs := m.Predict([]string{"公司业绩大增"}); errs[0] != nil {
 		t.Error(errs[0])

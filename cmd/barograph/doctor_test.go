@@ -71,9 +71,9 @@ func TestDoctorLooksAtTheCalibration(t *testing.T) {
 			t.Errorf("%q, %v; want %q", said, err, want)
 		}
 	}
-	look("\nbatches of up to 384 tokens, each on 1 core (not calibrated: classify.calibrate is off)")
+	look(" tokens, each on 1 core (not calibrated: classify.calibrate is off)")
 	c.Calibrate = true
-	look("\nbatches of up to 384 tokens, each on 1 core (until the first start here has calibrated")
+	look(" tokens, each on 1 core (until the first start here has calibrated")
 	if kept, _ := filepath.Glob(filepath.Join(cache, "barograph", "calibration", "*")); len(kept) > 0 {
 		t.Fatalf("the doctor wrote %q", kept)
 	}
