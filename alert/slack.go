@@ -140,6 +140,7 @@ type slackRef struct {
 	charted          string // the last status of which there is a chart
 }
 
+// String is what slackRefOf reads, "" without a message.
 func (r slackRef) String() string {
 	if r.message == "" {
 		return ""

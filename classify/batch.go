@@ -29,6 +29,7 @@ type batcher struct {
 	sums []int  // of the lengths of the first rows, while a batch is sought
 }
 
+// Len is how many rows wait.
 func (b *batcher) Len() int { return len(b.rows) }
 
 // Add puts a row into the pool.

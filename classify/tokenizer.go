@@ -76,8 +76,10 @@ func parseTokenizer(data []byte) (*tokenizer, error) {
 	return &tokenizer{general, single, pair}, nil
 }
 
+// bertEncoder is BERT's own tokenizer as an encoder.
 type bertEncoder struct{ *wordpiece.Tokenizer }
 
+// Encode implements encoder. Nothing goes wrong: what is in no vocabulary is [UNK].
 func (e bertEncoder) Encode(ids []int32, text string) ([]int32, error) {
 	return e.Tokenizer.Encode(ids, text), nil
 }

@@ -102,6 +102,7 @@ type targetModules struct {
 	all     bool
 }
 
+// UnmarshalJSON implements json.Unmarshaler, for PEFT's three forms.
 func (t *targetModules) UnmarshalJSON(raw []byte) error {
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
@@ -154,6 +155,7 @@ type pattern struct {
 	value  float64
 }
 
+// find is the value of the first pattern that a module matches, or else otherwise.
 func (p patterns) find(module string, otherwise float64) float64 {
 	for _, x := range p {
 		if x.module.MatchString(module) {
@@ -163,6 +165,8 @@ func (p patterns) find(module string, otherwise float64) float64 {
 	return otherwise
 }
 
+// UnmarshalJSON implements json.Unmarshaler. The patterns keep the order of the file: of several
+// that match, PEFT takes the first.
 func (p *patterns) UnmarshalJSON(raw []byte) error {
 	var values map[string]float64
 	if err := json.Unmarshal(raw, &values); err != nil {

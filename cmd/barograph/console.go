@@ -118,6 +118,7 @@ type (
 	correctionsOf struct{ *alert.Corrections }
 )
 
+// Add mutes. What is wrong with the silence is console.ErrInvalid.
 func (s silencesOf) Add(ctx context.Context, m console.Silence) (console.Silence, error) {
 	added, err := s.Silences.Add(ctx, alert.Silence{Entity: m.Entity, Topic: m.Topic, Until: m.Until, Author: m.Author, Comment: m.Comment})
 	if errors.Is(err, alert.ErrInvalidSilence) {
@@ -126,6 +127,7 @@ func (s silencesOf) Add(ctx context.Context, m console.Silence) (console.Silence
 	return silenceOf(added), err
 }
 
+// List gives the silences in force.
 func (s silencesOf) List(ctx context.Context) ([]console.Silence, error) {
 	list, err := s.Silences.List(ctx)
 	out := make([]console.Silence, len(list))
@@ -135,6 +137,7 @@ func (s silencesOf) List(ctx context.Context) ([]console.Silence, error) {
 	return out, err
 }
 
+// Remove ends a silence; console.ErrNotFound where there is none of that id.
 func (s silencesOf) Remove(ctx context.Context, id string) error {
 	err := s.Silences.Remove(ctx, id)
 	if errors.Is(err, alert.ErrNoSuchSilence) {
@@ -148,6 +151,7 @@ func silenceOf(m alert.Silence) console.Silence {
 		Exact: m.Exact, Alert: m.Alert}
 }
 
+// Add records a label. What is wrong with it is console.ErrInvalid.
 func (c correctionsOf) Add(ctx context.Context, l news.Label) error {
 	err := c.Corrections.Add(ctx, l)
 	if errors.Is(err, alert.ErrInvalidLabel) {

@@ -205,6 +205,7 @@ type countingSink struct {
 	fired []news.Alert
 }
 
+// Deliver counts an alert that fires, and hands all on.
 func (c *countingSink) Deliver(ctx context.Context, d alert.Delivery) (string, error) {
 	if d.Action == alert.Fire {
 		c.mu.Lock()

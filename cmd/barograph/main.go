@@ -51,11 +51,13 @@ func main() {
 // quiet drops what go-redis would write to standard error on its own.
 type quiet struct{}
 
+// Printf implements go-redis' logger.
 func (quiet) Printf(context.Context, string, ...any) {}
 
 // usageError is a command line that cannot be understood, as opposed to a command that failed.
 type usageError struct{ error }
 
+// Unwrap gives what is wrong with the command line.
 func (u usageError) Unwrap() error { return u.error }
 
 func newRoot() *cobra.Command {

@@ -158,6 +158,7 @@ type watched struct {
 	came   func(int)
 }
 
+// Read puts the end off for as long as bytes come.
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.reader.Read(p)
 	if n > 0 {

@@ -94,6 +94,7 @@ type withToken struct {
 	next     http.RoundTripper
 }
 
+// RoundTrip implements http.RoundTripper. It adds no token and no Referer where they do not belong.
 func (t withToken) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Del("Authorization")
@@ -133,6 +134,7 @@ func ParseReference(s string) (Reference, error) {
 	return Reference{repo, revision}, nil
 }
 
+// String is what ParseReference reads, the revision named.
 func (r Reference) String() string { return r.Repo + "@" + r.Revision }
 
 // Name is the repository's without its owner.

@@ -270,6 +270,7 @@ type cutting struct {
 	left int
 }
 
+// Write implements http.ResponseWriter, to where the connection drops.
 func (c *cutting) Write(p []byte) (int, error) {
 	if len(p) < c.left {
 		c.left -= len(p)

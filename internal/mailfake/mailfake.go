@@ -87,11 +87,16 @@ func (s *Server) Messages() []Message {
 	return append([]Message(nil), s.messages...)
 }
 
+// quiet drops what the server would log: tests make it fail.
 type quiet struct{}
 
+// Printf implements smtp.Logger.
 func (quiet) Printf(string, ...any) {}
-func (quiet) Println(...any)        {}
 
+// Println implements smtp.Logger.
+func (quiet) Println(...any) {}
+
+// session is one conversation with the server. Its methods implement smtp.AuthSession.
 type session struct {
 	server *Server
 	known  bool
@@ -99,8 +104,10 @@ type session struct {
 	to     []string
 }
 
+// AuthMechanisms says that only PLAIN is known.
 func (c *session) AuthMechanisms() []string { return []string{sasl.Plain} }
 
+// Auth lets in User with Password.
 func (c *session) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, user, password string) error {
 		if user != User || password != Password {
@@ -111,6 +118,7 @@ func (c *session) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
+// Mail takes a sender from who is known.
 func (c *session) Mail(from string, _ *smtp.MailOptions) error {
 	if !c.known {
 		return smtp.ErrAuthRequired
@@ -119,6 +127,7 @@ func (c *session) Mail(from string, _ *smtp.MailOptions) error {
 	return nil
 }
 
+// Rcpt takes any recipient but nobody@example.com.
 func (c *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if to == "nobody@example.com" {
 		return &smtp.SMTPError{Code: 550, Message: "no such mailbox"}
@@ -127,6 +136,7 @@ func (c *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
+// Data keeps the message, or gives the next of the refusals.
 func (c *session) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
 	if err != nil {
@@ -151,7 +161,10 @@ func (c *session) Data(r io.Reader) error {
 	return nil
 }
 
-func (c *session) Reset()        { c.from, c.to = "", nil }
+// Reset begins another message.
+func (c *session) Reset() { c.from, c.to = "", nil }
+
+// Logout implements smtp.Session.
 func (c *session) Logout() error { return nil }
 
 // certify makes a certificate of 127.0.0.1 that vouches for itself.

@@ -26,7 +26,10 @@ func Permanent(err error) error { return &permanent{err} }
 
 type permanent struct{ err error }
 
+// Error is the wrapped error's: the mark is for Do, not for people.
 func (p *permanent) Error() string { return p.err.Error() }
+
+// Unwrap gives the error without the mark.
 func (p *permanent) Unwrap() error { return p.err }
 
 // After marks an error whose sender said when to come back (HTTP 429's Retry-After).
@@ -38,7 +41,10 @@ type after struct {
 	err   error
 }
 
+// Error is the wrapped error's: the pause is for Do, not for people.
 func (a *after) Error() string { return a.err.Error() }
+
+// Unwrap gives the error without the pause.
 func (a *after) Unwrap() error { return a.err }
 
 // Do calls op until it returns nil, a Permanent error, or the policy or the context is
