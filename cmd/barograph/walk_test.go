@@ -84,7 +84,7 @@ alert: {slack: {token: env:SLACK_TOKEN, app_token: env:SLACK_APP_TOKEN, api_url:
 	if was[0].Sentiment.Label() != "negative" || now[0].Sentiment.Label() != "negative" || was[0].Model.Digest == digest {
 		t.Errorf("what is bad news all the same was %+v and is %+v", was[0], now[0])
 	}
-	fell := 0.0
+	fell, turned := 0.0, 0
 	for i, l := range labels {
 		r := readings.item(t, l.ID)
 		if r.Sentiment.Negative < 0.5 || r.Model != l.Model {
@@ -96,10 +96,15 @@ alert: {slack: {token: env:SLACK_TOKEN, app_token: env:SLACK_APP_TOKEN, api_url:
 				t.Errorf("%q is negative by %.2f, before people said that it is not by %.2f", again.Text, again.Sentiment.Negative, r.Sentiment.Negative)
 			}
 		}
+		if now[1+2*i].Sentiment.Label() != "negative" && now[2+2*i].Sentiment.Label() != "negative" {
+			turned++
+		}
 		t.Logf("negative %.2f, now %.2f, a near copy %.2f: %s", r.Sentiment.Negative, now[1+2*i].Sentiment.Negative, now[2+2*i].Sentiment.Negative, l.Text)
 	}
-	if mean := fell / float64(2*len(labels)); mean < 0.3 {
-		t.Errorf("corrected texts and their near copies are less negative by %.2f on average, want 0.3", mean)
+	// One of the three falls by a tenth only: the epoch that reads the held rows best is kept, and
+	// more labels of its kind would be needed.
+	if mean := fell / float64(2*len(labels)); mean < 0.5 || turned < 2 {
+		t.Errorf("corrected texts and their near copies are less negative by %.2f on average, want 0.5; %d of %d are no bad news now, want 2", mean, turned, len(labels))
 	}
 	monitor.stop(t) // the process that was started: it has not ended in between
 }
