@@ -204,6 +204,9 @@ func (s *Stage) Submit(ctx context.Context, it news.Item, done func([]news.Readi
 	return nil
 }
 
+// InFlight is how many items were submitted and are not done.
+func (s *Stage) InFlight() int { return len(s.slots) }
+
 // Close takes no more items, waits until those taken are done, and frees the models.
 // Closing twice is fine.
 func (s *Stage) Close() error {

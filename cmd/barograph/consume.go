@@ -16,10 +16,10 @@ import (
 
 // newSettler starts a settler. What the consumer waits for in its drain must not end with
 // the consumer's context: the settler works on until it is stopped.
-func (m *monitor) newSettler(topic *kafka.Writer) *settler {
+func (m *monitor) newSettler(topic *kafka.Writer, coming func() int) *settler {
 	s := &settler{
 		queues: settleQueues(m.cfg.Kafka.MaxItems), stopped: make(chan struct{}), finished: make(chan struct{}),
-		topic: topic, timely: m.timely, log: m.log, metrics: m.settle,
+		coming: coming, topic: topic, timely: m.timely, log: m.log, metrics: m.settle,
 	}
 	if m.trend != nil { // not an interface that holds nil
 		s.trend, s.desk = m.trend, m.desk
@@ -39,8 +39,9 @@ func (m *monitor) classifyItems(ctx context.Context) error {
 		return err
 	}
 	readings := m.broker.Writer(m.cfg.Kafka.Readings)
+	readings.BatchSize = 128 // kafka-go takes the memory for so many messages at each write
 	defer readings.Close()
-	settler := m.newSettler(readings)
+	settler := m.newSettler(readings, m.classify.InFlight)
 	defer settler.wait()
 	defer m.classify.Stop() // the drain is over: what it left counts for nothing and is read again
 	defer settler.stop()
@@ -51,7 +52,7 @@ func (m *monitor) classifyItems(ctx context.Context) error {
 			case err != nil:
 				d.Fail(rejectionOf(err))
 			default:
-				settler.submit(unsettled{readings: readings, appended: d.Appended, done: d.Done, fail: d.Fail})
+				settler.submit(unsettled{readings: readings, appended: d.Appended, delivery: d})
 			}
 		})
 	})
@@ -112,11 +113,11 @@ func (m *monitor) countReadings(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	settler := m.newSettler(nil)
+	settler := m.newSettler(nil, nil)
 	defer settler.wait()
 	defer settler.stop()
 	return consumer.Run(ctx, func(_ context.Context, d *ingest.Delivery[news.Reading]) error {
-		settler.submit(unsettled{readings: []news.Reading{d.Value}, appended: d.Appended, done: d.Done, fail: d.Fail})
+		settler.submit(unsettled{readings: []news.Reading{d.Value}, appended: d.Appended, delivery: d})
 		return nil
 	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -26,8 +25,13 @@ import (
 type unsettled struct {
 	readings []news.Reading // one, or one for each entity
 	appended time.Time      // to Kafka; zero if unknown
-	done     func()         // they are settled
-	fail     func(error)    // they never can be: to the dead letters
+	delivery delivery
+}
+
+// delivery is what the settler needs of an ingest.Delivery.
+type delivery interface {
+	Done()      // the readings are settled
+	Fail(error) // they never can be: to the dead letters
 }
 
 // settler is where readings leave the classify stage: many at once, so that each waits for
@@ -37,6 +41,7 @@ type settler struct {
 	stopped  chan struct{}
 	finished chan struct{}
 
+	coming  func() int               // items on their way here; nil where that is not known
 	topic   *kafka.Writer            // of readings; nil where they came from there
 	timely  func(news.Reading) error // says why the trend stage would not count it
 	trend   observer                 // nil where another process counts
@@ -102,12 +107,15 @@ func (s *settler) run() {
 	var workers sync.WaitGroup
 	for _, queue := range s.queues {
 		workers.Go(func() {
+			var batch []unsettled // its memory is used again
 			for {
 				select {
 				case <-s.stopped:
 					return
 				case first := <-queue:
-					s.settle(ctx, gather(queue, first))
+					batch = s.gather(queue, append(batch[:0], first))
+					s.settle(ctx, batch)
+					clear(batch)
 				}
 			}
 		})
@@ -134,21 +142,6 @@ func (s *settler) stop() { close(s.stopped) }
 
 func (s *settler) wait() { <-s.finished }
 
-// gather takes what waits already, without waiting for more.
-func gather(queue <-chan unsettled, first unsettled) []unsettled {
-	batch := append(make([]unsettled, 0, settleBatch), first)
-	for n := len(first.readings); n < settleBatch; {
-		select {
-		case next := <-queue:
-			batch = append(batch, next)
-			n += len(next.readings)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
 func (s *settler) settle(ctx context.Context, batch []unsettled) {
 	var unwritten, uncounted map[int]error // items that can never be settled, by position
 	both, settling := errgroup.WithContext(ctx)
@@ -172,10 +165,10 @@ func (s *settler) settle(ctx context.Context, batch []unsettled) {
 	}
 	for i, u := range batch {
 		if err := cmp.Or(unwritten[i], uncounted[i]); err != nil {
-			u.fail(err)
+			u.delivery.Fail(err)
 			continue
 		}
-		u.done()
+		u.delivery.Done()
 		if !u.appended.IsZero() {
 			s.metrics.decision.Observe(time.Since(u.appended).Seconds())
 		}
@@ -194,21 +187,10 @@ func (s *settler) until(ctx context.Context, part string, op func(context.Contex
 	return err
 }
 
-// write puts the readings on their topic. Those that JSON cannot hold (a model that answers
-// NaN) or that the topic refuses for their size are returned by their item's position.
+// write puts the readings on their topic. Those that JSON cannot hold or that the topic refuses
+// for their size are returned by their item's position.
 func (s *settler) write(ctx context.Context, batch []unsettled) (refused map[int]error, err error) {
-	refused = map[int]error{}
-	messages, at := make([]kafka.Message, 0, len(batch)), make([]int, 0, len(batch))
-	for i, u := range batch {
-		for _, r := range u.readings {
-			value, err := json.Marshal(r)
-			if err != nil {
-				refused[i] = fmt.Errorf("encoding the reading: %w", err)
-				continue
-			}
-			messages, at = append(messages, kafka.Message{Key: []byte(r.ID), Value: value}), append(at, i)
-		}
-	}
+	messages, at, refused := encode(batch)
 	err = s.append(ctx, messages)
 	if !broker.TooLarge(err) {
 		return refused, err

@@ -55,17 +55,25 @@ func (d *deskFake) Consider(_ context.Context, spikes []news.Spike) error {
 	return nil
 }
 
+// outcome is what a settler says of an item.
+type outcome struct {
+	done func()
+	fail func(error)
+}
+
+func (o outcome) Done()          { o.done() }
+func (o outcome) Fail(err error) { o.fail(err) }
+
 // settled runs a batch through a settler and says what became of each reading.
 func settled(t *testing.T, s *settler, batch []unsettled) map[string]string {
 	t.Helper()
-	outcome := map[string]string{}
+	outcomes := map[string]string{}
 	for i := range batch {
 		id := batch[i].readings[0].ID
-		batch[i].done = func() { outcome[id] += "done" }
-		batch[i].fail = func(error) { outcome[id] += "failed" }
+		batch[i].delivery = outcome{func() { outcomes[id] += "done" }, func(error) { outcomes[id] += "failed" }}
 	}
 	s.settle(t.Context(), batch)
-	return outcome
+	return outcomes
 }
 
 func newFakeSettler(trend *trendFake, desk *deskFake) *settler {
@@ -143,7 +151,7 @@ func TestSettleKeepsTheOrderOfAnItemsReadings(t *testing.T) {
 		go s.run()
 		done := 0
 		for _, company := range []string{"AAPL", "MSFT", "NOK"} {
-			s.submit(unsettled{readings: []news.Reading{{ID: "a", Entities: []string{company}}}, done: func() { done++ }})
+			s.submit(unsettled{readings: []news.Reading{{ID: "a", Entities: []string{company}}}, delivery: outcome{done: func() { done++ }}})
 			synctest.Wait()
 		}
 		if got := strings.Join(trend.order, " "); got != "AAPL" {
@@ -175,8 +183,10 @@ func TestSettleGivesUpAtTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	batch := readingsOf("a")
-	batch[0].done = func() { t.Error("acknowledged what was not counted") }
-	batch[0].fail = func(error) { t.Error("given to the dead letters what was not counted") }
+	batch[0].delivery = outcome{
+		func() { t.Error("acknowledged what was not counted") },
+		func(error) { t.Error("given to the dead letters what was not counted") },
+	}
 	s.settle(ctx, batch)
 }
 
