@@ -10,54 +10,91 @@ import (
 	"strings"
 )
 
-// A ring is stored as text, which a script can change without unpacking it:
+// A ring is stored as text, at whose end a script counts without reading it:
 //
-//	LEARNT;BUCKET:ITEMS,NEGATIVE,COPIES,ECHOES;BUCKET:...;
+//	LEARNT;BUCKET:ITEMS,NEGATIVE,COPIES,ECHOES,LEANING;BUCKET:...;
 //
-// LEARNT is the first bucket that the baseline has not learnt yet. Buckets stand in the
-// order in which they were first counted, so late ones are out of order.
+// LEARNT is the first bucket that the baseline has not learnt yet. Zeros may be left out: "7:1;" is
+// an item in bucket 7. A bucket stands there as often as it was counted in, until the learn script
+// adds its entries up.
 
-func parseRing(text string) (r ring, learnt int64, err error) {
-	bad := func(part string) (ring, int64, error) {
-		return nil, 0, fmt.Errorf("counts %.60q: cannot read %q", text, part)
-	}
-	head, rest, ok := strings.Cut(text, ";")
-	if learnt, err = strconv.ParseInt(head, 10, 64); err != nil || !ok {
-		return bad(head)
-	}
-	r = make(ring, 0, strings.Count(rest, ";"))
-	sorted := true
-	for rest != "" {
-		var part string
-		part, rest, _ = strings.Cut(rest, ";")
-		c, ok := parseCount(part)
-		if !ok {
-			return bad(part)
-		}
-		sorted = sorted && (len(r) == 0 || r[len(r)-1].bucket < c.bucket)
-		r = append(r, c)
-	}
-	if !sorted {
-		slices.SortFunc(r, func(a, b count) int { return cmp.Compare(a.bucket, b.bucket) })
-	}
-	return r, learnt, nil
+// packed is a series' ring as it was read.
+type packed struct {
+	ring
+	learnt  int64
+	entries int // of which the ring was added up
 }
 
+func parseRing(text string) (p packed, err error) {
+	bad := func(part string) (packed, error) {
+		return packed{}, fmt.Errorf("counts %.60q: cannot read %q", text, part)
+	}
+	head, rest, ok := strings.Cut(text, ";")
+	if p.learnt, err = strconv.ParseInt(head, 10, 64); err != nil || !ok {
+		return bad(head)
+	}
+	p.ring = make(ring, 0, strings.Count(rest, ";"))
+	sorted := true
+	for rest != "" {
+		part, after, whole := strings.Cut(rest, ";")
+		c, ok := parseCount(part)
+		if !ok || !whole {
+			return bad(part)
+		}
+		rest = after
+		p.entries++
+		last := len(p.ring) - 1
+		if last >= 0 && p.ring[last].bucket == c.bucket {
+			p.ring[last].plus(c)
+			continue
+		}
+		sorted = sorted && (last < 0 || p.ring[last].bucket < c.bucket)
+		p.ring = append(p.ring, c)
+	}
+	if !sorted {
+		p.ring = p.ring.addUp()
+	}
+	return p, nil
+}
+
+// addUp sorts a ring and adds up what is of one bucket.
+func (r ring) addUp() ring {
+	slices.SortFunc(r, func(a, b count) int { return cmp.Compare(a.bucket, b.bucket) })
+	last := 0
+	for _, c := range r[min(1, len(r)):] {
+		if r[last].bucket == c.bucket {
+			r[last].plus(c)
+			continue
+		}
+		last++
+		r[last] = c
+	}
+	return r[:min(last+1, len(r))]
+}
+
+// parseCount reads an entry without its semicolon.
 func parseCount(part string) (c count, ok bool) {
-	bucket, counts, ok := strings.Cut(part, ":")
-	items, counts, ok2 := strings.Cut(counts, ",")
-	negative, counts, ok3 := strings.Cut(counts, ",")
-	copies, echoes, ok4 := strings.Cut(counts, ",")
-	if !ok || !ok2 || !ok3 || !ok4 {
+	bucket, numbers, ok := strings.Cut(part, ":")
+	if !ok {
 		return c, false
 	}
-	var errs [5]error
-	c.bucket, errs[0] = strconv.ParseInt(bucket, 10, 64)
-	c.items, errs[1] = strconv.Atoi(items)
-	c.negative, errs[2] = strconv.Atoi(negative)
-	c.copies, errs[3] = strconv.Atoi(copies)
-	c.echoes, errs[4] = strconv.Atoi(echoes)
-	return c, errs == [5]error{}
+	var err error
+	if c.bucket, err = strconv.ParseInt(bucket, 10, 64); err != nil {
+		return c, false
+	}
+	for _, to := range [...]*int{&c.items, &c.negative, &c.copies, &c.echoes, &c.leaning} {
+		var number string
+		number, numbers, ok = strings.Cut(numbers, ",")
+		if number != "" {
+			if *to, err = strconv.Atoi(number); err != nil {
+				return c, false
+			}
+		}
+		if !ok {
+			return c, true
+		}
+	}
+	return c, false // more numbers than there are
 }
 
 // baseVersion is the first byte of a stored baseline. Version 2 is read too: its times take eight

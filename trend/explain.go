@@ -68,7 +68,7 @@ func (s *Store) Buckets(ctx context.Context, of news.Series, from, to time.Time)
 	if err != nil || text == "" {
 		return nil, err
 	}
-	r, _, err := parseRing(text)
+	r, err := parseRing(text)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ type History struct {
 	history time.Duration
 	ids     map[int64]map[uint64]struct{} // by day of event time
 	texts   map[int64]map[uint64]struct{}
-	near    map[string]*nearTexts
+	near    map[string]nearTexts
 	shown   map[subject]*shownTexts
 	Counts  HistoryCounts
 }
@@ -56,7 +56,7 @@ func NewHistory(rule Rule, history time.Duration) *History {
 		history = DefaultHistory
 	}
 	h := &History{history: history, ids: map[int64]map[uint64]struct{}{}, texts: map[int64]map[uint64]struct{}{},
-		near: map[string]*nearTexts{}, shown: map[subject]*shownTexts{}}
+		near: map[string]nearTexts{}, shown: map[subject]*shownTexts{}}
 	kinds := rule.kinds()
 	rule = rule.withDefaults()
 	shared := &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}}
@@ -199,10 +199,11 @@ func (h *History) isNear(entity string, r *news.Reading, day int64, now time.Tim
 		return false
 	}
 	list := nearList(entity, r)
-	if h.near[list] == nil {
-		h.near[list] = &nearTexts{}
+	if h.near[list].has(s) {
+		return true
 	}
-	return h.near[list].has(s, now)
+	h.near[list] = h.near[list].add(s, uint8(dayOf(now)))
+	return false
 }
 
 // firstOf remembers a member of a day's set. Days before oldest go.

@@ -12,14 +12,14 @@ import (
 )
 
 // A near copy is known by its sketch (news.Reading.TextSketch): one that is near that of a text
-// counted before, in the same company and day of event time. The sketches of the last texts
-// are kept; a near copy's own is not, so that a chain of small changes does not lead from
-// one story to another.
+// counted before, in the same company and day of event time. The sketches of the last texts are
+// kept: a client searches what it reads of them, the observe script what came since. A near copy's
+// own is not kept, so that a chain of small changes does not lead from one story to another.
 const (
 	nearBits  = 6   // of the 48 bits of words, in which near copies differ at most: see bench/RESULTS.md
 	nearKept  = 256 // sketches to a list
 	nearParts = 256 // lists of the topics and of everything
-	nearSlack = 8   // a list grows by so many before it is cut
+	nearSlack = 64  // a full list grows by so many before it is cut
 	nearShort = 64  // up to so many it is cut whenever its first is stale: it costs little
 	nearDays  = 2   // from so many days after its own a sketch goes: a copy that late is an item
 	keepNear  = (nearDays + 1) * 24 * time.Hour
@@ -40,7 +40,7 @@ func sketchOf(text string, day int64) (sketch, bool) {
 // near says whether the texts are of one day, state the same facts (the first 16 bits) and
 // share most of their words: at most nearBits of the other bits differ, and one of their six
 // bytes is equal. The last is so for 98 % of those that differ in 6 bits, and for all that
-// differ in fewer; by it a list is searched without looking at each of its sketches.
+// differ in fewer.
 func (s sketch) near(o sketch) bool {
 	differ := s.bits ^ o.bits
 	if s.day != o.day || differ>>48 != 0 || bits.OnesCount64(differ) > nearBits {
@@ -54,9 +54,18 @@ func (s sketch) near(o sketch) bool {
 	return false
 }
 
-// pack is the sketch as the observe script takes it.
-func (s sketch) pack() string {
-	return string(binary.BigEndian.AppendUint64([]byte{s.day}, s.bits))
+// pack appends the nine bytes of a sketch that the observe script takes.
+func (s sketch) pack(to []byte) []byte {
+	return binary.BigEndian.AppendUint64(append(to, s.day), s.bits)
+}
+
+// unpackSketches reads sketches as pack wrote them.
+func unpackSketches(text string) (all nearTexts) {
+	all = make(nearTexts, 0, len(text)/9)
+	for ; len(text) >= 9; text = text[9:] {
+		all = append(all, sketch{text[0], binary.BigEndian.Uint64([]byte(text[1:9]))})
+	}
+	return all
 }
 
 // nearList names the list of an entity that a reading's sketch belongs to. The topics and
@@ -73,30 +82,35 @@ func nearList(entity string, r *news.Reading) string {
 	return "\x1f" + strconv.FormatUint(xxhash.Sum64String(subject)%nearParts, 10)
 }
 
-// nearTexts are the last sketches of a list, in the order in which they came.
-type nearTexts struct {
-	all []sketch
-	new int // since the list was cut
-}
+// nearTexts are the last sketches of a list, in the order in which they came. In Redis they are
+// nine bytes each, behind two that say how often the list was cut, modulo 65,536.
+type nearTexts []sketch
 
-// has reports whether a text near s was counted, and else remembers s.
-func (l *nearTexts) has(s sketch, now time.Time) bool {
-	for _, o := range l.all {
+// has reports whether a text near s was counted.
+func (l nearTexts) has(s sketch) bool {
+	for _, o := range l {
 		if s.near(o) {
 			return true
 		}
 	}
-	l.all = append(l.all, s)
-	today := uint8(dayOf(now))
-	if l.new++; l.new < nearSlack && (len(l.all) > nearShort || !l.all[0].stale(today)) {
-		return false
-	}
-	drop := max(0, len(l.all)-nearKept)
-	for drop < len(l.all)-1 && l.all[drop].stale(today) {
-		drop++
-	}
-	l.all, l.new = l.all[drop:], 0
 	return false
+}
+
+// add remembers s.
+func (l nearTexts) add(s sketch, today uint8) nearTexts {
+	stale := l.stale(today)
+	if l = append(l, s); len(l) >= nearKept+nearSlack || len(l) <= nearShort && stale > 0 {
+		return l[max(stale, len(l)-nearKept):]
+	}
+	return l
+}
+
+// stale is how many of the first sketches are.
+func (l nearTexts) stale(today uint8) (n int) {
+	for n < len(l) && l[n].stale(today) {
+		n++
+	}
+	return n
 }
 
 // stale says whether the sketch's day is nearDays or more before today, in a calendar of 256 days.

@@ -15,47 +15,50 @@ type plan struct {
 	ids      keySet
 	texts    keySet
 	nears    keySet
+	lists    []searched // of nears
 	readings []planned
 	series   []plannedSeries
 	bySeries map[subject]int
 }
 
 type planned struct {
-	idSet, textSet, nearSet int // 1-based; textSet 0: no text, nearSet 0: no sketch
-	id, text                int64
-	sketch                  string
-	marks                   marks
-	everything              bool // of the group that holds each reading once
-	reading                 *news.Reading
-	evidence                string
+	id, text   uint64
+	sketch     sketch
+	marks      marks
+	everything bool // of the group that holds each reading once
+	reading    *news.Reading
+	evidence   string
 }
 
 type plannedSeries struct {
 	of       subject
 	judge    bool
-	marked   bool  // a reading adds to its kind of spike
 	start    int64 // bucket from which it learns if it is new
 	readings []int // 1-based
 }
 
-// keySet numbers keys from 1 in order of appearance, each with the seconds to keep it.
+// keySet is keys in order of appearance, each with the seconds to keep it and the readings that
+// it is about.
 type keySet struct {
-	names []string
-	ttl   []int64
-	index map[string]int
+	names    []string
+	ttl      []int64
+	readings [][]int // 1-based
+	index    map[string]int
 }
 
-func (s *keySet) add(name string, ttl time.Duration) int {
-	if i, ok := s.index[name]; ok {
-		return i
+func (s *keySet) add(name string, ttl time.Duration, reading int) {
+	i, ok := s.index[name]
+	if !ok {
+		if s.index == nil {
+			s.index = map[string]int{}
+		}
+		i = len(s.names)
+		s.index[name] = i
+		s.names = append(s.names, name)
+		s.ttl = append(s.ttl, max(60, int64(ttl.Seconds())))
+		s.readings = append(s.readings, nil)
 	}
-	if s.index == nil {
-		s.index = map[string]int{}
-	}
-	s.names = append(s.names, name)
-	s.ttl = append(s.ttl, max(60, int64(ttl.Seconds())))
-	s.index[name] = len(s.names)
-	return len(s.names)
+	s.readings[i] = append(s.readings[i], reading)
 }
 
 // plans puts readings into one plan a shard. They are planned by event time and id, so
@@ -106,19 +109,21 @@ func (p *plan) addReading(s *Store, r *news.Reading, entity, evidence string, no
 	// An id is remembered for as long as an item of its hour may come again.
 	left := startOf((hour + 1) * bucketsPerHour).Add(s.history).Sub(now)
 	id := memberOf(entity, r.Source+"\x1f"+r.ID)
-	e := planned{reading: r, marks: marksOf(r), evidence: evidence, everything: entity == "", id: int64(id),
-		idSet: p.ids.add(s.keys.ids(p.shard, hour, id), left)}
+	e := planned{reading: r, marks: marksOf(r), evidence: evidence, everything: entity == "", id: id}
+	place := len(p.readings) + 1
+	p.ids.add(s.keys.ids(p.shard, hour, id), left, place)
 	if r.TextDigest != "" {
 		day := floorDiv(bucket, bucketsPerDay)
 		left := startOf((day + 1) * bucketsPerDay).Add(s.history).Sub(now)
-		text := memberOf(entity, r.TextDigest)
-		e.text, e.textSet = int64(text), p.texts.add(s.keys.texts(p.shard, day, text), left)
+		e.text = memberOf(entity, r.TextDigest)
+		p.texts.add(s.keys.texts(p.shard, day, e.text), left, place)
 	}
 	if sketch, ok := sketchOf(r.TextSketch, floorDiv(bucket, bucketsPerDay)); ok {
-		e.sketch, e.nearSet = sketch.pack(), p.nears.add(s.keys.near(p.shard, nearList(entity, r)), 0)
+		e.sketch = sketch
+		p.nears.add(s.keys.near(p.shard, nearList(entity, r)), 0, place)
 	}
 	p.readings = append(p.readings, e)
-	return len(p.readings)
+	return place
 }
 
 func (p *plan) addTo(of subject, i int, now time.Time) {
@@ -136,49 +141,9 @@ func (p *plan) addTo(of subject, i int, now time.Time) {
 	s.readings = append(s.readings, i)
 	s.start = min(s.start, floorDiv(bucketOf(r.PublishedAt), bucketsPerChunk)*bucketsPerChunk)
 	s.judge = s.judge || judged(r, of.kind, now)
-	s.marked = s.marked || marksOf(r)&markOf(of.kind) != 0
 }
 
 // judged tells whether a reading is a reason to look for a kind of spike in its series.
 func judged(r *news.Reading, kind news.SpikeKind, now time.Time) bool {
 	return marksOf(r)&markOf(kind) != 0 && !r.PublishedAt.Before(now.Add(-longestWindow))
-}
-
-// arguments are KEYS and ARGV of the observe script.
-func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
-	names = slices.Concat(p.ids.names, p.texts.names, p.nears.names)
-	names = slices.Grow(names, 4*len(p.series))
-	argv = make([]any, 0, 13+len(names)+11*len(p.readings)+7*len(p.series))
-	argv = append(argv, len(p.ids.names), len(p.texts.names), len(p.nears.names),
-		int64(keepSeries.Seconds()), int64(keepEvidence.Seconds()),
-		now.Add(-keepEvidence).Unix(), bucketOf(now.Add(-s.history)), bucketOf(now.Add(-learnWithin)),
-		uint8(dayOf(now)), int64(keepNear.Seconds()))
-	for _, ttl := range slices.Concat(p.ids.ttl, p.texts.ttl) {
-		argv = append(argv, ttl)
-	}
-	argv = append(argv, len(p.readings))
-	for _, e := range p.readings {
-		argv = append(argv, e.idSet, e.id, e.textSet, e.text, e.nearSet, e.sketch, bucketOf(e.reading.PublishedAt), int(e.marks),
-			e.reading.Source[:min(len(e.reading.Source), longestSource)], e.reading.PublishedAt.Unix(), e.evidence)
-	}
-	argv = append(argv, len(p.series))
-	for _, of := range p.series {
-		kinds, marked := kindsOfSeries[:2], 0 // what explains a series is touched by what has its mark
-		if of.marked {
-			kinds, marked = kindsOfSeries, 1
-		}
-		for _, kind := range kinds {
-			names = append(names, s.keys.ofSubject(of.of, kind))
-		}
-		// Everything is always wanted: it lends its share and profile to the others.
-		wanted := 0
-		if of.judge || of.of.of == (news.Series{}) {
-			wanted = 1
-		}
-		argv = append(argv, wanted, int(markOf(of.of.kind)), marked, of.start, len(of.readings))
-		for _, i := range of.readings {
-			argv = append(argv, i)
-		}
-	}
-	return names, argv
 }

@@ -18,8 +18,8 @@ type Replay struct {
 	everything *replayed
 	texts      map[int64]map[textIn]struct{} // by day of event time
 	ids        map[int64]map[textIn]struct{}
-	near       map[string]*nearTexts // by series
-	companies  map[string]*series    // summed over their topics' events; nil = among series
+	near       map[string]nearTexts // by series
+	companies  map[string]*series   // summed over their topics' events; nil = among series
 }
 
 // Event is one reading of one series, in order of arrival.
@@ -46,7 +46,7 @@ type textIn struct{ series, text string }
 func NewReplay(rule Rule) *Replay {
 	rule = rule.withDefaults()
 	r := newReplay(rule, news.SpikeNegative, DefaultHistory, &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}})
-	r.texts, r.ids, r.near = map[int64]map[textIn]struct{}{}, map[int64]map[textIn]struct{}{}, map[string]*nearTexts{}
+	r.texts, r.ids, r.near = map[int64]map[textIn]struct{}{}, map[int64]map[textIn]struct{}{}, map[string]nearTexts{}
 	r.companies = map[string]*series{}
 	return r
 }
@@ -236,11 +236,10 @@ func (r *Replay) count(s *replayed, e Event) {
 	if e.Text != "" && !firstOf(r.texts, day, textIn{key, e.Text}) {
 		c = count{bucket: c.bucket, copies: 1, echoes: c.negative}
 	} else if sketch, ok := sketchOf(e.Sketch, day); ok {
-		if r.near[key] == nil {
-			r.near[key] = &nearTexts{}
-		}
-		if r.near[key].has(sketch, e.Arrival) {
+		if r.near[key].has(sketch) {
 			c = count{bucket: c.bucket, copies: 1}
+		} else {
+			r.near[key] = r.near[key].add(sketch, uint8(dayOf(e.Arrival)))
 		}
 	}
 	s.ring = s.ring.add(c)

@@ -65,14 +65,19 @@ func (r ring) from(bucket int64) int {
 // between lists the counts in [first, end).
 func (r ring) between(first, end int64) ring { return r[r.from(first):r.from(end)] }
 
+// plus adds what another count has.
+func (c *count) plus(o count) {
+	c.items += o.items
+	c.negative += o.negative
+	c.copies += o.copies
+	c.echoes += o.echoes
+	c.leaning += o.leaning
+}
+
 // sum adds the counts up; the bucket of the answer means nothing.
 func (r ring) sum() (total count) {
 	for _, c := range r {
-		total.items += c.items
-		total.negative += c.negative
-		total.copies += c.copies
-		total.echoes += c.echoes
-		total.leaning += c.leaning
+		total.plus(c)
 	}
 	return total
 }
@@ -83,10 +88,6 @@ func (r ring) add(c count) ring {
 	if i == len(r) || r[i].bucket != c.bucket {
 		return slices.Insert(r, i, c)
 	}
-	r[i].items += c.items
-	r[i].negative += c.negative
-	r[i].copies += c.copies
-	r[i].echoes += c.echoes
-	r[i].leaning += c.leaning
+	r[i].plus(c)
 	return r
 }

@@ -274,37 +274,9 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	if was, err := decodeBase(string(old) + "XNYS"); err != nil || was.encode() != b.encode() {
 		t.Errorf("a baseline of version 2 reads %+v (%v), want %+v", was, err, b)
 	}
-	r, learnt, err := parseRing("60;7:3,2,1,1;5:1,0,0,0;")
-	if err != nil || learnt != 60 || len(r) != 2 || r[0] != (count{bucket: 5, items: 1}) || r[1] != (count{bucket: 7, items: 3, negative: 2, copies: 1, echoes: 1}) {
-		t.Errorf("%+v, %d, %v", r, learnt, err)
-	}
-	for _, bad := range []string{"", "5", "x;", "5;1:2;", "5;1:2,3;", "5;1:2,3,4;", "5;1:2,3,4,x;", "5;;"} {
-		if _, _, err := parseRing(bad); err == nil {
-			t.Errorf("counts %q are taken", bad)
-		}
-	}
-	if r, _, err := parseRing("60;"); err != nil || len(r) != 0 {
-		t.Errorf("a series without counts: %v, %v", r, err)
-	}
 	for _, bad := range []string{"x", b.encode()[1:], "\x07" + b.encode()[1:]} {
 		if _, err := decodeBase(bad); err == nil {
 			t.Errorf("a baseline of %d bytes is taken", len(bad))
 		}
 	}
-}
-
-func FuzzParseRing(f *testing.F) {
-	f.Add("60;7:3,2,1,1;5:1,0,0,0;")
-	f.Add("-1;9223372036854775807:1,1,1,0;-9223372036854775808:1,1,1,0;")
-	f.Fuzz(func(t *testing.T, text string) {
-		r, _, err := parseRing(text)
-		if err != nil {
-			return
-		}
-		for i := 1; i < len(r); i++ {
-			if r[i-1].bucket > r[i].bucket {
-				t.Errorf("%q: out of order at %d: %v", text, i, r)
-			}
-		}
-	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -68,6 +69,14 @@ func (s *Store) pipeline(ctx context.Context, calls []call, send func(redis.Pipe
 
 // count runs the plans and adds the series to judge, as they are now, to found.
 func (s *Store) count(ctx context.Context, plans []*plan, now time.Time, found map[subject]*stored) error {
+	if err := s.search(ctx, plans, now); err != nil {
+		return err
+	}
+	return s.send(ctx, plans, now, found)
+}
+
+// send runs the observe script for plans whose lists were searched.
+func (s *Store) send(ctx context.Context, plans []*plan, now time.Time, found map[subject]*stored) error {
 	calls := make([]call, len(plans))
 	for i, p := range plans {
 		names, argv := p.arguments(s, now)
@@ -108,8 +117,9 @@ func (s *Store) take(p *plan, answer []any, now time.Time, found map[subject]*st
 // stored is a series as Redis has it.
 type stored struct {
 	series
-	packed string // the baseline as it was read; "" = none yet
-	judge  bool   // else it is only to learn, or to lend
+	packed  string // the baseline as it was read; "" = none yet
+	entries int    // of its counts as they were read
+	judge   bool   // else it is only to learn, or to lend
 	verdict
 	move    peakMove
 	limit   float64 // surprise from which it is a spike
@@ -119,11 +129,11 @@ type stored struct {
 // decode reads a series' state. Counts that cannot be read are an error, for they cannot
 // be had again; a baseline is only what was learnt, and starts anew.
 func (s *Store) decode(of subject, counts, base string, now time.Time) (*stored, error) {
-	r, learnt, err := parseRing(counts)
+	read, err := parseRing(counts)
 	if err != nil {
 		return nil, fmt.Errorf("series %s: %w: delete the key %q to begin anew", of.of, err, s.keys.ofSubject(of, "counts"))
 	}
-	b := newBaseline(learnt, now)
+	b := newBaseline(read.learnt, now)
 	if base != "" {
 		known, err := decodeBase(base)
 		if err == nil {
@@ -133,7 +143,7 @@ func (s *Store) decode(of subject, counts, base string, now time.Time) (*stored,
 		}
 	}
 	b.follow(s.rule.Market, base)
-	return &stored{series: series{r, b}, packed: base, move: noMove}, nil
+	return &stored{series: series{read.ring, b}, entries: read.entries, packed: base, move: noMove}, nil
 }
 
 // judge brings the baselines up to now, judges the series that ask for it, and stores
@@ -161,12 +171,8 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 			s.metrics.lost.Add(float64(len(changed)))
 			return nil
 		}
-		beaten := map[subject]*stored{}
-		calls := make([]call, 0, len(changed))
-		for of, state := range changed {
-			calls = append(calls, s.learnCall(of, state, now, beaten))
-		}
-		if err := s.run(ctx, learn, calls); err != nil {
+		beaten, err := s.learn(ctx, changed, now)
+		if err != nil {
 			return err
 		}
 		for of := range beaten {
@@ -184,13 +190,17 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 	return nil
 }
 
-// assess reports whether the series' baseline is other than the stored one.
+// assess reports whether the series' baseline is other than the stored one, or its counts want to
+// be made short.
 func (s *Store) assess(of subject, state *stored, found map[subject]*stored, by *lender, now time.Time) bool {
 	state.limit, state.counted = by.limit, by.counted
 	lent := by.lends(of.of)
-	if !state.judge || !by.knows(&state.series) {
+	switch {
+	case !state.judge && of.of != (news.Series{}) && state.base.next*bucketsPerChunk >= bucketOf(now.Add(-learnWithin)):
+		// It was read only to be made short.
+	case !state.judge || !by.knows(&state.series):
 		state.base.learn(state.ring, unixSeconds(now), lent, by.down)
-	} else {
+	default:
 		s.metrics.judged.Inc()
 		// A reading of a company's topic is one of the company too, so that both are found.
 		if company := found[subject{news.Series{Entity: of.of.Entity}, of.kind}]; company != nil && isTopicOfCompany(of.of) {
@@ -199,7 +209,25 @@ func (s *Store) assess(of subject, state *stored, found map[subject]*stored, by 
 		}
 		state.verdict, state.move, _ = state.series.assess(lent, by.down, now, s.rule.MinNegative)
 	}
-	return state.packed != state.base.encode()
+	return state.packed != state.base.encode() || s.tooLong(state, now)
+}
+
+// Counts are made short once they have so many entries beyond one and a half for each bucket, or
+// some are by so much too old: it costs Redis some 100 µs.
+const (
+	tooMany = 16
+	tooOld  = 30 * time.Minute
+)
+
+func (s *Store) tooLong(state *stored, now time.Time) bool {
+	return 2*(state.entries-tooMany) > 3*len(state.ring) ||
+		len(state.ring) > 0 && state.ring[0].bucket < s.kept(state, now.Add(-tooOld))
+}
+
+// kept is the first bucket of a series that is to be kept at a time: those that are older go once
+// they are learnt.
+func (s *Store) kept(state *stored, at time.Time) int64 {
+	return min(bucketOf(at.Add(-s.history)), state.base.next*bucketsPerChunk)
 }
 
 // unread is a baseline that no series has: storing over it fails and reads the real one.
@@ -216,12 +244,8 @@ func (s *Store) Told(ctx context.Context, spikes []news.Spike) error {
 		told[of], left[of] = spike, &stored{packed: unread}
 	}
 	for attempt := 0; len(left) > 0 && attempt <= learnAttempts; attempt++ { // the first only reads
-		current := map[subject]*stored{}
-		calls := make([]call, 0, len(left))
-		for of, state := range left {
-			calls = append(calls, s.learnCall(of, state, now, current))
-		}
-		if err := s.run(ctx, learn, calls); err != nil {
+		current, err := s.learn(ctx, left, now)
+		if err != nil {
 			return fmt.Errorf("remembering in Redis that %d spikes were told: %w", len(spikes), err)
 		}
 		for of, state := range current {
@@ -235,12 +259,25 @@ func (s *Store) Told(ctx context.Context, spikes []news.Spike) error {
 	return nil
 }
 
-// learnCall stores a baseline. If it was changed meanwhile, the series as it is now goes
-// to beaten.
+// learn stores baselines. Those series that were changed meanwhile are beaten: it gives them as they
+// are now.
+func (s *Store) learn(ctx context.Context, series map[subject]*stored, now time.Time) (beaten map[subject]*stored, err error) {
+	beaten = map[subject]*stored{}
+	calls := make([]call, 0, len(series))
+	for of, state := range series {
+		calls = append(calls, s.learnCall(of, state, now, beaten))
+	}
+	return beaten, s.run(ctx, learn, calls)
+}
+
 func (s *Store) learnCall(of subject, state *stored, now time.Time, beaten map[subject]*stored) call {
+	oldest := ""
+	if s.tooLong(state, now) {
+		oldest = strconv.FormatInt(s.kept(state, now), 10)
+	}
 	return call{
 		keys: []string{s.keys.ofSubject(of, "counts"), s.keys.ofSubject(of, "base")},
-		argv: []any{state.packed, state.base.encode(), state.base.next * bucketsPerChunk, int64(keepSeries.Seconds())},
+		argv: []any{state.packed, state.base.encode(), state.base.next * bucketsPerChunk, int64(keepSeries.Seconds()), oldest},
 		take: func(answer []any) error {
 			if len(answer) == 0 {
 				return nil

@@ -3,7 +3,7 @@
 // leads one to expect.
 //
 //	readings ──► plans, one a shard ──► observe.lua ──► series to judge ──► learn, judge ──► spikes
-//	             (plan.go)              (scripts.go)    (encode.go)         (rule.go)
+//	             (plan.go)              (script.go)     (encode.go)         (rule.go)
 //
 // The rule is made of pure functions (rule.go, baseline.go); Store keeps their state in
 // Redis for any number of replicas, Replay keeps it in memory for history.
