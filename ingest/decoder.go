@@ -8,9 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -31,14 +32,13 @@ type DecoderConfig struct {
 }
 
 // Decoder turns a message's value into an item. It has no state but its configuration and
-// is safe for concurrent use.
+// is safe for concurrent use. Of an item that is taken it allocates the strings, each by itself,
+// and the list of entities.
 type Decoder struct {
-	cfg    DecoderConfig
-	fields map[string]pointer
+	cfg     DecoderConfig
+	mapping node
+	readers sync.Pool // of *reader
 }
-
-// fields of an item on the wire, and with them the keys of a mapping.
-var fieldNames = []string{"id", "kind", "source", "published_at", "title", "text", "lang", "entities", "url"}
 
 // NewDecoder checks the configuration. The error names the field that does not exist, the
 // pointer that is none or the unknown kind.
@@ -61,23 +61,25 @@ func NewDecoder(cfg DecoderConfig) (*Decoder, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	d := &Decoder{cfg: cfg, fields: map[string]pointer{}}
-	for _, name := range fieldNames {
-		d.fields[name] = pointer{name}
-	}
-	for name, text := range cfg.Mapping {
-		if _, known := d.fields[name]; !known {
-			return nil, fmt.Errorf("mapping: %q is no field of an item; fields are %s", name, strings.Join(fieldNames, ", "))
+	for name := range cfg.Mapping {
+		if !slices.Contains(fieldNames[:], name) {
+			return nil, fmt.Errorf("mapping: %q is no field of an item; fields are %s", name, strings.Join(fieldNames[:], ", "))
 		}
-		if text == "" {
-			delete(d.fields, name)
+	}
+	d := &Decoder{cfg: cfg, readers: sync.Pool{New: func() any { return &reader{} }}}
+	for f, name := range fieldNames {
+		text, mapped := cfg.Mapping[name]
+		p := pointer{name}
+		if mapped && text == "" {
 			continue
 		}
-		p, err := parsePointer(text)
-		if err != nil {
-			return nil, fmt.Errorf("mapping: %s: %w", name, err)
+		if mapped {
+			var err error
+			if p, err = parsePointer(text); err != nil {
+				return nil, fmt.Errorf("mapping: %s: %w", name, err)
+			}
 		}
-		d.fields[name] = p
+		d.mapping.add(p, field(f))
 	}
 	return d, nil
 }
@@ -97,59 +99,73 @@ func Items(byTopic map[string]*Decoder) func(kafka.Message) (news.Item, error) {
 // in JavaScript. Control characters in title and text become spaces, so that no headline
 // can speak to a terminal.
 func (d *Decoder) Decode(value []byte) (news.Item, error) {
-	document, err := d.parse(value)
-	if err != nil {
+	r := d.readers.Get().(*reader)
+	defer d.giveBack(r)
+	if err := d.parse(r, value); err != nil {
 		return news.Item{}, err
 	}
-	r := &fieldReader{fields: d.fields, document: document}
 	item := news.Item{
-		ID:       r.name("id", 512),
-		Kind:     d.cfg.Kind,
-		Source:   r.name("source", 256),
-		Title:    r.text("title"),
-		Text:     r.text("text"),
-		Lang:     r.name("lang", 35), // the longest that BCP 47, section 4.4.1, asks for
+		ID:       r.name(fieldID, 512),
+		Source:   r.name(fieldSource, 256),
+		Title:    r.prose(fieldTitle),
+		Text:     r.prose(fieldText),
+		Lang:     r.name(fieldLang, 35), // the longest that BCP 47, section 4.4.1, asks for
 		Entities: r.entities(),
-		URL:      r.name("url", 4096),
+		URL:      r.name(fieldURL, 4096),
 	}
-	if kind := r.name("kind", 16); kind != "" {
-		item.Kind = news.Kind(kind)
-	}
-	item.PublishedAt = r.time("published_at")
+	item.Kind = r.kind(d.cfg.Kind)
+	item.PublishedAt = r.time(fieldPublishedAt)
 	if r.err != nil {
 		return news.Item{}, r.err
 	}
-	if err := d.check(item); err != nil {
+	if err := d.check(&item); err != nil {
 		return news.Item{}, err
 	}
-	return complete(item), nil
+	r.complete(&item)
+	return item, nil
 }
 
-// parse is everything that is wrong with a message whatever its fields are. encoding/json
-// refuses nesting deeper than 10,000 by itself.
-func (d *Decoder) parse(value []byte) (map[string]any, error) {
+// giveBack keeps a reader for the next message, without the message, and without the memory
+// that an unusually long one took.
+func (d *Decoder) giveBack(r *reader) {
+	const usual = 64 << 10
+	r.text, r.err = nil, nil
+	if cap(r.scratch) > usual {
+		r.scratch = nil
+	}
+	if cap(r.key) > usual {
+		r.key = nil
+	}
+	d.readers.Put(r)
+}
+
+// parse is everything that is wrong with a message whatever its fields are. Nesting deeper than
+// 10,000 is.
+func (d *Decoder) parse(r *reader, value []byte) error {
 	// An escape takes six bytes for a character of one: what is longer yet holds too much
 	// text, or too much else to be parsed for it.
 	if limit := 8 * d.cfg.MaxTextBytes; len(value) > limit {
-		return nil, reject(TooLarge, "", "the message has %d bytes; at most %d are parsed", len(value), limit)
+		return reject(TooLarge, "", "the message has %d bytes; at most %d are parsed", len(value), limit)
 	}
 	if !utf8.Valid(value) {
-		return nil, reject(InvalidUTF8, "", "byte %d of the message", firstInvalid(value))
+		return reject(InvalidUTF8, "", "byte %d of the message", firstInvalid(value))
 	}
-	decoder := json.NewDecoder(bytes.NewReader(value))
-	decoder.UseNumber() // float64 does not hold every id
-	var document any
-	if err := decoder.Decode(&document); err != nil {
-		return nil, &Rejection{Class: NotJSON, Err: err}
+	if !r.scan(value, &d.mapping) {
+		return &Rejection{Class: NotJSON, Err: syntaxError(value)}
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, reject(NotJSON, "", "more after the JSON object")
+	if document := bytes.TrimLeft(value, " \t\r\n"); document[0] != '{' {
+		return reject(NotJSON, "", "%s where an object is needed", typeName(document))
 	}
-	object, ok := document.(map[string]any)
-	if !ok {
-		return nil, reject(NotJSON, "", "%s where an object is needed", typeName(document))
+	return nil
+}
+
+// syntaxError says what is wrong with a document, in encoding/json's words.
+func syntaxError(document []byte) error {
+	var v json.RawMessage
+	if err := json.Unmarshal(document, &v); err != nil {
+		return err
 	}
-	return object, nil
+	return errors.New("not one JSON document")
 }
 
 func firstInvalid(value []byte) int {
@@ -164,7 +180,7 @@ func firstInvalid(value []byte) int {
 }
 
 // check is what can be wrong with an item whose fields are well-formed.
-func (d *Decoder) check(item news.Item) error {
+func (d *Decoder) check(item *news.Item) error {
 	now := d.cfg.Clock()
 	switch size := len(item.Title) + len(item.Text); {
 	case item.Kind != news.KindNews && item.Kind != news.KindComment:
@@ -185,27 +201,49 @@ func (d *Decoder) check(item news.Item) error {
 
 // complete fills in what follows from the other fields: the source from the URL's host,
 // and the id.
-func complete(item news.Item) news.Item {
-	if item.Source == "" {
-		if u, err := url.Parse(item.URL); err == nil {
-			item.Source = strings.TrimPrefix(strings.ToLower(u.Hostname()), "www.")
-		}
+func (r *reader) complete(item *news.Item) {
+	if item.Source == "" && item.URL != "" {
+		item.Source = hostOf(item.URL)
 	}
 	if item.ID == "" {
-		item.ID = Digest(item)
+		item.ID = r.digest(item)
 	}
-	return item
+}
+
+// hostOf is a URL's host in lower case, without a www; "" where it is no URL or has none. The
+// host of a plain URL is a part of it, without memory of its own.
+func hostOf(address string) string {
+	rest, plain := strings.CutPrefix(address, "https://")
+	if !plain {
+		rest, plain = strings.CutPrefix(address, "http://")
+	}
+	if plain && !strings.ContainsRune(rest, '%') {
+		end := strings.IndexByte(rest, '/')
+		if host := rest[:max(end, 0)]; host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789.-") == "" {
+			return strings.TrimPrefix(host, "www.")
+		}
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimPrefix(strings.ToLower(u.Hostname()), "www.")
 }
 
 // Digest is the id of an item that came without one: 32 hex digits of SHA-256 over source,
 // url, title and text, each after its length, so that no two items run together.
 func Digest(item news.Item) string {
-	hash := sha256.New()
-	for _, s := range []string{item.Source, item.URL, item.Title, item.Text} {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(s)))
-		hash.Write(length[:])
-		hash.Write([]byte(s))
+	var r reader
+	return r.digest(&item)
+}
+
+func (r *reader) digest(item *news.Item) string {
+	r.scratch = r.scratch[:0]
+	for _, s := range [...]string{item.Source, item.URL, item.Title, item.Text} {
+		r.scratch = binary.BigEndian.AppendUint64(r.scratch, uint64(len(s)))
+		r.scratch = append(r.scratch, s...)
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:16])
+	sum := sha256.Sum256(r.scratch)
+	r.scratch = hex.AppendEncode(r.scratch[:0], sum[:16])
+	return string(r.scratch)
 }

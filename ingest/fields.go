@@ -1,99 +1,152 @@
 package ingest
 
 import (
-	"encoding/json"
+	"bytes"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/barograph/barograph/news"
 )
 
-// fieldReader reads the fields of one document and keeps the first error.
-type fieldReader struct {
-	fields   map[string]pointer
-	document any
-	err      error
+// field of an item on the wire.
+type field int
+
+const (
+	fieldID field = iota
+	fieldKind
+	fieldSource
+	fieldPublishedAt
+	fieldTitle
+	fieldText
+	fieldLang
+	fieldEntities
+	fieldURL
+	fieldCount
+)
+
+// fieldNames are the keys of the wire format, and with them those of a mapping.
+var fieldNames = [fieldCount]string{"id", "kind", "source", "published_at", "title", "text", "lang", "entities", "url"}
+
+func (f field) String() string { return fieldNames[f] }
+
+// reader reads the fields of one document at a time and keeps the first error. Its memory is
+// used again for the next: of an item, only the strings are allocated.
+type reader struct {
+	scanner
+	scratch []byte // holds what is unescaped, or hashed
+	err     error
 }
 
-func (r *fieldReader) fail(rejection *Rejection) {
+func (r *reader) fail(rejection *Rejection) {
 	if r.err == nil {
 		r.err = rejection
 	}
 }
 
-// find is the field's value; nil where the document, or the mapping, has none.
-func (r *fieldReader) find(field string) any {
-	p, ok := r.fields[field]
-	if !ok {
+// value is the field's value as it is written; nil where the document, or the mapping, has
+// none, and for null.
+func (r *reader) value(f field) []byte {
+	v := r.text[r.found[f].begin:r.found[f].end]
+	if len(v) > 0 && v[0] == 'n' {
 		return nil
 	}
-	return p.find(r.document)
+	return v
+}
+
+// content is what a JSON string says, without white space around it. It is good until the next
+// string is read.
+func (r *reader) content(str []byte) []byte {
+	inner := str[1 : len(str)-1]
+	if hasEscape(inner) {
+		r.scratch = unescape(r.scratch[:0], inner)
+		inner = r.scratch
+	}
+	return bytes.TrimSpace(inner)
 }
 
 // str is a field that holds a string; ids, and only they, come as numbers too.
-func (r *fieldReader) str(field string) string {
-	switch value := r.find(field).(type) {
-	case nil:
-	case string:
-		return strings.TrimSpace(value)
-	case json.Number:
-		if field == "id" {
-			return value.String()
-		}
-		r.fail(reject(WrongType, field, "a number where a string is needed"))
-	default:
-		r.fail(reject(WrongType, field, "%s where a string is needed", typeName(value)))
+func (r *reader) str(f field) []byte {
+	v := r.value(f)
+	switch {
+	case len(v) == 0:
+		return nil
+	case v[0] == '"':
+		return r.content(v)
+	case isNumber(v) && f == fieldID:
+		return v
 	}
-	return ""
+	r.fail(reject(WrongType, f.String(), "%s where a string is needed", typeName(v)))
+	return nil
 }
 
 // name is a field that becomes a key or a label: one line, at most max bytes.
-func (r *fieldReader) name(field string, max int) string {
-	s := r.str(field)
-	r.checkName(field, s, max)
-	return s
+func (r *reader) name(f field, max int) string {
+	s := r.str(f)
+	r.checkName(f, s, max)
+	return string(s)
 }
 
-func (r *fieldReader) checkName(field, s string, max int) {
+// kind is one of those that are known, without memory of its own, or a name.
+func (r *reader) kind(otherwise news.Kind) news.Kind {
+	s := r.str(fieldKind)
+	for _, known := range []news.Kind{news.KindNews, news.KindComment} {
+		if string(s) == string(known) {
+			return known
+		}
+	}
+	if len(s) == 0 {
+		return otherwise
+	}
+	r.checkName(fieldKind, s, 16)
+	return news.Kind(s)
+}
+
+func (r *reader) checkName(f field, s []byte, max int) {
 	if len(s) > max {
-		r.fail(reject(BadValue, field, "%d bytes; at most %d", len(s), max))
+		r.fail(reject(BadValue, f.String(), "%d bytes; at most %d", len(s), max))
 	}
-	if strings.IndexFunc(s, unicode.IsControl) >= 0 {
-		r.fail(reject(BadValue, field, "control characters in %.64q", s))
+	if bytes.IndexFunc(s, unicode.IsControl) >= 0 {
+		r.fail(reject(BadValue, f.String(), "control characters in %.64q", s))
 	}
 }
 
-// text is a field that people and models read.
-func (r *fieldReader) text(field string) string {
-	s := r.str(field)
+// prose is a field that people and models read.
+func (r *reader) prose(f field) string {
+	s := r.str(f)
+	if bytes.IndexFunc(s, isUnprintable) < 0 {
+		return string(s)
+	}
 	return strings.TrimSpace(strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) && c != '\n' && c != '\t' && c != '\r' {
+		if isUnprintable(c) {
 			return ' '
 		}
 		return c
-	}, s))
+	}, string(s)))
+}
+
+func isUnprintable(c rune) bool {
+	return unicode.IsControl(c) && c != '\n' && c != '\t' && c != '\r'
 }
 
 // time is a field that holds a time as a string or a number; zero where there is none.
-func (r *fieldReader) time(field string) time.Time {
-	var s string
-	switch value := r.find(field).(type) {
-	case nil:
+func (r *reader) time(f field) time.Time {
+	v := r.value(f)
+	switch {
+	case len(v) == 0:
 		return time.Time{}
-	case string:
-		s = value
-	case json.Number:
-		s = value.String()
-	default:
-		r.fail(reject(WrongType, field, "%s where a time is needed", typeName(value)))
-		return time.Time{}
-	}
-	if strings.TrimSpace(s) == "" {
+	case v[0] == '"':
+		if v = r.content(v); len(v) == 0 {
+			return time.Time{}
+		}
+	case !isNumber(v):
+		r.fail(reject(WrongType, f.String(), "%s where a time is needed", typeName(v)))
 		return time.Time{}
 	}
-	t, err := ParseTime(s)
+	t, err := parseTime(v)
 	if err != nil {
-		r.fail(&Rejection{Class: BadValue, Field: field, Err: err})
+		r.fail(&Rejection{Class: BadValue, Field: f.String(), Err: err})
 	}
 	return t
 }
@@ -106,55 +159,84 @@ const (
 
 // entities is the list of companies: an array of strings or one string with commas, as
 // they are written, sorted and each once.
-func (r *fieldReader) entities() []string {
-	const field = "entities"
+func (r *reader) entities() []string {
+	const f = fieldEntities
+	v := r.value(f)
 	var names []string
-	switch value := r.find(field).(type) {
-	case nil:
+	switch {
+	case len(v) == 0:
 		return nil
-	case string:
-		names = strings.Split(value, ",")
-	case []any:
-		for _, element := range value {
-			name, ok := element.(string)
-			if !ok {
-				r.fail(reject(WrongType, field, "%s in the list where a string is needed", typeName(element)))
-				return nil
-			}
-			names = append(names, name)
-		}
+	case v[0] == '"':
+		names = r.splitEntities(r.content(v))
+	case v[0] == '[':
+		names = r.listEntities(v)
 	default:
-		r.fail(reject(WrongType, field, "%s where a list of strings is needed", typeName(value)))
-		return nil
+		r.fail(reject(WrongType, f.String(), "%s where a list of strings is needed", typeName(v)))
 	}
-	kept := names[:0]
-	for _, name := range names {
-		if name = strings.TrimSpace(name); name != "" {
-			r.checkName(field, name, maxEntityBytes)
-			kept = append(kept, name)
-		}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > maxEntities {
+		r.fail(reject(BadValue, f.String(), "%d of them; at most %d", len(names), maxEntities))
 	}
-	slices.Sort(kept)
-	kept = slices.Compact(kept)
-	if len(kept) > maxEntities {
-		r.fail(reject(BadValue, field, "%d of them; at most %d", len(kept), maxEntities))
-	}
-	return kept
+	return names
 }
 
-// typeName is the JSON name of a value's type.
-func typeName(value any) string {
-	switch value.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "a boolean"
-	case string:
-		return "a string"
-	case json.Number:
-		return "a number"
-	case []any:
-		return "an array"
+func (r *reader) splitEntities(list []byte) []string {
+	var names []string
+	for name := range bytes.SplitSeq(list, []byte(",")) {
+		names = r.addEntity(names, bytes.TrimSpace(name), list)
 	}
-	return "an object"
+	return names
+}
+
+func (r *reader) listEntities(array []byte) []string {
+	var names []string
+	elements := scanner{text: array, at: 1}
+	for {
+		elements.space()
+		begin := elements.at
+		if elements.skip(']') {
+			return names
+		}
+		elements.value(nil, 0)
+		element := array[begin:elements.at]
+		if element[0] != '"' {
+			r.fail(reject(WrongType, fieldEntities.String(), "%s in the list where a string is needed", typeName(element)))
+			return nil
+		}
+		names = r.addEntity(names, r.content(element), array)
+		elements.space()
+		elements.skip(',')
+	}
+}
+
+// addEntity adds a name of a list; the first takes the memory for all that the list can hold.
+func (r *reader) addEntity(names []string, name, list []byte) []string {
+	if len(name) == 0 {
+		return names
+	}
+	r.checkName(fieldEntities, name, maxEntityBytes)
+	if names == nil {
+		names = make([]string, 0, 1+bytes.Count(list, []byte(",")))
+	}
+	return append(names, string(name))
+}
+
+func isNumber(value []byte) bool { return value[0] == '-' || isDigit(value[0]) }
+
+// typeName is the JSON name of a value's type.
+func typeName(value []byte) string {
+	switch value[0] {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '[':
+		return "an array"
+	case '{':
+		return "an object"
+	}
+	return "a number"
 }

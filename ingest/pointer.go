@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -34,31 +35,62 @@ func parsePointer(s string) (pointer, error) {
 	return tokens, nil
 }
 
-// find evaluates the pointer on a document of encoding/json's types. What is not there,
-// and null, is nil.
-func (p pointer) find(document any) any {
-	for _, token := range p {
-		switch node := document.(type) {
-		case map[string]any:
-			document = node[token]
-		case []any:
-			i, ok := arrayIndex(token)
-			if !ok || i >= len(node) {
-				return nil
-			}
-			document = node[i]
-		default:
-			return nil
-		}
-	}
-	return document
+// node is a place in a document that pointers of the mapping end at or lead through.
+type node struct {
+	token    string
+	index    int     // the token as an array's index; -1 = it is none
+	fields   []field // whose pointers end here
+	children []*node
 }
 
-// arrayIndex reads an index without leading zeros (section 4).
-func arrayIndex(token string) (int, bool) {
-	if token == "" || (len(token) > 1 && token[0] == '0') {
-		return 0, false
+// add puts a field where its pointer leads.
+func (n *node) add(p pointer, f field) {
+	for _, token := range p {
+		var next *node
+		for _, child := range n.children {
+			if child.token == token {
+				next = child
+			}
+		}
+		if next == nil {
+			next = &node{token: token, index: arrayIndex(token)}
+			n.children = append(n.children, next)
+		}
+		n = next
+	}
+	n.fields = append(n.fields, f)
+}
+
+// element is the node of an array's element; nil where nothing of it is mapped.
+func (n *node) element(i int) *node {
+	for _, child := range n.children {
+		if child.index == i {
+			return child
+		}
+	}
+	return nil
+}
+
+// forget drops what was found here and below.
+func (n *node) forget(found *[fieldCount]span) {
+	for _, f := range n.fields {
+		found[f] = span{}
+	}
+	for _, child := range n.children {
+		child.forget(found)
+	}
+}
+
+// arrayIndex reads an index without leading zeros (section 4); -1 where it is none.
+func arrayIndex(token string) int {
+	if token == "" || token[0] == '+' || len(token) > 1 && token[0] == '0' {
+		return -1
 	}
 	i, err := strconv.ParseUint(token, 10, 31)
-	return int(i), err == nil && token[0] != '+'
+	if err != nil {
+		return -1
+	}
+	return int(i)
 }
+
+func hasEscape(raw []byte) bool { return bytes.IndexByte(raw, '\\') >= 0 }

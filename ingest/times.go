@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -16,15 +17,22 @@ var ErrTime = errors.New("not a time with a zone: RFC 3339, RFC 1123 (as in RSS)
 // feeds use, and Unix time in seconds or milliseconds. A time without a zone, or with the
 // abbreviation of one that RFC 822 does not define, is refused: hours would be guessed.
 // The result is in UTC.
-func ParseTime(s string) (time.Time, error) {
-	s = strings.TrimSpace(s)
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		return t.UTC(), nil
-	}
+func ParseTime(s string) (time.Time, error) { return parseTime([]byte(strings.TrimSpace(s))) }
+
+// parseTime is ParseTime without white space around it. Unix times, and RFC 3339 in zones of
+// whole hours, are read without allocation.
+func parseTime(s []byte) (time.Time, error) {
 	if isDecimal(s) {
 		return unixTime(s)
 	}
-	if t, ok := parseMailTime(s); ok {
+	var t time.Time
+	if len(s) > len("2006-01-02") && s[len("2006-01-02")] == 'T' && t.UnmarshalText(s) == nil {
+		return t.UTC(), nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, string(s)); err == nil { // lets hours have one digit
+		return t.UTC(), nil
+	}
+	if t, ok := parseMailTime(string(s)); ok {
 		return t.UTC(), nil
 	}
 	return time.Time{}, fmt.Errorf("%.64q: %w", s, ErrTime)
@@ -32,9 +40,9 @@ func ParseTime(s string) (time.Time, error) {
 
 // unixTime reads seconds or milliseconds, told apart by size: 1e11 seconds are in the
 // year 5138, 1e11 milliseconds in 1973.
-func unixTime(s string) (time.Time, error) {
+func unixTime(s []byte) (time.Time, error) {
 	const milliseconds = 1e11
-	x, err := strconv.ParseFloat(s, 64)
+	x, err := strconv.ParseFloat(string(s), 64)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%.64q: %w", s, ErrTime)
 	}
@@ -50,9 +58,9 @@ func unixTime(s string) (time.Time, error) {
 }
 
 // isDecimal keeps out what strconv.ParseFloat reads besides: Inf, NaN, hexadecimal, underscores.
-func isDecimal(s string) bool {
-	digits := strings.TrimPrefix(s, "-")
-	return digits != "" && strings.Trim(digits, "0123456789.eE+") == "" && digits[0] >= '0' && digits[0] <= '9'
+func isDecimal(s []byte) bool {
+	digits := bytes.TrimPrefix(s, []byte("-"))
+	return len(digits) > 0 && len(bytes.Trim(digits, "0123456789.eE+")) == 0 && isDigit(digits[0])
 }
 
 // zones are those of RFC 822, section 5.1. time.Parse takes any abbreviation that it does
