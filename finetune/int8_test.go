@@ -34,17 +34,18 @@ func TestInt8MayCostHalfAPoint(t *testing.T) {
 }
 
 // TestFewRowsCannotTellWhatInt8Costs: int8 errs on one row in a hundred that fp32 has right. On
-// a hundred rows that is a point of cost and may be none; on twenty thousand it is a point. Where
-// nothing changes, a hundred rows tell as much.
+// a hundred rows that is a point of cost and may be none; on twenty thousand it is a point. That
+// nothing changes on a hundred rows says little, on a thousand enough.
 func TestFewRowsCannotTellWhatInt8Costs(t *testing.T) {
 	for name, c := range map[string]struct {
 		rows, every int // int8 errs on every so many
 		want        bert.Precision
 		unsure      bool
 	}{
-		"few":       {100, 100, bert.FP32, true},
-		"many":      {20000, 100, bert.FP32, false},
-		"unchanged": {100, 1000, "", false},
+		"few":               {100, 100, bert.FP32, true},
+		"many":              {20000, 100, bert.FP32, false},
+		"few, unchanged":    {100, 1000000, "", true},
+		"enough, unchanged": {1000, 1000000, "", false},
 	} {
 		j := &job{heads: []bert.Head{sentiment}}
 		var exact, int8 []classify.Prediction
