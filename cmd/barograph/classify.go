@@ -122,7 +122,7 @@ func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) erro
 	}
 	_ = bar.Close()
 	took := time.Since(start).Seconds()
-	fmt.Fprintf(cmd.ErrOrStderr(), "%d texts in %.1f s, %.0f a second\n", rows, took, float64(rows)/took)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s in %.1f s, %.0f a second\n", news.Counted(rows, "text"), took, float64(rows)/took)
 	if bad > 0 {
 		return fmt.Errorf("%s: %d of %d rows could not be read; the lines with \"error\" say why. The first: %w", path, bad, rows, firstFault)
 	}

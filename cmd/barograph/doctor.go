@@ -17,6 +17,7 @@ import (
 	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/internal/broker"
 	"github.com/barograph/barograph/internal/plain"
+	"github.com/barograph/barograph/news"
 )
 
 func newDoctor() *cobra.Command {
@@ -25,7 +26,8 @@ func newDoctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the configuration and all that it names, and say what to do",
 		Long: "Checks the configuration, Kafka, Redis, ONNX Runtime, the device, the models and Slack, and says what\n" +
-			"to do where something is wrong. It writes nothing and posts nothing. Exit code 1 when a check fails.",
+			"to do where something is wrong. It posts nothing, and writes nothing but what a bundle is compiled to, as\n" +
+			"the first start would. Exit code 1 when a check fails.",
 		Example: "  barograph doctor -c barograph.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,7 +66,7 @@ func diagnose(ctx context.Context, out io.Writer, path string) error {
 		fmt.Fprintf(out, "%-14s ok    %s\n", e.name, indent(finding))
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d checks failed", failed)
+		return fmt.Errorf("%s failed", news.Counted(failed, "check"))
 	}
 	return nil
 }
@@ -147,12 +149,12 @@ func lookAtKafka(ctx context.Context, c kafkaConfig, classifies bool) (string, e
 			continue
 		}
 		if n := cluster.Topics[topic]; n > 0 {
-			found = append(found, fmt.Sprintf("%s (%d partitions)", topic, n))
+			found = append(found, fmt.Sprintf("%s (%s)", topic, news.Counted(n, "partition")))
 		} else {
 			missing = append(missing, topic)
 		}
 	}
-	finding := fmt.Sprintf("%d brokers; topics %s; group %s", len(cluster.Brokers), or(strings.Join(found, ", "), "none yet"), c.Group)
+	finding := fmt.Sprintf("%s; topics %s; group %s", news.Counted(len(cluster.Brokers), "broker"), or(strings.Join(found, ", "), "none yet"), c.Group)
 	if len(missing) > 0 && !c.CreateTopics {
 		return "", fmt.Errorf("topics %s do not exist, and create_topics is false", strings.Join(missing, ", "))
 	}
@@ -315,5 +317,5 @@ func lookAtRoutes(c alertConfig) (string, error) {
 	if len(routes) == 0 {
 		return "none: alerts go to the alerts topic only", nil
 	}
-	return fmt.Sprintf("%d routes to %d sinks", len(routes), len(sinks)), nil
+	return news.Counted(len(routes), "route")+" to "+news.Counted(len(sinks), "sink"), nil
 }

@@ -50,7 +50,7 @@ func TestDoctorLooksAtTheTopics(t *testing.T) {
 	}
 	server.CreateTopic("alerts", 1)
 	server.CreateTopic("labels", 1)
-	if found, err := lookAtKafka(t.Context(), c, false); err != nil || !strings.Contains(found, "labels (1 partitions)") {
+	if found, err := lookAtKafka(t.Context(), c, false); err != nil || !strings.Contains(found, "labels (1 partition)") {
 		t.Errorf("%q, %v", found, err)
 	}
 	if _, err := lookAtKafka(t.Context(), c, true); err == nil {

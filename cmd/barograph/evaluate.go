@@ -66,6 +66,7 @@ func newEvaluate() *cobra.Command {
 		},
 	}
 	modelFlags(cmd, &e.model)
+	cmd.Flags().Lookup("model").Usage = "the bundle"
 	configFlags(cmd, &e.path)
 	cmd.Flags().StringVar(&e.data, "data", "", "labelled rows: .csv or .tsv with a header, or JSON lines")
 	cmd.Flags().StringVar(&e.task, "task", "sentiment", "head to measure: sentiment or topic")

@@ -121,7 +121,7 @@ func newFeedJSONL() *cobra.Command {
 				return err
 			}
 			_ = bar.Close()
-			fmt.Fprintf(cmd.OutOrStdout(), "%d items put into %s\n", result.Written, target.Name)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s put into %s\n", news.Counted(result.Written, "item"), target.Name)
 			if result.Refused > 0 {
 				return fmt.Errorf("%d of %d lines were refused, see above", result.Refused, result.Refused+result.Written)
 			}

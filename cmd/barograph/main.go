@@ -94,7 +94,7 @@ func arguments(min, max int, what string) cobra.PositionalArgs {
 
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s: unknown command or argument %q; see %s -h", cmd.CommandPath(), args[0], cmd.CommandPath())}
+		return usageError{fmt.Errorf("unknown command or argument %q; see %s -h", args[0], cmd.CommandPath())}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func newModel() *cobra.Command {
 		Short: "Bundles on disk",
 		Example: `  barograph model list
   barograph model show models/en
-  barograph model pull ProsusAI/finbert --out models/finbert
+  barograph model pull ProsusAI/finbert@refs/pr/21 --out models/finbert
   barograph model promote models/mine --data tweets.csv --split validation
   barograph model rollback models/en
   barograph model import --export model.onnx --tokenizer tokenizer.json --out .deps/bases/my-bert`,

@@ -41,8 +41,8 @@ func newModelPromote() *cobra.Command {
 		Long: "Reads labelled rows with the bundle and with the one that serves in its place, and puts it live if it is\n" +
 			"better on one head, worse on none, each beyond chance (in 95 % of resamples of the rows), and has every head\n" +
 			"that the other has. --force puts it live all the same. It takes the place of the configured bundle of its\n" +
-			"name or, if there is none, the only one of its languages. Running monitors notice within classify.reload,\n" +
-			"load it beside the old one and switch between two batches; no item is lost or read twice.",
+			"name or, if there is none, the only one of its languages. Running monitors notice within two looks\n" +
+			"(classify.reload), load it beside the old one and switch between two batches; no item is lost or read twice.",
 		Example: `  barograph model promote models/mine --data tweets.csv --split validation
   barograph model promote models/mine --to models/en --data tweets.csv --data topic=news.csv
   barograph model promote .deps/bases/finbert --to models/en --force`,

@@ -61,7 +61,7 @@ redis: {addresses: ['%s']}
 	if err == nil {
 		t.Error("feed jsonl is content with a line that it refused")
 	}
-	expect(said, "1 items put into news", "items.jsonl:2: no-time")
+	expect(said, "1 item put into news", "items.jsonl:2: no-time")
 
 	// A producer of one's own lets the bad one through: it becomes a dead letter.
 	client := openBroker(t, server.Addr)

@@ -43,8 +43,11 @@ func readingMoment(line []byte) (moment, error) {
 	if err := json.Unmarshal(line, &a); err != nil {
 		return moment{}, fmt.Errorf("not a reading: %w", err)
 	}
-	if a.ID == "" || a.PublishedAt.IsZero() {
-		return moment{}, errors.New("not a reading: id or published_at is missing")
+	switch {
+	case a.ID == "":
+		return moment{}, errors.New("not a reading: there is no id")
+	case a.PublishedAt.IsZero():
+		return moment{}, errors.New("there is no published_at: a history needs the times of its texts")
 	}
 	at := a.ArrivedAt
 	if at.IsZero() {
