@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 
@@ -36,7 +37,7 @@ func BenchmarkConsumer(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(item)))
 	b.ResetTimer()
-	_ = run(b, ingest.ConsumerConfig[news.Item]{Broker: s.client, Group: s.group, Topics: []string{s.topic}, DeadLetters: s.dead,
+	_ = run(b, ingest.ConsumerConfig[news.Item]{Broker: s.client, Log: slog.New(slog.DiscardHandler), Group: s.group, Topics: []string{s.topic}, DeadLetters: s.dead,
 		Decode: func(m kafka.Message) (news.Item, error) { return d.Decode(m.Value) }},
 		func(_ context.Context, d *ingest.Delivery[news.Item]) error {
 			d.Done()

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -18,7 +19,7 @@ type budget struct {
 	mu      sync.Mutex
 	common  amount // in use of the common half
 	total   amount // in use
-	waiting []*waiter
+	waiting []*share
 }
 
 // amount of work.
@@ -32,25 +33,22 @@ type share struct {
 	budget  *budget
 	reserve amount
 	used    amount
-}
 
-type waiter struct {
-	share *share
-	need  amount
-	ready chan struct{} // closed when the work was granted
+	need    amount        // while it waits
+	granted chan struct{} // of one: what it waited for was granted
 }
 
 // divide makes the shares of a generation with n partitions.
 func (b *budget) divide(n int) []*share {
 	shares := make([]*share, n)
 	for i := range shares {
-		shares[i] = &share{budget: b, reserve: amount{items: b.max.items / (2 * n), bytes: b.max.bytes / int64(2*n)}}
+		shares[i] = &share{budget: b, reserve: amount{items: b.max.items / (2 * n), bytes: b.max.bytes / int64(2*n)}, granted: make(chan struct{}, 1)}
 	}
 	return shares
 }
 
 // acquire waits until the partition may have one more message of that many bytes in
-// flight. The error is the context's.
+// flight. The error is the context's. One at a time may wait.
 func (s *share) acquire(ctx context.Context, bytes int64) error {
 	b := s.budget
 	need := amount{items: 1, bytes: bytes}
@@ -59,23 +57,21 @@ func (s *share) acquire(ctx context.Context, bytes int64) error {
 		b.mu.Unlock()
 		return nil
 	}
-	w := &waiter{share: s, need: need, ready: make(chan struct{})}
-	b.waiting = append(b.waiting, w)
+	s.need = need
+	b.waiting = append(b.waiting, s)
 	b.mu.Unlock()
 	select {
-	case <-w.ready:
+	case <-s.granted:
 		return nil
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, other := range b.waiting {
-		if other == w {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			return ctx.Err()
-		}
+	if at := slices.Index(b.waiting, s); at >= 0 {
+		b.waiting = slices.Delete(b.waiting, at, at+1)
+		return ctx.Err()
 	}
-	// Granted in the meantime.
+	<-s.granted // in the meantime
 	b.give(s, need)
 	return ctx.Err()
 }
@@ -138,11 +134,11 @@ func (b *budget) account(s *share, before amount) {
 // grant lets those in who fit now, the longest waiting first.
 func (b *budget) grant() {
 	kept := b.waiting[:0]
-	for _, w := range b.waiting {
-		if b.take(w.share, w.need) {
-			close(w.ready)
+	for _, s := range b.waiting {
+		if b.take(s, s.need) {
+			s.granted <- struct{}{}
 		} else {
-			kept = append(kept, w)
+			kept = append(kept, s)
 		}
 	}
 	clear(b.waiting[len(kept):])

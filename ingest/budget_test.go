@@ -10,17 +10,14 @@ import (
 func TestOffsetsCommitOnlyWhatIsDoneBefore(t *testing.T) {
 	o := offsets{next: 5}
 	a, b, c := o.add(5), o.add(6), o.add(9) // 7 and 8 were compacted away
-	steps := []struct {
-		done *mark
-		want int64
-	}{{b, 5}, {a, 9}, {c, 10}}
+	steps := []struct{ done, want int64 }{{b, 5}, {a, 9}, {c, 10}}
 	if o.position() != 5 {
 		t.Errorf("position %d with nothing done, want 5", o.position())
 	}
 	for _, step := range steps {
 		o.finish(step.done)
 		if o.position() != step.want {
-			t.Errorf("position %d after %d was done, want %d", o.position(), step.done.offset, step.want)
+			t.Errorf("position %d after number %d was done, want %d", o.position(), step.done, step.want)
 		}
 	}
 	o.next = 20 // control records
@@ -34,14 +31,14 @@ func TestOffsetsInAnyOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		o := offsets{}
-		open := map[int64]*mark{}
+		open := map[int64]int64{} // numbers, by offset
 		for next := int64(0); next < 50 || len(open) > 0; {
 			if next < 50 && random.IntN(2) == 0 {
 				open[next] = o.add(next)
 				next++
 			} else {
-				for offset, m := range open {
-					o.finish(m)
+				for offset, number := range open {
+					o.finish(number)
 					delete(open, offset)
 					break
 				}

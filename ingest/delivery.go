@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ type Delivery[T any] struct {
 	Offset    int64
 	Appended  time.Time // the message's timestamp: when it was produced or appended, as the topic is configured
 
-	message *message
+	message message
 }
 
 // Done says that all that follows from the message is stored. Its offset is committed once
@@ -30,12 +31,21 @@ func (d *Delivery[T]) Fail(reason error) { d.message.fail(rejection(reason)) }
 
 // message is a delivery without its type.
 type message struct {
+	origin
+	settled atomic.Bool
+}
+
+// origin is a message and where it is from.
+type origin struct {
 	kafka.Message
 	size      int64
 	partition *partition
-	mark      *mark
-	settled   atomic.Bool
+	number    int64 // among the partition's messages
 }
+
+// deliver hands a message on. What it makes of it is the only memory that a message takes on
+// its way through the consumer, beside what it decodes to.
+type deliver func(origin)
 
 func (m *message) done() {
 	if m.settled.CompareAndSwap(false, true) {
@@ -49,6 +59,8 @@ func (m *message) fail(reason *Rejection) {
 	}
 	p := m.partition
 	started := p.group.spawn(func() {
+		// Its bytes share their memory with its neighbours', which need not wait for it.
+		m.Key, m.Value = bytes.Clone(m.Key), bytes.Clone(m.Value)
 		if err := p.group.letters.write(p.ctx, m.Message, reason); err != nil {
 			p.drop(m)
 			return

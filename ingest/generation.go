@@ -17,7 +17,7 @@ import (
 // alive ends when the group rebalances or the broker is lost; kafka-go joins again when
 // this function returns. It reports false when the topics that exist are not those of the
 // group any more.
-func (g *group) generation(ctx, alive context.Context, generation *kafka.Generation, topics map[string]int, deliver func(*message)) (sameTopics bool) {
+func (g *group) generation(ctx, alive context.Context, generation *kafka.Generation, topics map[string]int, deliver deliver) (sameTopics bool) {
 	work, finish := context.WithCancel(context.WithoutCancel(ctx))
 	defer finish()
 	fetching, stop := context.WithCancel(alive)
@@ -53,7 +53,8 @@ func (g *group) assigned(work context.Context, generation *kafka.Generation, pro
 	var partitions []*partition
 	for _, topic := range slices.Sorted(maps.Keys(generation.Assignments)) {
 		for _, a := range generation.Assignments[topic] {
-			partitions = append(partitions, &partition{group: g, ctx: work, topic: topic, id: a.ID, begin: a.Offset, committed: a.Offset, progress: progress})
+			partitions = append(partitions, &partition{group: g, ctx: work, topic: topic, id: a.ID, begin: a.Offset, committed: a.Offset, progress: progress,
+				count: g.metrics.messages.WithLabelValues(topic)})
 		}
 	}
 	for i, share := range g.budget.divide(len(partitions)) {

@@ -60,7 +60,7 @@ const (
 )
 
 // run is Consumer.Run. deliver is called by each partition's reader.
-func (g *group) run(ctx context.Context, deliver func(*message)) error {
+func (g *group) run(ctx context.Context, deliver deliver) error {
 	for ctx.Err() == nil {
 		topics, err := g.waitForTopics(ctx)
 		if err != nil {
@@ -130,7 +130,7 @@ func (g *group) partitions(ctx context.Context) (map[string]int, error) {
 
 // join takes part in the group, generation after generation, until ctx ends or the set of
 // topics changes.
-func (g *group) join(ctx context.Context, topics map[string]int, deliver func(*message)) error {
+func (g *group) join(ctx context.Context, topics map[string]int, deliver deliver) error {
 	names := slices.Sorted(maps.Keys(topics))
 	member, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                g.id,

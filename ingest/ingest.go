@@ -124,11 +124,13 @@ var ErrDrain = errors.New("messages still in flight at the end of the drain")
 // committed and the group joined again. What was not done by then is delivered again, here
 // or to another member; the old delivery's Done no longer matters.
 func (c *Consumer[T]) Run(ctx context.Context, handle func(context.Context, *Delivery[T]) error) error {
-	return c.group.run(ctx, func(m *message) { c.deliver(m, handle) })
+	return c.group.run(ctx, func(from origin) { c.deliver(from, handle) })
 }
 
 // deliver turns a message into a delivery; it confines what goes wrong to the message.
-func (c *Consumer[T]) deliver(m *message, handle func(context.Context, *Delivery[T]) error) {
+func (c *Consumer[T]) deliver(from origin, handle func(context.Context, *Delivery[T]) error) {
+	d := &Delivery[T]{Topic: from.Topic, Partition: from.Partition, Offset: from.Offset, Appended: from.Time, message: message{origin: from}}
+	m := &d.message
 	defer func() {
 		if p := recover(); p != nil {
 			c.cfg.Log.Error("panic over a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset,
@@ -136,14 +138,13 @@ func (c *Consumer[T]) deliver(m *message, handle func(context.Context, *Delivery
 			m.fail(reject(Panicked, "", "%v", p))
 		}
 	}()
-	value, err := c.cfg.Decode(m.Message)
-	if err != nil {
+	var err error
+	if d.Value, err = c.cfg.Decode(m.Message); err != nil {
 		m.fail(rejection(err))
 		return
 	}
 	ctx := m.partition.ctx
-	err = handle(ctx, &Delivery[T]{Value: value, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Appended: m.Time, message: m})
-	switch {
+	switch err = handle(ctx, d); {
 	case err == nil:
 	case ctx.Err() != nil:
 		m.abandon()

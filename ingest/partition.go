@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 
 	"github.com/barograph/barograph/internal/broker"
@@ -19,9 +20,10 @@ type partition struct {
 	ctx   context.Context // of the work on its messages: ends with the generation, after the last wait
 	topic string
 	id    int
-	begin int64  // committed offset; negative = none
-	chunk int64  // bytes of one fetch
-	share *share // of the budget
+	begin int64              // committed offset; negative = none
+	chunk int64              // bytes of one fetch
+	share *share             // of the budget
+	count prometheus.Counter // of the messages read
 
 	progress chan<- struct{} // told of each message that is done
 
@@ -34,7 +36,7 @@ type partition struct {
 
 // read fetches and delivers messages until ctx ends. Whatever goes wrong is tried again;
 // no other partition notices.
-func (p *partition) read(ctx context.Context, deliver func(*message)) {
+func (p *partition) read(ctx context.Context, deliver deliver) {
 	position, err := p.beginning(ctx)
 	if err != nil {
 		return // ctx ended
@@ -48,26 +50,31 @@ func (p *partition) read(ctx context.Context, deliver func(*message)) {
 			return // ctx ended
 		}
 		for _, m := range fetched.Messages {
-			size := sizeOf(m)
-			if p.share.acquire(ctx, size) != nil {
+			if !p.take(ctx, m, deliver) {
 				return
 			}
-			if ctx.Err() != nil {
-				p.share.release(size)
-				return
-			}
-			p.group.metrics.messages.WithLabelValues(p.topic).Inc()
-			deliver(p.add(m, size))
 		}
 		position = fetched.Next
 		p.advance(position, fetched.HighWater)
 	}
 }
 
-func (p *partition) add(m kafka.Message, size int64) *message {
+// take delivers a message when there is room for it; false when ctx has ended.
+func (p *partition) take(ctx context.Context, m kafka.Message, deliver deliver) bool {
+	size := sizeOf(m)
+	if p.share.acquire(ctx, size) != nil {
+		return false
+	}
+	if ctx.Err() != nil {
+		p.share.release(size)
+		return false
+	}
+	p.count.Inc()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return &message{Message: m, size: size, partition: p, mark: p.offsets.add(m.Offset)}
+	number := p.offsets.add(m.Offset)
+	p.mu.Unlock()
+	deliver(origin{m, size, p, number})
+	return true
 }
 
 // advance notes offsets that hold no message for us, and the topic's end.
@@ -81,7 +88,7 @@ func (p *partition) advance(next, highWater int64) {
 // finish notes that a message is done.
 func (p *partition) finish(m *message) {
 	p.mu.Lock()
-	p.offsets.finish(m.mark)
+	p.offsets.finish(m.number)
 	p.mu.Unlock()
 	p.share.release(m.size)
 	select {
@@ -96,7 +103,7 @@ func (p *partition) drop(m *message) { p.share.release(m.size) }
 func (p *partition) inFlight() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.offsets.pending)
+	return p.offsets.pending()
 }
 
 // position is what may be committed, whether it differs from what is, and how many messages

@@ -53,6 +53,7 @@ func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset,
 // compaction has emptied are passed over.
 func readRecords(records kafka.RecordReader, topic string, partition int, offset int64) (Chunk, error) {
 	chunk := Chunk{Next: offset}
+	var memory block
 	stream, ok := records.(*protocol.RecordStream)
 	if !ok {
 		return chunk, nil // kafka-go's way of saying that there are none
@@ -67,7 +68,7 @@ func readRecords(records kafka.RecordReader, topic string, partition int, offset
 			if err != nil {
 				return Chunk{}, err
 			}
-			m, err := copyRecord(record, topic, partition)
+			m, err := memory.message(record, topic, partition)
 			if err != nil {
 				return Chunk{}, err
 			}
@@ -86,24 +87,38 @@ func readRecords(records kafka.RecordReader, topic string, partition int, offset
 	return chunk, nil
 }
 
-// copyRecord takes key and value out of kafka-go's pooled pages.
-func copyRecord(r *kafka.Record, topic string, partition int) (kafka.Message, error) {
-	m := kafka.Message{Topic: topic, Partition: partition, Offset: r.Offset, Time: r.Time, Headers: r.Headers}
-	for _, part := range []struct {
-		from kafka.Bytes
-		to   *[]byte
-	}{{r.Key, &m.Key}, {r.Value, &m.Value}} {
-		if part.from == nil {
-			continue
-		}
-		copied, err := kafka.ReadAll(part.from)
-		part.from.Close()
-		if err != nil {
-			return kafka.Message{}, err
-		}
-		*part.to = copied
+// block is memory that messages share, so that one takes none by itself.
+type block []byte
+
+// blockSize is how many bytes a message may keep from being freed, at most, beside its own.
+const blockSize = 16 << 10
+
+// message takes key and value out of kafka-go's pooled pages.
+func (b *block) message(r *kafka.Record, topic string, partition int) (m kafka.Message, err error) {
+	m = kafka.Message{Topic: topic, Partition: partition, Offset: r.Offset, Time: r.Time, Headers: r.Headers}
+	if m.Key, err = b.read(r.Key); err == nil {
+		m.Value, err = b.read(r.Value)
 	}
-	return m, nil
+	return m, err
+}
+
+func (b *block) read(from kafka.Bytes) ([]byte, error) {
+	if from == nil {
+		return nil, nil
+	}
+	defer from.Close()
+	n := from.Len()
+	if n > cap(*b)-len(*b) {
+		if n > blockSize/4 {
+			return kafka.ReadAll(from)
+		}
+		*b = make([]byte, 0, blockSize)
+	}
+	begin := len(*b)
+	*b = (*b)[:begin+n]
+	read := (*b)[begin : begin+n : begin+n]
+	_, err := io.ReadFull(from, read)
+	return read, err
 }
 
 // Bounds are the offsets of a partition's first message and after its last.

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
@@ -47,5 +49,47 @@ func TestReadRecordsGetsOn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Messages of a chunk share their memory; a large one has its own.
+func TestReadRecordsAllocatesForAChunk(t *testing.T) {
+	each := func(n int) float64 {
+		key, value := []byte("7f3a"), bytes.Repeat([]byte("x"), 400)
+		read := func() {
+			records := make([]kafka.Record, n)
+			for i := range records {
+				records[i] = kafka.Record{Offset: int64(i), Key: kafka.NewBytes(key), Value: kafka.NewBytes(value)}
+			}
+			stream := &protocol.RecordStream{Records: []kafka.RecordReader{&protocol.RecordBatch{Records: kafka.NewRecordReader(records...)}}}
+			chunk, err := readRecords(stream, "news", 0, 0)
+			if err != nil || len(chunk.Messages) != n || !bytes.Equal(chunk.Messages[n-1].Value, value) || string(chunk.Messages[0].Key) != string(key) {
+				t.Fatalf("%d messages, %v", len(chunk.Messages), err)
+			}
+		}
+		return testing.AllocsPerRun(10, read)
+	}
+	const records = 2 // key and value of the records that the test makes
+	if few, many := each(100), each(1100); (many-few)/1000 > records+.05 {
+		t.Errorf("%v allocations for 100 messages, %v for 1,100", few, many)
+	}
+}
+
+func TestMessagesDoNotShareBytes(t *testing.T) {
+	var memory block
+	var all []kafka.Message
+	want := func(i int) string { return strings.Repeat(string(rune('a'+i%26)), 1+i*37%9000) }
+	for i := range 200 {
+		m, err := memory.message(&kafka.Record{Key: kafka.NewBytes([]byte(want(i + 1))), Value: kafka.NewBytes([]byte(want(i)))}, "news", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	for i, m := range all {
+		if string(m.Value) != want(i) || string(m.Key) != want(i+1) {
+			t.Fatalf("message %d was overwritten", i)
+		}
+		_ = append(m.Key, "grown over its end"...)
 	}
 }
