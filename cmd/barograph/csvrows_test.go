@@ -4,6 +4,8 @@ import (
 	"encoding/csv"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +27,25 @@ func TestAQuoteThatIsNotClosedIsNamed(t *testing.T) {
 	}
 	if !slices.Equal(said, want) {
 		t.Errorf("got %s\nwant %s", strings.Join(said, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestColumnsOfAFileThatBeginsBadly are those of its first good row.
+func TestColumnsOfAFileThatBeginsBadly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.csv")
+	for text, want := range map[string]string{
+		"text,label\n\"one,x\ntwo,y\n": "[label text] <nil>",
+		"text,label\n\"one,x\n":        "[] " + path + ": line 2: column 8: ",
+		"text,label\n":                 "[] " + path + " has no rows",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names, err := columnsOf(path)
+		slices.Sort(names)
+		if got := fmt.Sprint(names, " ", err); !strings.HasPrefix(got, want) {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
 	}
 }
 

@@ -317,5 +317,5 @@ func lookAtRoutes(c alertConfig) (string, error) {
 	if len(routes) == 0 {
 		return "none: alerts go to the alerts topic only", nil
 	}
-	return news.Counted(len(routes), "route")+" to "+news.Counted(len(sinks), "sink"), nil
+	return news.Counted(len(routes), "route") + " to " + news.Counted(len(sinks), "sink"), nil
 }

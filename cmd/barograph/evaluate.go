@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/news"
 )
 
 // evaluation is what `barograph evaluate` is asked for.
@@ -181,19 +181,13 @@ func (e evaluation) rows(labels []string) ([]*finetune.Example, error) {
 	defer input.Close()
 	s := e.source
 	s.Task, s.Name = e.task, e.data
-	s.Rows = func(yield func(finetune.Row) bool) {
-		for r := range rowsOf(input, e.data) {
-			if !yield(finetune.Row{At: "line " + strconv.Itoa(r.line), Fields: r.fields, Err: r.err}) {
-				return
-			}
-		}
-	}
+	s.Rows = fileRows(input, e.data)
 	examples, found, err := finetune.Read(s, bert.Head{Task: e.task, Labels: labels}, e.skipBad)
 	if err != nil {
 		return nil, err
 	}
 	if found.Bad > 0 {
-		fmt.Fprintf(os.Stderr, "%s: %d rows were left out: they cannot be used\n", e.data, found.Bad)
+		fmt.Fprintf(os.Stderr, "%s: left out: %s that cannot be used\n", e.data, news.Counted(found.Bad, "row"))
 	}
 	if e.split != "all" {
 		examples = slices.DeleteFunc(examples, func(x *finetune.Example) bool {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -93,15 +94,20 @@ func (t *training) open(ctx context.Context, out *sourceSet, task, file string) 
 		return err
 	}
 	s.SHA256 = sum
-	s.Rows = func(yield func(finetune.Row) bool) {
-		for r := range rowsOf(input, file) {
+	s.Rows = fileRows(input, file)
+	out.list, out.files = append(out.list, s), append(out.files, input)
+	return nil
+}
+
+// fileRows are a file's rows, each named by its line.
+func fileRows(input io.Reader, name string) iter.Seq[finetune.Row] {
+	return func(yield func(finetune.Row) bool) {
+		for r := range rowsOf(input, name) {
 			if !yield(finetune.Row{At: "line " + strconv.Itoa(r.line), Fields: r.fields, Err: r.err}) {
 				return
 			}
 		}
 	}
-	out.list, out.files = append(out.list, s), append(out.files, input)
-	return nil
 }
 
 // tellApart gives sources the names that a model card needs: of a file's path as much from its

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,7 +226,8 @@ func (p promotion) files(serving, candidate *classify.Bundle) (map[string]string
 	return files, nil
 }
 
-// columnsOf lists the columns of a file's first row.
+// columnsOf lists the columns of the first row of a file that can be read: what to do about the
+// others is for who reads them all.
 func columnsOf(path string) (names []string, err error) {
 	input, _, err := openInput(path)
 	if err != nil {
@@ -232,12 +235,12 @@ func columnsOf(path string) (names []string, err error) {
 	}
 	defer input.Close()
 	for r := range rowsOf(input, path) {
-		for name := range r.fields {
-			names = append(names, name)
+		if r.err == nil {
+			return slices.Collect(maps.Keys(r.fields)), nil
 		}
-		return names, r.err
+		err = cmp.Or(err, fmt.Errorf("%s: line %d: %w", path, r.line, r.err))
 	}
-	return nil, fmt.Errorf("%s has no rows", path)
+	return nil, cmp.Or(err, fmt.Errorf("%s has no rows", path))
 }
 
 // compared is a head of the live bundle, and how the new one's holds against it.
