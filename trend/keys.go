@@ -41,7 +41,8 @@ type keys struct{ prefix string }
 var kindsOfSeries = []string{"counts", "base", "evidence", "sources"}
 
 func (k keys) name(shard int, kind, of string) string {
-	return fmt.Sprintf("%s:{%02d}:%s:%s", k.prefix, shard, kind, of)
+	tag := [...]byte{'0' + byte(shard/10), '0' + byte(shard%10)}
+	return k.prefix + ":{" + string(tag[:]) + "}:" + kind + ":" + of
 }
 
 func (k keys) ofSeries(s news.Series, kind string) string {
