@@ -84,7 +84,8 @@ func (b *bench) drained(n int) (d drain, err error) {
 	const decided = "barograph_append_to_decision_seconds"
 	var first time.Time
 	var before map[string]float64
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(look) {
+	pause := look
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(pause) {
 		now, err := b.scrape()
 		if err != nil {
 			return d, err
@@ -102,12 +103,21 @@ func (b *bench) drained(n int) (d drain, err error) {
 			d.rate = (done - d.begin.count(decided)) / d.elapsed
 			return d, nil
 		}
+		if since := at.Sub(first); !first.IsZero() && done > d.begin.count(decided) {
+			left := time.Duration((float64(n) - done) / (done - d.begin.count(decided)) * float64(since))
+			pause = min(max(left/2, look), longLook)
+		}
 	}
 	return d, fmt.Errorf("the backlog was not read within %s", patience)
 }
 
-// look is how often the metrics are read: each time takes the monitor some milliseconds.
-const look = 50 * time.Millisecond
+// look is how often the metrics are read near the beginning and the end of a backlog, longLook in
+// between: each time takes the monitor and this program some milliseconds of the cores that are
+// measured.
+const (
+	look     = 50 * time.Millisecond
+	longLook = time.Second
+)
 
 // where prints how busy each part was over the backlog's time. The parts overlap: they are
 // shares of the elapsed time, not of a whole.
