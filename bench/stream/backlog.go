@@ -37,8 +37,9 @@ func peer(items []news.Item) (perSecond, cpu float64, err error) {
 		return 0, 0, fmt.Errorf("barograph classify: %w\n%s", err, report.String())
 	}
 	var count int
+	var texts string // or text
 	var seconds float64
-	if _, err := fmt.Sscanf(strings.TrimSpace(report.String()), "%d texts in %f s", &count, &seconds); err != nil {
+	if _, err := fmt.Sscanf(strings.TrimSpace(report.String()), "%d %s in %f s", &count, &texts, &seconds); err != nil {
 		return 0, 0, fmt.Errorf("barograph classify said %q", report.String())
 	}
 	used := command.ProcessState.UserTime() + command.ProcessState.SystemTime()

@@ -8,15 +8,15 @@ import (
 // longestTicker is the longest part of a ticker before its class or exchange, in letters.
 const longestTicker = 6
 
-// cashtagsIn lists the tickers of a folded text, upper-cased, in order of appearance: a
-// dollar sign that no word precedes, one to six ASCII letters and perhaps a class or
-// exchange ($BRK.B, $VOD.L, $BABA.HK), where the word ends. $100 and $5M are money.
-func cashtagsIn(text []byte) []string {
-	var out []string
-	for at := 0; ; {
+// nextCashtag finds the first ticker of a folded text from a place on, and where it ends; nil
+// where there is none. It is a dollar sign that no word precedes, one to six ASCII letters and
+// perhaps a class or exchange ($BRK.B, $VOD.L, $BABA.HK), where the word ends. $100 and $5M are
+// money.
+func nextCashtag(text []byte, at int) (ticker []byte, end int) {
+	for {
 		next := bytes.IndexByte(text[at:], '$')
 		if next < 0 {
-			return out
+			return nil, len(text)
 		}
 		at += next
 		before, _ := utf8.DecodeLastRune(text[:at])
@@ -29,8 +29,7 @@ func cashtagsIn(text []byte) []string {
 			continue
 		}
 		n += class(text[at+n:])
-		out = append(out, string(bytes.ToUpper(text[at:at+n])))
-		at += n
+		return text[at : at+n], at + n
 	}
 }
 
@@ -41,13 +40,26 @@ func class(text []byte) int {
 		return 0
 	}
 	n := letters(text[1:])
-	if n != 1 && (n != 2 || !bytes.Equal(text[1:3], bytes.ToUpper(text[1:3]))) {
+	if n != 1 && (n != 2 || (isLower(text[1]) || isLower(text[2]))) {
 		return 0
 	}
 	if after, size := utf8.DecodeRune(text[1+n:]); size > 0 && inWord(after) {
 		return 0
 	}
 	return 1 + n
+}
+
+func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
+
+// appendUpper appends a ticker in capitals.
+func appendUpper(dst, ticker []byte) []byte {
+	for _, c := range ticker {
+		if isLower(c) {
+			c -= 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
 }
 
 func letters(text []byte) int {

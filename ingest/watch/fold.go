@@ -27,7 +27,23 @@ func inWord(r rune) bool {
 // full-width forms as ASCII, one space for any white space, a straight apostrophe, no
 // invisible characters, lower case if asked for. Not NFKC, which makes Apple™ AppleTM.
 func fold(text string, lower bool) []byte {
-	out := make([]byte, 0, len(text))
+	out := appendFolded(make([]byte, 0, len(text)), text)
+	if lower {
+		return appendLower(make([]byte, 0, len(out)), out)
+	}
+	return out
+}
+
+func appendLower(dst, folded []byte) []byte {
+	for len(folded) > 0 {
+		r, size := utf8.DecodeRune(folded)
+		dst, folded = utf8.AppendRune(dst, unicode.ToLower(r)), folded[size:]
+	}
+	return dst
+}
+
+// appendFolded is fold without lower case.
+func appendFolded(out []byte, text string) []byte {
 	space := false
 	for _, r := range norm.NFC.String(text) {
 		switch {
@@ -46,9 +62,6 @@ func fold(text string, lower bool) []byte {
 			continue
 		}
 		space = false
-		if lower {
-			r = unicode.ToLower(r)
-		}
 		out = utf8.AppendRune(out, r)
 	}
 	return out

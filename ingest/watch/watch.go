@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -47,12 +48,13 @@ type List struct {
 	exactCase matcher
 	cashtags  map[string][]string // upper-case ticker → entities, where they differ
 	first     map[string]string   // entity → its first name
+	taggers   sync.Pool           // of *tagger
 }
 
 // New compiles the entries. It takes an empty list: then only an item's own entities and
 // cashtags are found. Memory is some 500 bytes for each distinct character of the names.
 func New(entries []Entry) (*List, error) {
-	l := &List{cashtags: map[string][]string{}, first: map[string]string{}}
+	l := &List{cashtags: map[string][]string{}, first: map[string]string{}, taggers: sync.Pool{New: func() any { return &tagger{} }}}
 	anyCase, exactCase := map[string][]string{}, map[string][]string{}
 	written := map[string]string{} // by folded name
 	for i, e := range entries {
@@ -65,7 +67,7 @@ func New(entries []Entry) (*List, error) {
 				into, key = exactCase, string(fold(rest, false))
 			} else if ticker, is := strings.CutPrefix(name, "$"); is {
 				into, key = l.cashtags, strings.ToUpper(ticker)
-				if found := cashtagsIn([]byte(name)); len(found) != 1 || found[0] != key {
+				if found, _ := nextCashtag([]byte(name), 0); string(appendUpper(nil, found)) != key {
 					return nil, fmt.Errorf("watch list entry %s: %q is no cashtag: write $ and one to six letters", e.ID, name)
 				}
 			}
@@ -104,37 +106,60 @@ func checkEntity(id string) error {
 // Tag lists the item's entities, sorted and unique, at most Most. Of the item's own, those
 // that no key can hold (empty, overlong, with control characters) are dropped. Only the
 // first 64 kB of title and text are looked at.
+//
+// Beside the list, and the names that the item brings nothing of, it allocates only where the
+// text has names of the watch list.
 func (l *List) Tag(it news.Item) []string {
-	var found []string
-	add := func(ids ...string) {
-		for _, id := range ids {
-			if len(found) < Most && !slices.Contains(found, id) {
-				found = append(found, id)
-			}
-		}
-	}
+	t := l.taggers.Get().(*tagger)
+	defer l.taggers.Put(t)
+	t.found = t.found[:0]
 	for _, id := range it.Entities {
 		if id = strings.TrimSpace(id); checkEntity(id) == nil {
-			add(id)
+			t.add(id)
 		}
 	}
 	text := it.Content()
 	if len(text) > longestText {
 		text = text[:longestText]
 	}
-	cased := fold(text, false)
-	for _, ticker := range cashtagsIn(cased) {
-		if ids, ok := l.cashtags[ticker]; ok {
-			add(ids...)
-		} else {
-			add(ticker)
-		}
+	t.cased = appendFolded(t.cased[:0], text)
+	t.lower = appendLower(t.lower[:0], t.cased)
+	l.addCashtags(t)
+	l.anyCase.find(t, t.lower)
+	l.exactCase.find(t, t.cased)
+	if len(t.found) == 0 {
+		return nil
 	}
-	for _, id := range append(l.anyCase.find(fold(text, true)), l.exactCase.find(cased)...) {
-		add(id)
-	}
+	found := slices.Clone(t.found)
+	clear(t.found)
 	slices.Sort(found)
 	return found
+}
+
+// tagger is the memory that finding entities takes. It is used again.
+type tagger struct {
+	cased, lower []byte // the text, folded
+	ticker       []byte // in capitals
+	found        []string
+}
+
+func (t *tagger) add(ids ...string) {
+	for _, id := range ids {
+		if len(t.found) < Most && !slices.Contains(t.found, id) {
+			t.found = append(t.found, id)
+		}
+	}
+}
+
+func (l *List) addCashtags(t *tagger) {
+	for ticker, end := nextCashtag(t.cased, 0); ticker != nil; ticker, end = nextCashtag(t.cased, end) {
+		t.ticker = appendUpper(t.ticker[:0], ticker)
+		if ids, ok := l.cashtags[string(t.ticker)]; ok {
+			t.add(ids...)
+		} else if !slices.ContainsFunc(t.found, func(id string) bool { return id == string(t.ticker) }) {
+			t.add(string(t.ticker))
+		}
+	}
 }
 
 // matcher finds names in folded text.
@@ -168,17 +193,11 @@ func newMatcher(names map[string][]string, written map[string]string) (matcher, 
 	return m, nil
 }
 
-// find lists the entities of the names in the text, by first appearance.
-func (m matcher) find(text []byte) []string {
-	var out []string
+// find adds the entities of the names in the text, by first appearance.
+func (m matcher) find(t *tagger, text []byte) {
 	for _, f := range m.matches(text) {
-		for _, id := range m.ids[f.PatternID] {
-			if len(out) < Most && !slices.Contains(out, id) {
-				out = append(out, id)
-			}
-		}
+		t.add(m.ids[f.PatternID]...)
 	}
-	return out
 }
 
 // matches lists the names in the text that are words and not part of a longer one.

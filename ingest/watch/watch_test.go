@@ -241,3 +241,22 @@ func BenchmarkTag(b *testing.B) {
 		})
 	}
 }
+
+// Finding companies takes no memory but for the list of them, and the tickers that are on no
+// watch list.
+func TestTagAllocatesWhatItFinds(t *testing.T) {
+	l := list(t, entries)
+	for text, own := range map[string]float64{
+		"Stocks fall as yields rise, 股市下跌": 0,
+		"$BABAF slides":                                 1, // on the list
+		"$XYZ slides, and so does $XYZ.B":               3,
+		strings.Repeat("Nobody knows anything. ", 1000): 0,
+		"Prices of $5M and $100 houses":                 0,
+	} {
+		item := news.Item{Text: text}
+		l.Tag(item) // finds its memory
+		if got := testing.AllocsPerRun(200, func() { l.Tag(item) }); got != own {
+			t.Errorf("%.40s: %v allocations, want %v", text, got, own)
+		}
+	}
+}
