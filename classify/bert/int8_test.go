@@ -47,14 +47,14 @@ func dataTexts(t testing.TB, base, set string, n int) []tokenised {
 // int8 may change few labels of real texts: what accuracy that costs is for the model
 // cards. Each head reads texts of the kind that it was trained on.
 func TestInt8AgreesWithFloat(t *testing.T) {
-	for lang, tasks := range map[string]map[string]func() []tokenised{
+	for lang, tasks := range map[string]map[string]func(*testing.T) []tokenised{
 		"en": {
-			"sentiment": func() []tokenised { return readTexts(t, "ids-en.json") },
-			"topic":     func() []tokenised { return dataTexts(t, "bge-small-en-v1.5", "tfn-topic", 200) },
+			"sentiment": func(t *testing.T) []tokenised { return readTexts(t, "ids-en.json") },
+			"topic":     func(t *testing.T) []tokenised { return dataTexts(t, "bge-small-en-v1.5", "tfn-topic", 200) },
 		},
 		"zh": {
-			"sentiment": func() []tokenised { return dataTexts(t, "bge-small-zh-v1.5", "finfe-zh-sentiment", 200) },
-			"topic":     func() []tokenised { return dataTexts(t, "bge-small-zh-v1.5", "finnl-zh-topic", 200) },
+			"sentiment": func(t *testing.T) []tokenised { return dataTexts(t, "bge-small-zh-v1.5", "finfe-zh-sentiment", 200) },
+			"topic":     func(t *testing.T) []tokenised { return dataTexts(t, "bge-small-zh-v1.5", "finnl-zh-topic", 200) },
 		},
 	} {
 		c := openModel(t, lang)
@@ -68,7 +68,7 @@ func TestInt8AgreesWithFloat(t *testing.T) {
 		}
 		for task, texts := range tasks {
 			t.Run(lang+"/"+task, func(t *testing.T) {
-				texts := texts()
+				texts := texts(t)
 				want, got := classify(t, sessions[FP32], texts, task), classify(t, sessions[INT8], texts, task)
 				same := 0
 				for i := range want {
