@@ -87,7 +87,7 @@ type Spike struct {
 	StartedAt    time.Time // event time of the window's first negative bucket
 	Window       Window
 	Expected     float64 // negatives the series' past, at today's volume, gives for the window
-	VolumeFactor float64 // how many times the usual volume, as the non-negative items show it; at least 1
+	VolumeFactor float64 // how many times the usual volume, as the non-negative items show it; at least .85
 	ShareBefore  float64 // usual share of negatives, 0..1
 	P            float64 // chance of as many negatives or more in this window
 	Surprise     float64 // about -log10 of the chance, in half a day, of a window that looks so much like a spike

@@ -19,6 +19,7 @@ const (
 	levelUsual     = 10.0 / 86400             // items a second of a series not known yet
 	sharePrior     = 40.0                     // items' worth of prior knowledge of the share
 	shareUsual     = 0.2                      // share of negatives where nothing is known at all
+	leaningUsual   = 0.12                     // share of items that lean to negative, likewise
 	copiesUsual    = 0.5                      // copies an item where nothing is known at all
 	copiesPrior    = 20.0                     // items' worth of that
 	profilePrior   = 10.0                     // items' worth of prior knowledge of an hour's factor
@@ -55,6 +56,7 @@ type baseline struct {
 	exposure float64 // level: seconds they came in, decayed, weighted by the profile
 	seen     float64 // share: items, decayed
 	negative float64 // share: negative among them
+	leaning  float64 // share: leaning to negative among them
 	copies   float64 // further copies of them, decayed
 	hour     [hoursOfWeek]struct {
 		items    float64 // of this hour of the week, decayed
@@ -81,6 +83,7 @@ func newBaseline(bucket int64, now time.Time) baseline {
 // weekly profile of everything together.
 type prior struct {
 	share   float64
+	leaning float64 // share of items that lean to negative
 	copies  float64
 	profile [hoursOfWeek]float64
 	company *series // of a company's topic, all of the company, learnt up to now; nil = not known
@@ -88,7 +91,7 @@ type prior struct {
 
 // noPrior knows of no weekly profile and a usual share; "everything" starts from it.
 func noPrior() prior {
-	p := prior{share: shareUsual, copies: copiesUsual}
+	p := prior{share: shareUsual, leaning: leaningUsual, copies: copiesUsual}
 	for h := range p.profile {
 		p.profile[h] = 1
 	}
@@ -99,6 +102,7 @@ func noPrior() prior {
 func (b *baseline) prior() prior {
 	none := noPrior()
 	p := prior{share: b.share(none).mean(), copies: (b.copies + copiesPrior*copiesUsual) / (b.seen + copiesPrior)}
+	p.leaning = (b.leaning/storyFactor + sharePrior*leaningUsual) / (b.seen/storyFactor + sharePrior)
 	for h := range p.profile {
 		p.profile[h] = b.factor(h, none)
 	}
@@ -128,10 +132,17 @@ func (s beta) relativeVariance() float64 {
 }
 
 // share is the posterior of the usual share of negatives.
-func (b *baseline) share(p prior) beta {
+func (b *baseline) share(p prior) beta { return b.shareOf(b.negative, p.share) }
+
+// weighedShare is that of count.weighed.
+func (b *baseline) weighedShare(p prior) beta {
+	return b.shareOf(b.negative+leanWorth*b.leaning, p.share+leanWorth*p.leaning)
+}
+
+func (b *baseline) shareOf(of, prior float64) beta {
 	return beta{
-		a: b.negative/storyFactor + sharePrior*p.share,
-		b: (b.seen-b.negative)/storyFactor + sharePrior*(1-p.share),
+		a: of/storyFactor + sharePrior*prior,
+		b: (b.seen-of)/storyFactor + sharePrior*(1-prior),
 	}
 }
 
@@ -158,7 +169,7 @@ func (b *baseline) learn(r ring, now float64, p prior, down func(chunk int64) bo
 		if !down(chunk) {
 			got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum()
 			b.copies = b.copies*shareDecay + float64(got.copies)
-			b.learnChunk(chunk, float64(got.items), float64(got.negative), p)
+			b.learnChunk(chunk, float64(got.items), float64(got.negative), float64(got.leaning), p)
 		}
 	}
 	return true
@@ -181,18 +192,20 @@ var (
 
 // learnChunk takes half an hour in. A burst counts only up to what chance could bring,
 // so that a single bad day does not become the usual.
-func (b *baseline) learnChunk(chunk int64, items, negative float64, p prior) {
+func (b *baseline) learnChunk(chunk int64, items, negative, leaning float64, p prior) {
 	h := b.slot(chunk * bucketsPerChunk)
 	f, level := b.factor(h, p), b.level()
 	expected := level * f * chunkSeconds
 	if limit := expected + capDeviations*math.Sqrt(1.6*expected+0.2*expected*expected) + 3; items > limit {
 		negative *= limit / items
+		leaning *= limit / items
 		items = limit
 	}
 	b.items = b.items*levelDecay + items
 	b.exposure = b.exposure*levelDecay + f*chunkSeconds
 	b.seen = b.seen*shareDecay + items
 	b.negative = b.negative*shareDecay + negative
+	b.leaning = b.leaning*shareDecay + leaning
 	b.hour[h].items = b.hour[h].items*profileKeep + items
 	b.hour[h].expected = b.hour[h].expected*profileKeep + level*chunkSeconds
 }

@@ -20,7 +20,8 @@ const (
 	bend           = 0.45             // see above
 	straightFrom   = 1.2              // over episodeFrom: see above
 	usualDecay     = 1.1              // before any is seen
-	usualEpisodes  = 30.0             // that this is worth
+	usualEpisodes  = 60.0             // that this is worth
+	ofChance       = 0.65             // of the peaks: the others are of spikes, or told with them; seeds 1 to 10
 	usualRate      = 14.0 / 200       // episodes a series and day, before any is seen
 	usualRateDays  = 2.0              // that this is worth
 	leastSurprise  = 2.2              // below this nothing is a spike, however few the series
@@ -63,7 +64,7 @@ func (e episodes) threshold(falseAlertsPerDay float64) float64 {
 	decay := decayOf((sum+usualEpisodes*meanExcess(usualDecay, span))/(n+usualEpisodes), span)
 	inside := 1 - math.Pow(10, -fall(decay, span))
 	rate := (n/inside + usualRateDays*usualRate*float64(e.series)) / (e.days + usualRateDays)
-	return max(leastSurprise, episodeFrom+reach(decay, math.Log10(rate/falseAlertsPerDay)))
+	return max(leastSurprise, episodeFrom+reach(decay, math.Log10(ofChance*rate/falseAlertsPerDay)))
 }
 
 // fall is by how many decades fewer peaks there are at x over episodeFrom.

@@ -32,7 +32,7 @@ func TestThresholdFollowsThePeaks(t *testing.T) {
 		seen := episodes{peaks: falling(140000, decay), days: 1400, series: 200}
 		for _, budget := range []float64{.1, 1, 5} {
 			excess := seen.threshold(budget) - episodeFrom
-			if got := 100 / inBins * math.Pow(10, -fall(decay, excess)); math.Abs(math.Log10(got/budget)) > .05 { // the bins are coarse
+			if got := 100 * ofChance / inBins * math.Pow(10, -fall(decay, excess)); math.Abs(math.Log10(got/budget)) > .05 { // the bins are coarse
 				t.Errorf("decay %g: at the threshold for %g a day there are %.2f a day", decay, budget, got)
 			}
 		}
@@ -87,7 +87,7 @@ func TestStoresShareTheThreshold(t *testing.T) {
 	ctx := context.Background()
 	var readings []news.Reading
 	for company := range 300 {
-		for i := range 4 + company%2 {
+		for i := range 5 + company%2 {
 			readings = append(readings, news.Reading{ID: fmt.Sprint(company, "/", i), Entities: []string{fmt.Sprint("E", company)},
 				PublishedAt: now.Add(49 * time.Hour), Sentiment: news.Sentiment{Negative: 1}})
 		}

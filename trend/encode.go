@@ -97,20 +97,24 @@ func parseCount(part string) (c count, ok bool) {
 	return c, false // more numbers than there are
 }
 
-// baseVersion is the first byte of a stored baseline. Version 2 is read too: its times take eight
-// bytes, and its profile four bytes a number.
-const baseVersion = 3
+// baseVersion is the first byte of a stored baseline. Version 3 is read too: it does not know how
+// many items leaned to negative. So is version 2, whose times take eight bytes, and its profile
+// four bytes a number.
+const baseVersion = 4
 
 // baseSize is the size of a stored baseline, in bytes. The code of a market may follow. The
 // profile is most of it. Redis takes memory in steps: up to 379 bytes are one of 384.
-const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3
+const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3 + 3
 
 // sizeOfBase is the size of a stored baseline without the code of a market; 0 = it cannot be read.
 func sizeOfBase(stored string) int {
 	size := baseSize
-	if strings.HasPrefix(stored, "\x02") {
-		size += 5*3 + hoursOfWeek*2
-	} else if stored == "" || stored[0] != baseVersion {
+	switch {
+	case strings.HasPrefix(stored, "\x02"):
+		size += 5*3 + hoursOfWeek*2 - 3
+	case strings.HasPrefix(stored, "\x03"):
+		size -= 3
+	case stored == "" || stored[0] != baseVersion:
 		return 0
 	}
 	if len(stored) < size {
@@ -119,7 +123,7 @@ func sizeOfBase(stored string) int {
 	return size
 }
 
-// encode packs a baseline; the profile is rounded to 17 binary digits.
+// encode packs a baseline; the profile and what leans to negative are rounded to 17 binary digits.
 func (b *baseline) encode() string {
 	out := make([]byte, 0, baseSize)
 	out = append(out, baseVersion)
@@ -136,7 +140,7 @@ func (b *baseline) encode() string {
 		out = appendShort(out, h.items)
 		out = appendShort(out, h.expected)
 	}
-	return string(out) + b.marketCode()
+	return string(appendShort(out, b.leaning)) + b.marketCode()
 }
 
 // appendShort packs a number that is not negative: the upper 24 bits of a float32 without its sign.
@@ -151,7 +155,7 @@ func decodeBase(text string) (b baseline, err error) {
 	if size == 0 || len(text) > size+marketCode {
 		return b, fmt.Errorf("baseline of %d bytes that begins with %.1q: want %d bytes of version %d", len(text), text, baseSize, baseVersion)
 	}
-	in, old := []byte(text[1:]), size > baseSize
+	in, old := []byte(text[1:]), text[0] == 2
 	word := func() uint64 {
 		x := binary.LittleEndian.Uint64(in)
 		in = in[8:]
@@ -182,6 +186,11 @@ func decodeBase(text string) (b baseline, err error) {
 	b.streak, in = int(in[0]), in[1:]
 	for h := range b.hour {
 		b.hour[h].items, b.hour[h].expected = short(), short()
+	}
+	if text[0] == baseVersion {
+		b.leaning = short()
+	} else {
+		b.leaning = b.negative * leaningUsual / shareUsual
 	}
 	return b, nil
 }

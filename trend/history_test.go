@@ -22,7 +22,7 @@ func fortnight(seed uint64) (readings []news.Reading, arrivals []time.Time) {
 		day := 1 + .8*math.Cos(2*math.Pi*float64(at.Hour()-15)/24)
 		at = at.Add(time.Duration(rng.ExpFloat64() / day * float64(6*time.Minute)))
 		i, since := len(readings), at.Sub(monday).Hours()/24
-		r := reading(fmt.Sprint(i), at.Truncate(time.Second), .2*rng.Float64(), fmt.Sprint("E", rng.IntN(4)))
+		r := reading(fmt.Sprint(i), at.Truncate(time.Second), .4*rng.Float64(), fmt.Sprint("E", rng.IntN(4)))
 		r.TextDigest = fmt.Sprint("text", i)
 		r.Source = fmt.Sprint("source", rng.IntN(3))
 		r.Topic.Label = []string{"Earnings", "Legal", ""}[rng.IntN(3)]

@@ -43,6 +43,10 @@ const (
 // called negative.
 const leansFrom = 0.2
 
+// leanWorth is how much of a negative item one that leans to it is worth. In a spike nearly all
+// items are negative, and some of them are not recognised.
+const leanWorth = 0.5
+
 func marksOf(r *news.Reading) marks {
 	m := markVolume
 	switch {
@@ -113,6 +117,9 @@ func lenderOf(kind news.SpikeKind, everything *series, now time.Time, history ti
 	if kind == news.SpikeVolume { // every item is one
 		l.unknown.share = 1
 	}
+	if kind != news.SpikeNegative {
+		l.unknown.leaning = 0
+	}
 	kept := func() int64 { return min(bucketOf(now.Add(-history)), everything.base.next*bucketsPerChunk) }
 	first := kept()
 	l.down = func(chunk int64) bool {
@@ -123,6 +130,9 @@ func lenderOf(kind news.SpikeKind, everything *series, now time.Time, history ti
 	l.lent = everything.base.prior()
 	if kind == news.SpikeVolume {
 		l.lent.share = 1
+	}
+	if kind != news.SpikeNegative {
+		l.lent.leaning = 0
 	}
 	return l
 }

@@ -4,11 +4,13 @@ import "math"
 
 // What a spike is taken to be before it is seen: so many times the usual negatives, each
 // as likely.
-var multiples = [...]float64{3, 5, 10, 20}
+var multiples = [...]float64{3, 5, 8, 14}
 
 const (
 	recognised  = 0.8   // of a spike's negatives, those that the classifier calls so
-	oddsScale   = 2.0   // added, so that 10^-surprise is about the chance in half a day
+	oddsScale   = 1.5   // added, so that 10^-surprise is about the chance in half a day
+	lowVolume   = 0.85  // times the usual: less is not believed
+	nearbyWorth = 0.7   // of an item in the window, as a sign of the volume, is one before it
 	surgeChance = 0.003 // of a window, that its volume is a surge's
 	surgeMean   = 4.0   // times the usual volume, in a surge
 	surgeShape  = 1.5   // of that: its sd is 82 %
@@ -29,8 +31,8 @@ func (e extra) plus(f extra) extra { return extra{e.mean + f.mean, e.variance + 
 // text is copied forty times, some of the copies have changed words, pass for items of their
 // own and look like a burst; many exact copies are the sign of it. A burst of separate
 // stories has as many copies an item as is usual.
-func echo(got count, p prior) extra {
-	copies := math.Max(0, float64(got.echoes)-echoUsual*p.copies*float64(got.negative))
+func echo(got count, usualCopies float64) extra {
+	copies := math.Max(0, float64(got.echoes)-echoUsual*usualCopies*float64(got.negative))
 	return extra{echoMean * copies, echoSpread*copies + echoUnknown*copies*copies}
 }
 
@@ -38,9 +40,6 @@ func echo(got count, p prior) extra {
 // first to last of which got were counted and expected are usual: some of its news is filed
 // under the wrong topic. How much is as uncertain as it is large.
 func (p prior) spill(got count, expected float64, first, last int64) extra {
-	if p.company == nil {
-		return extra{}
-	}
 	of := &p.company.base
 	usual := 0.0
 	for bucket := first; bucket <= last; bucket += bucketsPerHour {
@@ -54,41 +53,102 @@ func (p prior) spill(got count, expected float64, first, last int64) extra {
 
 // look is the evidence in a window: what was counted and what is usual.
 type look struct {
-	got   count
-	usual float64 // items expected at the usual volume
-	share beta
-	shape float64 // of the day's volume
-	mood  float64 // relative variance of the share
-	extra extra
+	window
+	got     count
+	usual   float64 // items expected at the usual volume
+	share   beta    // of count.weighed
+	told    beta    // of those called negative, which people are shown
+	shape   float64 // of the day's volume
+	nearby  tally   // before the window, but within 2 h of its end: they tell of the volume too
+	copies  float64 // usual, for each item
+	spill   extra   // from other topics
+	started int64   // first bucket with negatives
 
+	extra extra
 	surge float64 // chance that today's volume is a surge's, by the items that are not negative
 }
 
-// newLook weighs a usual day's volume against a surge's.
-func newLook(l look) look {
-	seen, usual := l.others()
-	if seen > usual {
-		day := logNegBin(seen, usual, usual+usual*usual/l.shape)
-		mean := surgeMean * usual
-		surge := logNegBin(seen, mean, mean+mean*mean/surgeShape)
-		l.surge = surgeChance / (surgeChance + (1-surgeChance)*math.Exp(day-surge))
+// tally is items that are not negative, in stories, and how many are usual.
+type tally struct{ seen, usual float64 }
+
+// twoHours is the position of that window.
+const twoHours = 3
+
+// looks is the evidence at now (Unix seconds) in each of the windows that end with a bucket, of
+// counts that came after another.
+func looks(r ring, b *baseline, p prior, last, after int64, now float64) (out [len(windows)]look) {
+	of := look{share: b.weighedShare(p), told: b.share(p), shape: b.volumeShape(), copies: p.copies}
+	level, at, bucket := b.level(), r.from(last+1)-1, last
+	for i, w := range windows {
+		for ; bucket > max(last-w.seconds/bucketSeconds, after); bucket-- {
+			if at >= 0 && r[at].bucket == bucket {
+				of.got.plus(r[at])
+				if r[at].negative > 0 {
+					of.started = bucket
+				}
+				at--
+			}
+			passed := math.Min(bucketSeconds, math.Max(0, now-float64(bucket*bucketSeconds)))
+			of.usual += level * b.factor(b.slot(bucket), p) * passed
+		}
+		of.window = w
+		if p.company != nil {
+			of.spill = p.spill(of.got, of.usual*of.told.mean(), bucket+1, last)
+		}
+		out[i] = of
 	}
+	all := out[twoHours].others()
+	for i := range twoHours {
+		own := out[i].others()
+		out[i].nearby = tally{nearbyWorth * (all.seen - own.seen), nearbyWorth * (all.usual - own.usual)}
+	}
+	return out
+}
+
+// with is the same where so many are called negative, and as many others.
+func (l look) with(negative int) look {
+	l.got.items, l.got.negative = l.got.items-l.got.negative+negative, negative
 	return l
 }
 
-// others is the stories of the window that are not negative, and how many are usual.
-func (l *look) others() (seen, usual float64) {
-	return float64(l.got.items-l.got.negative) / clusters, l.usual * (1 - l.share.mean()) / clusters
+// weigh looks for what is no news of the series' own: copies with changed words, what other topics
+// spill over, and a surge of volume in place of a usual day's.
+func (l *look) weigh() {
+	l.extra = echo(l.got, l.copies).plus(l.spill)
+	if of := l.others(); of.seen > of.usual {
+		day := logNegBin(of.seen, of.usual, of.usual+of.usual*of.usual/l.shape)
+		mean := surgeMean * of.usual
+		surging := logNegBin(of.seen, mean, mean+mean*mean/surgeShape)
+		l.surge = surgeChance / (surgeChance + (1-surgeChance)*math.Exp(day-surging))
+	}
 }
 
-// negatives is the mean and variance of the negatives that a usual day or a surge leads one
-// to expect, and the factor on the volume, at least 1, that goes with it.
-func (l *look) negatives(shape, mean, multiple float64) (expected, variance, volume float64) {
-	seen, usual := l.others()
-	volume = math.Max(1, (shape+seen)/(shape/mean+usual))
-	expected = l.usual * l.share.mean() * volume * multiple
-	variance = spread(expected, shape+seen, l.share, l.mood)
-	return expected + l.extra.mean, variance + l.extra.variance + echoFloor*l.extra.mean, volume
+// others is what is not negative in the window.
+func (l *look) others() tally {
+	return tally{(float64(l.got.items) - l.got.weighed()) / storyFactor, l.usual * (1 - l.share.mean()) / storyFactor}
+}
+
+// volume is what one may think of today's before it is seen: a Gamma distribution around a mean, in
+// times of the usual.
+type volume struct {
+	shape, mean float64
+	nearby      tally // that are of the same volume
+}
+
+// day is a usual day's volume, which lasts for hours; a surge may have begun with the window.
+func (l *look) day() volume { return volume{l.shape, 1, l.nearby} }
+
+var surge = volume{shape: surgeShape, mean: surgeMean}
+
+// negatives is the mean and variance of the negatives that a volume leads one to expect, and the
+// factor on the usual that goes with it.
+func (l *look) negatives(of volume, multiple float64) (expected, variance, factor float64) {
+	others := l.others()
+	seen := of.shape + others.seen + of.nearby.seen
+	factor = math.Max(lowVolume, seen/(of.shape/of.mean+others.usual+of.nearby.usual))
+	expected = l.usual * l.share.mean() * factor * multiple
+	variance = spread(expected, seen, l.share)
+	return expected + l.extra.mean, variance + l.extra.variance + echoFloor*l.extra.mean, factor
 }
 
 // echoFloor keeps the variance of what is not the series' own above its mean.
@@ -96,42 +156,51 @@ const echoFloor = 1.05
 
 // density is log P(negatives) if there are so many times the usual.
 func (l *look) density(multiple float64) float64 {
-	one := func(shape, mean float64) float64 {
-		expected, variance, _ := l.negatives(shape, mean, multiple)
-		return logNegBin(float64(l.got.negative), expected, variance)
+	one := func(of volume) float64 {
+		expected, variance, _ := l.negatives(of, multiple)
+		return logNegBin(l.got.weighed(), expected, variance)
 	}
-	day := one(l.shape, 1)
+	day := one(l.day())
 	if l.surge < 1e-6 {
 		return day
 	}
-	surge := one(surgeShape, surgeMean)
-	high := math.Max(day, surge)
-	return high + math.Log((1-l.surge)*math.Exp(day-high)+l.surge*math.Exp(surge-high))
+	surging := one(surge)
+	high := math.Max(day, surging)
+	return high + math.Log((1-l.surge)*math.Exp(day-high)+l.surge*math.Exp(surging-high))
 }
 
-// surprise is the logarithm of how many times likelier the count is in a spike than by
-// chance, over the sizes that a spike may have, and by how seldom such windows are looked at
-// and spikes last so long. A count within what is expected is none.
-func (l *look) surprise(w window) float64 {
-	if expected, _, _ := l.negatives(l.shape, 1, 1); float64(l.got.negative) <= expected {
+// odds is how many times likelier the count is in a spike than by chance, over the sizes that
+// a spike may have, and by how seldom such windows are looked at and spikes last so long. Fewer
+// than minNegative negatives, and a count within what is expected, have none.
+func (l *look) odds(minNegative int) float64 {
+	if l.got.negative < minNegative {
+		return 0
+	}
+	l.weigh()
+	if expected, _, _ := l.negatives(l.day(), 1); l.got.weighed() <= expected {
 		return 0
 	}
 	chance, odds := l.density(1), 0.0
 	for _, multiple := range multiples {
 		odds += math.Exp(math.Min(600, l.density(1+recognised*(multiple-1))-chance)) / float64(len(multiples))
 	}
-	return oddsScale + math.Log10(odds*w.last*float64(w.seconds)/halfDay)
+	return odds * l.last * float64(l.seconds) / halfDay
 }
+
+// surpriseOf puts odds on the scale of surprises; there is none below 0.
+func surpriseOf(odds float64) float64 { return math.Max(0, oddsScale+math.Log10(odds)) }
 
 // expected is what people are shown: the negatives to expect at today's volume, the factor
 // on the volume, and the chance of as many negatives as were counted, or more.
-func (l *look) expected() (expected, volume, chance float64) {
-	one := func(shape, mean float64) (expected, volume, chance float64) {
-		expected, variance, volume := l.negatives(shape, mean, 1)
-		return expected, volume, negBinTail(float64(l.got.negative), expected, expected*expected/(variance-expected))
+func (l *look) expected() (expected, factor, chance float64) {
+	called := *l
+	called.share, called.got.leaning = l.told, 0
+	one := func(of volume) (expected, factor, chance float64) {
+		expected, variance, factor := called.negatives(of, 1)
+		return expected, factor, negBinTail(float64(l.got.negative), expected, expected*expected/(variance-expected))
 	}
-	expected, volume, chance = one(l.shape, 1)
-	e, v, c := one(surgeShape, surgeMean)
+	expected, factor, chance = one(l.day())
+	e, f, c := one(surge)
 	mix := func(day, surge float64) float64 { return (1-l.surge)*day + l.surge*surge }
-	return mix(expected, e), mix(volume, v), math.Max(mix(chance, c), smallestP)
+	return mix(expected, e), mix(factor, f), math.Max(mix(chance, c), smallestP)
 }

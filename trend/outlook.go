@@ -16,7 +16,7 @@ type Outlook struct {
 	Series       news.Series
 	Window       news.Window // the least likely; of length 0 where there is nothing worth a look
 	Expected     float64     // negatives expected in it
-	VolumeFactor float64     // times the usual volume in it, at least 1; 0 without a window
+	VolumeFactor float64     // times the usual volume in it, at least .85; 0 without a window
 	Surprise     float64     // as in news.Spike
 	ShareBefore  float64     // usual share of negatives, 0..1
 	Recent       []Bucket    // of the last 24 h
@@ -117,8 +117,9 @@ func (s *stored) step(first, width int64, lent prior, now float64) Step {
 		passed := math.Min(bucketSeconds, math.Max(0, now-float64(bucket*bucketSeconds)))
 		out.Usual += level * s.base.factor(s.base.slot(bucket), lent) * passed
 	}
-	l := look{got: got, usual: out.Usual, share: share, shape: s.base.volumeShape(), mood: windows[0].mood}
-	expected, variance, _ := l.negatives(l.shape, 1, 1)
+	l := look{got: got, usual: out.Usual, share: share, shape: s.base.volumeShape()}
+	l.got.leaning = 0 // drawn is what is called negative
+	expected, variance, _ := l.negatives(l.day(), 1)
 	out.Expected = expected
 	out.Low = quantile(0.05, out.Expected, variance)
 	out.High = quantile(0.95, out.Expected, variance)

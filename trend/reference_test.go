@@ -47,7 +47,7 @@ func TestAgreesWithTheReference(t *testing.T) {
 	for _, s := range want.Series {
 		b := newBaseline(floorDiv(want.Start, bucketSeconds), noon)
 		for i, got := range s.Chunks {
-			b.learnChunk(b.next, float64(got[0]), float64(got[1]), noPrior())
+			b.learnChunk(b.next, float64(got[0]), float64(got[1]), 0, noPrior())
 			b.pass(1)
 			if i%48 != 47 {
 				continue

@@ -35,6 +35,9 @@ type count struct {
 	leaning                 int // items that are not called negative, but may well be (leansFrom)
 }
 
+// weighed is the negatives with what leans to them, for as much as it is worth.
+func (c count) weighed() float64 { return float64(c.negative) + leanWorth*float64(c.leaning) }
+
 // ring is a series' recent counts, by rising bucket, without empty buckets.
 type ring []count
 

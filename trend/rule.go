@@ -57,14 +57,12 @@ func (r Rule) warm(everything *baseline, now time.Time) bool {
 // window is a stretch that is judged.
 type window struct {
 	seconds int64
-	mood    float64 // relative variance of the share in it, which evens out over hours
 	last    float64 // part of all spikes that last about so long
 }
 
 // windows are judged at once.
 var windows = [...]window{
-	{15 * 60, .05, 1}, {30 * 60, .05, 6. / 7}, {3600, .05, 5. / 7}, {2 * 3600, .05, 4. / 7}, {4 * 3600, .04, 3. / 7},
-	{8 * 3600, .035, 2. / 7}, {12 * 3600, .03, 2. / 7},
+	{15 * 60, 1}, {30 * 60, 6. / 7}, {3600, 5. / 7}, {2 * 3600, 4. / 7}, {4 * 3600, 3. / 7}, {8 * 3600, 1.5 / 7}, {12 * 3600, 1.5 / 7},
 }
 
 // WindowLengths are the lengths of the windows that the rule judges, the shortest first.
@@ -80,7 +78,8 @@ func WindowLengths() []time.Duration {
 const longestWindow = 12 * time.Hour
 
 const (
-	clusters    = 1.6     // variance over mean of a count: what copies with a changed text leave of clusters
+	clusters    = 1.4     // variance over mean of a count of negatives: what copies with a changed text leave of clusters
+	mood        = 0.05    // relative variance of the share in a window: it swings within a day
 	volumeShape = 6.0     // shape of the day's volume around its usual (its sd is 41 %)
 	halfDay     = 43200.0 // seconds; the unit of "how often" in a surprise
 	freezeFrom  = 2.5     // surprise from which a window is kept out of the baseline
@@ -101,54 +100,30 @@ type verdict struct {
 
 // judge scores a series at now (Unix seconds): how much likelier it is to be in a spike than
 // to see its negatives by chance, given the baseline and today's volume, which is read from
-// the items that are not negative. It is the word of the window that says most, of those that
-// end there. It abstains on fewer than minNegative negatives.
+// the items that are not negative. A spike may have begun with any of the windows: their odds
+// are added up, and the one that says most explains. It abstains where none has minNegative
+// negatives.
 func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 	var (
-		best    verdict
-		of      look
-		level   = b.level()
-		share   = b.share(p)
-		shape   = b.volumeShape()
-		usual   float64 // items expected in the window
-		current = int64(math.Floor(now / bucketSeconds))
-		bucket  = current
-		upto    = now
-		got     count
-		started int64
-		at      = r.from(current+1) - 1
+		best look
+		most float64 // odds of one window
+		all  float64
 	)
-	told := b.told(now)
-	for _, w := range windows {
-		for first := current - w.seconds/bucketSeconds + 1; bucket >= first && bucket > told; bucket-- {
-			if at >= 0 && r[at].bucket == bucket {
-				c := r[at]
-				got.items, got.negative = got.items+c.items, got.negative+c.negative
-				got.copies, got.echoes = got.copies+c.copies, got.echoes+c.echoes
-				if c.negative > 0 {
-					started = bucket
-				}
-				at--
-			}
-			start := float64(bucket * bucketSeconds)
-			usual += level * b.factor(b.slot(bucket), p) * (upto - start)
-			upto = start
-		}
-		if got.negative < minNegative {
-			continue
-		}
-		l := newLook(look{got: got, usual: usual, share: share, shape: shape, mood: w.mood,
-			extra: echo(got, p).plus(p.spill(got, usual*share.mean(), bucket+1, current))})
-		if surprise := l.surprise(w); surprise > best.surprise {
-			of = l
-			best = verdict{surprise: surprise, window: time.Duration(w.seconds) * time.Second, got: got,
-				share: share.mean(), started: started}
+	at := looks(r, b, p, int64(math.Floor(now/bucketSeconds)), b.told(now), now)
+	for i := range at {
+		odds := at[i].odds(minNegative)
+		if all += odds; odds > most {
+			most, best = odds, at[i]
 		}
 	}
-	if best.surprise > 0 {
-		best.expected, best.volume, best.p = of.expected()
+	surprise := surpriseOf(all)
+	if surprise == 0 {
+		return verdict{}
 	}
-	return best
+	v := verdict{surprise: surprise, window: time.Duration(best.seconds) * time.Second, got: best.got,
+		share: best.told.mean(), started: best.started}
+	v.expected, v.volume, v.p = best.expected()
+	return v
 }
 
 // volumeShape is that of the volume in a window, where the level is not exactly known either.
@@ -158,7 +133,7 @@ func (b *baseline) volumeShape() float64 {
 
 // spread is the variance of a count of negatives: clusters, and what is not known of volume
 // (by what was seen of it), share and mood.
-func spread(expected, seen float64, share beta, mood float64) float64 {
+func spread(expected, seen float64, share beta) float64 {
 	return clusters*expected + (1/seen+share.relativeVariance()+mood)*expected*expected
 }
 

@@ -15,7 +15,7 @@ func usual(perDay, share float64) baseline {
 	end := bucketOf(noon) / bucketsPerChunk
 	b := newBaseline((end-28*48)*bucketsPerChunk, noon.AddDate(0, 0, -28))
 	for b.next < end-guardSeconds/chunkSeconds {
-		b.learnChunk(b.next, perDay/48, perDay/48*share, noPrior())
+		b.learnChunk(b.next, perDay/48, perDay/48*share, perDay/48*leaningUsual, noPrior())
 		b.pass(1)
 	}
 	return b
@@ -187,7 +187,7 @@ func TestLearnStopsAtTheGuard(t *testing.T) {
 
 func TestABurstIsLearntOnlyInPart(t *testing.T) {
 	b, before := usual(48, .2), usual(48, .2)
-	b.learnChunk(b.next, 1000, 1000, noPrior())
+	b.learnChunk(b.next, 1000, 1000, 0, noPrior())
 	if got := b.items - before.items; got > 20 {
 		t.Errorf("a burst of 1000 in a chunk that expects 1 added %.0f", got)
 	}
@@ -249,12 +249,13 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	b := usual(333, .37)
 	b.freeze(unixSeconds(noon.Add(-time.Hour)), unixSeconds(noon))
 	b.streak, b.openUntil = 7, -5
+	b.leaning = 77.5
 	got, err := decodeBase(b.encode())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.encode() != b.encode() || got.next != b.next || got.items != b.items || got.frozen != b.frozen || got.streak != 7 ||
-		got.since != b.since || got.openUntil != -5 {
+		got.since != b.since || got.openUntil != -5 || got.leaning != 77.5 {
 		t.Errorf("%+v\nwant %+v", got, b)
 	}
 	for h, want := range b.hour {
@@ -262,11 +263,19 @@ func TestEncodedFormsComeBack(t *testing.T) {
 			t.Errorf("hour %d: %+v, want %+v", h, got, want)
 		}
 	}
-	old := []byte{2} // as version 2 stored it
+	// What older versions stored is read; of what leans to negative they knew nothing.
+	b.leaning = b.negative * leaningUsual / shareUsual
+	third := "\x03" + b.encode()[1:baseSize-3]
+	for _, market := range []string{"", "XNYS"} {
+		if was, err := decodeBase(third + market); err != nil || was.encode() != b.encode() {
+			t.Errorf("a baseline of version 3 reads %+v (%v), want %+v", was, err, b)
+		}
+	}
+	old := []byte{2}
 	for _, x := range [...]int64{b.next, b.since, b.episodeUntil, b.fired, b.openUntil} {
 		old = binary.LittleEndian.AppendUint64(old, uint64(x))
 	}
-	old = append(old, b.encode()[1+5*5:baseSize-hoursOfWeek*2*3]...)
+	old = append(old, b.encode()[1+5*5:baseSize-3-hoursOfWeek*2*3]...)
 	for _, h := range b.hour {
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.items)))
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.expected)))

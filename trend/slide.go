@@ -86,38 +86,28 @@ func (h *History) Buckets(of news.Series, from, to time.Time) (out []Bucket) {
 }
 
 // slide is what judge sees, window by window. It does not know of spikes that were told and
-// are over: what is left of them in the longer windows, judge passes over.
+// are over: what is left of them in the longer windows, judge passes over. The limit is the count
+// that, beside what the other windows say then, is a spike.
 func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, minNegative int, threshold float64) (out []Moment) {
-	w := windows[0]
-	for _, w = range windows {
-		if w.seconds >= int64(window.Seconds()) {
-			break
-		}
+	drawn := 0
+	for drawn < len(windows)-1 && windows[drawn].seconds < int64(window.Seconds()) {
+		drawn++
 	}
-	width := w.seconds / bucketSeconds
-	share, shape := s.base.share(p), s.base.volumeShape()
 	for last := bucketOf(from); startOf(last).Before(to); last++ {
-		got := s.ring.between(last-width+1, last+1).sum()
-		usual := 0.0
-		for bucket := last - width + 1; bucket <= last; bucket++ {
-			passed := math.Min(bucketSeconds, math.Max(0, unixSeconds(now)-float64(bucket*bucketSeconds)))
-			usual += s.base.level() * s.base.factor(s.base.slot(bucket), p) * passed
+		at := looks(s.ring, &s.base, p, last, math.MinInt64, unixSeconds(now))
+		others := 0.0
+		for i := range at {
+			if i != drawn {
+				others += at[i].odds(minNegative)
+			}
 		}
-		spill := p.spill(got, usual*share.mean(), last-width+1, last)
-		with := func(negative int) look { // as many negatives, and what else was counted
-			got := got
-			got.items, got.negative = got.items-got.negative+negative, negative
-			return newLook(look{got: got, usual: usual, share: share, shape: shape, mood: w.mood, extra: echo(got, p).plus(spill)})
-		}
-		of := with(got.negative)
+		of := at[drawn]
+		of.weigh()
 		expected, _, _ := of.expected()
-		out = append(out, Moment{At: startOf(last + 1), Items: got.items, Negative: got.negative, Expected: expected,
+		out = append(out, Moment{At: startOf(last + 1), Items: of.got.items, Negative: of.got.negative, Expected: expected,
 			Limit: leastOver(threshold, func(negative int) float64 {
-				if negative < minNegative {
-					return 0
-				}
-				l := with(negative)
-				return l.surprise(w)
+				l := of.with(negative)
+				return surpriseOf(others + l.odds(minNegative))
 			})})
 	}
 	return out

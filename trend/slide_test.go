@@ -19,10 +19,13 @@ func TestSlideShowsWhyItFired(t *testing.T) {
 	spikes := 0
 	for i, r := range readings {
 		for _, spike := range history.Observe(&r, arrivals[i]) {
-			spikes++
 			now := arrivals[i]
 			moments := history.Slide(spike.Series, now.Add(-time.Hour), now, spike.Window.Length, 0, now)
 			last := moments[len(moments)-1]
+			if last.Items > spike.Window.Items {
+				continue // what is left of a spike that was told is drawn, and not judged
+			}
+			spikes++
 			if last.Negative < spike.Window.Negative || last.Items < spike.Window.Items || float64(last.Negative) < last.Limit {
 				t.Errorf("%s at %s: window %+v, drawn %+v", spike.Series, now, spike.Window, last)
 			}

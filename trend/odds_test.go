@@ -1,0 +1,75 @@
+package trend
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+// Texts that lean to negative add to a burst, and are none where they are usual.
+func TestWhatLeansCountsInPart(t *testing.T) {
+	b := usual(48, .2)
+	surprise := func(c count) float64 {
+		return judge(ago(map[int]count{5: c}), &b, noPrior(), unixSeconds(noon), 3).surprise
+	}
+	plain := surprise(count{items: 9, negative: 5})
+	leaning := surprise(count{items: 9, negative: 5, leaning: 3})
+	called := surprise(count{items: 9, negative: 8})
+	if plain+.2 > leaning || leaning+.2 > called {
+		t.Errorf("surprise %.2f of 5 negative in 9, %.2f with 3 of the others leaning, %.2f with 8: want them to rise", plain, leaning, called)
+	}
+	if got := surprise(count{items: 20, negative: 4, leaning: 6}); got > 2 {
+		t.Errorf("surprise %.2f of a few more items than usual, of which a usual part is negative", got)
+	}
+	used := usual(48, .2)
+	for range 28 * 48 { // a classifier that is unsure of most
+		used.learnChunk(used.next, 1, .2, .5, noPrior())
+		used.pass(1)
+	}
+	of := judge(ago(map[int]count{5: {items: 9, negative: 5, leaning: 3}}), &used, noPrior(), unixSeconds(noon), 3)
+	if of.surprise > leaning-.2 {
+		t.Errorf("surprise %.2f where half of the items lean, %.2f where an eighth does", of.surprise, leaning)
+	}
+	if math.Abs(of.share-.2) > .02 || of.got.negative != 5 {
+		t.Errorf("people are shown a usual share of %.2f and %d negatives: want those called negative", of.share, of.got.negative)
+	}
+}
+
+// A spike may have begun with any of the windows: each that is unusual adds to the surprise.
+func TestWindowsAddUp(t *testing.T) {
+	b := usual(48, .2)
+	r := ago(map[int]count{5: {items: 3, negative: 3}, 50: {items: 3, negative: 3}, 170: {items: 4, negative: 4}})
+	v := judge(r, &b, noPrior(), unixSeconds(noon), 3)
+	best, sum := 0.0, 0.0
+	at := looks(r, &b, noPrior(), bucketOf(noon), math.MinInt64, unixSeconds(noon))
+	for i := range at {
+		odds := at[i].odds(3)
+		sum += odds
+		if odds > best {
+			best = odds
+			if window := time.Duration(at[i].seconds) * time.Second; v.window < window && i < len(at)-1 && at[i+1].odds(3) < odds {
+				t.Errorf("the window of %s explains, that of %s says more", v.window, window)
+			}
+		}
+	}
+	if math.Abs(v.surprise-surpriseOf(sum)) > 1e-9 || v.surprise < surpriseOf(best)+.1 {
+		t.Errorf("surprise %.2f, all windows together %.2f, the best %.2f", v.surprise, surpriseOf(sum), surpriseOf(best))
+	}
+}
+
+// The hours before a short window tell of today's volume too; a surge may begin with the window.
+func TestTheHoursBeforeTellOfTheVolume(t *testing.T) {
+	b := usual(480, .2)
+	now := map[int]count{5: {items: 6, negative: 6}, 10: {items: 6, negative: 5}}
+	surprise := func(before count) float64 {
+		counts := map[int]count{60: before, 90: before}
+		for minutes, c := range now {
+			counts[minutes] = c
+		}
+		return judge(ago(counts), &b, noPrior(), unixSeconds(noon), 3).surprise
+	}
+	quiet, busy := surprise(count{items: 16, negative: 3}), surprise(count{items: 60, negative: 11})
+	if busy > quiet-.2 {
+		t.Errorf("surprise %.2f after two usual hours, %.2f after busy ones: want it less", quiet, busy)
+	}
+}
