@@ -106,8 +106,8 @@ func (b *batcher) Next(atOnce int) []*row {
 // since is when the oldest row came; the pool is not empty.
 func (b *batcher) since() time.Time { return b.rows[b.oldest()].since }
 
-// passCost: a pass costs about as much as a twenty-fourth of a full batch, however small it is: 1 ms of 47 for 384 tokens
-// (bge-small-en, int8, one thread; 8 tokens 2.1 ms, 24 tokens 3.9, 96 tokens 12.7, 192 tokens 23.6).
+// passCost: a pass costs about as much as a twenty-fourth of a full batch, however small it is:
+// some 8 tokens of 192 (BenchmarkShape of classify/bert).
 const passCost = 24
 
 // leastShare: the pool is not divided into less than quarters of a batch, where the pass itself
