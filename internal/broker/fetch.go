@@ -90,8 +90,12 @@ func readRecords(records kafka.RecordReader, topic string, partition int, offset
 // block is memory that messages share, so that one takes none by itself.
 type block []byte
 
-// blockSize is how many bytes a message may keep from being freed, at most, beside its own.
-const blockSize = 16 << 10
+// Blocks of a chunk double from the smallest size to the largest: a fetch of one message takes
+// little, and a message keeps no more than the largest from being freed beside its own bytes.
+const (
+	smallestBlock = 1 << 10
+	largestBlock  = 16 << 10
+)
 
 // message takes key and value out of kafka-go's pooled pages.
 func (b *block) message(r *kafka.Record, topic string, partition int) (m kafka.Message, err error) {
@@ -109,10 +113,10 @@ func (b *block) read(from kafka.Bytes) ([]byte, error) {
 	defer from.Close()
 	n := from.Len()
 	if n > cap(*b)-len(*b) {
-		if n > blockSize/4 {
+		if n > largestBlock/4 {
 			return kafka.ReadAll(from)
 		}
-		*b = make([]byte, 0, blockSize)
+		*b = make([]byte, 0, min(max(2*cap(*b), 2*n, smallestBlock), largestBlock))
 	}
 	begin := len(*b)
 	*b = (*b)[:begin+n]
