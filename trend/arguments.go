@@ -1,6 +1,7 @@
 package trend
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -28,9 +29,13 @@ func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
 	j.field("keepEvidence", int64(keepEvidence.Seconds()))
 	j.field("keepNear", int64(keepNear.Seconds()))
 	j.field("stale", stale)
-	j.field("due", bucketOf(now.Add(-learnWithin)))
-	j.field("old", bucketOf(now.Add(-s.history-tooOld)))
-	j.field("today", int64(uint8(dayOf(now))))
+	due, old, long := bucketOf(now.Add(-learnWithin)), bucketOf(now.Add(-s.history-tooOld)), int64(tooLong)
+	if p.blind {
+		due, old, long = math.MinInt32, math.MinInt32, math.MaxInt32
+	}
+	j.field("due", due)
+	j.field("old", old)
+	j.field("long", long)
 	j.sets("ids", p.ids, func(i int) uint64 { return p.readings[i-1].id })
 	j.sets("texts", p.texts, func(i int) uint64 { return p.readings[i-1].text })
 	j.list("nears", len(p.lists), func(i int) { j.near(p.lists[i], p.nears.readings[i]) })
@@ -67,7 +72,7 @@ func (p *plan) arguments(s *Store, now time.Time) (names []string, argv []any) {
 		}
 		// Everything is always wanted: it lends its share and profile to the others.
 		wanted := int64(0)
-		if of.judge || of.of.of == (news.Series{}) {
+		if !p.blind && (of.judge || of.of.of == (news.Series{})) {
 			wanted = 1
 		}
 		j = append(j, '[')
@@ -157,12 +162,7 @@ func (j *planJSON) near(l searched, readings []int) {
 		*j = append(*j, ',')
 	}
 	j.numbers(readings)
-	*j = append(*j, ',', '[')
-	for i, pair := range l.pairs {
-		if i > 0 {
-			*j = append(*j, ',')
-		}
-		j.numbers(pair[:])
-	}
-	*j = append(*j, ']', ']')
+	*j = append(*j, ',')
+	j.numbers(l.near)
+	*j = append(*j, ']')
 }

@@ -56,3 +56,22 @@ func TestKindsOfSpike(t *testing.T) {
 		t.Error("there is no neutral spike")
 	}
 }
+
+// A kind that is looked for from now on has no counts of its own where all that comes was counted
+// before.
+func TestAKindOfSpikeIsAdded(t *testing.T) {
+	client := realRedis(t)
+	c := &clock{monday}
+	readings := burst(8, monday)
+	before := observe(t, newStore(t, client, c, trend.Rule{WarmUp: -1}), readings...)
+	s := newStore(t, client, c, trend.Rule{WarmUp: -1, Spikes: []news.SpikeKind{news.SpikeNegative, news.SpikePositive, news.SpikeVolume}})
+	again, err := s.Observe(t.Context(), readings)
+	if err != nil || len(before) == 0 {
+		t.Fatalf("%d spikes before, then %v", len(before), err)
+	}
+	for _, spike := range again {
+		if spike.Kind != news.SpikeNegative {
+			t.Errorf("of repeats: %+v", spike)
+		}
+	}
+}

@@ -12,8 +12,8 @@ import (
 // searched is a list of sketches as it was read, and what was found of a plan's readings.
 type searched struct {
 	length, cuts int
-	stale        int
-	pairs        [][2]int // of places among its readings, from 1: the second is near the first; 0 = a sketch of the list is
+	stale        int   // of its first sketches
+	near         []int // places among its readings, from 1, of those that are near one of its sketches
 }
 
 // search reads the lists of the plans, in one round trip a server, and looks in them for what is
@@ -51,25 +51,17 @@ func (s *Store) search(ctx context.Context, plans []*plan, now time.Time) error 
 	return nil
 }
 
-// searchList looks for the sketches of some readings in a list and among themselves.
+// searchList looks for the sketches of some readings in a list. Those of a batch are compared by
+// the script, which knows which of them are counted.
 func (p *plan) searchList(text string, readings []int, today uint8) searched {
-	l := searched{length: len(text)}
-	var known nearTexts
-	if len(text) >= 2 {
-		l.cuts = int(binary.BigEndian.Uint16([]byte(text)))
-		known = unpackSketches(text[2:])
-		l.stale = known.stale(today)
+	if len(text)%9 != 2 {
+		return searched{} // none of ours: the script begins it anew
 	}
+	known := unpackSketches(text[2:])
+	l := searched{length: len(text), cuts: int(binary.BigEndian.Uint16([]byte(text))), stale: known.stale(today)}
 	for i, r := range readings {
-		of := p.readings[r-1].sketch
-		if known.has(of) {
-			l.pairs = append(l.pairs, [2]int{i + 1, 0})
-			continue
-		}
-		for k, earlier := range readings[:i] {
-			if of.near(p.readings[earlier-1].sketch) {
-				l.pairs = append(l.pairs, [2]int{i + 1, k + 1})
-			}
+		if known.has(p.readings[r-1].sketch) {
+			l.near = append(l.near, i+1)
 		}
 	}
 	return l

@@ -39,7 +39,7 @@ func TestAListThatChangesAfterItsSearch(t *testing.T) {
 		return out
 	}
 	const story = 0x1234_5678_9abc_def0
-	late := sketchedAs("late", noon, story^1)
+	late := []news.Reading{sketchedAs("late", noon, story^1), sketchedAs("later", noon, story^2)}
 	for name, c := range map[string]struct {
 		before, meanwhile []news.Reading
 		near              bool
@@ -65,7 +65,7 @@ func TestAListThatChangesAfterItsSearch(t *testing.T) {
 				}
 			}
 			observeAll(c.before)
-			plans := s.plans([]news.Reading{late}, noon)
+			plans := s.plans(late, noon)
 			if err := s.search(t.Context(), plans, noon); err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,8 @@ func TestAListThatChangesAfterItsSearch(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := s.Window(t.Context(), news.Series{Entity: "AAPL"}, noon, time.Hour)
-			if want := map[bool]int{true: 1}[c.near]; err != nil || got.Copies != want {
+			// The two are near each other, too.
+			if want := map[bool]int{true: 2, false: 1}[c.near]; err != nil || got.Copies != want {
 				t.Errorf("%+v (%v), want %d near copies", got, err, want)
 			}
 			list, err := client.Get(t.Context(), s.keys.near(shardOf("AAPL"), "AAPL")).Result()
@@ -96,6 +97,43 @@ func TestNearOnesInABatch(t *testing.T) {
 	}
 	if got, err := s.Window(t.Context(), news.Series{}, noon, time.Hour); err != nil || got.Items != 2 || got.Copies != 1 {
 		t.Errorf("%+v (%v), want the first and the third as items", got, err)
+	}
+}
+
+// A batch may bring more sketches than a list keeps.
+func TestABatchOfManySketches(t *testing.T) {
+	s, client := storeAt(t, noon)
+	rng := rand.New(rand.NewPCG(71, 1))
+	for first := range 2 {
+		var readings []news.Reading
+		for i := range 500 {
+			readings = append(readings, sketchedAs(fmt.Sprintf("%d-%03d", first, i), noon, rng.Uint64()))
+		}
+		if _, err := s.Observe(t.Context(), readings); err != nil {
+			t.Fatal(err)
+		}
+		list := client.Get(t.Context(), s.keys.near(shardOf("AAPL"), "AAPL")).Val()
+		last, _ := sketchOf(readings[499].TextSketch, dayOf(noon))
+		if len(list) != 2+9*nearKept || !strings.HasSuffix(list, string(last.pack(nil))) {
+			t.Errorf("a list of %d bytes, want the last %d sketches", len(list), nearKept)
+		}
+	}
+}
+
+// What is not of ours under a list's name is taken for an empty list.
+func TestForeignLists(t *testing.T) {
+	s, client := storeAt(t, noon)
+	for i, foreign := range []string{"x", "not a list", strings.Repeat("z", 5000)} {
+		id := fmt.Sprint(i)
+		if err := client.Set(t.Context(), s.keys.near(shardOf("AAPL"), "AAPL"), foreign, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Observe(t.Context(), []news.Reading{sketchedAs(id, noon, uint64(i)<<48), sketchedAs(id+" again", noon, uint64(i)<<48)}); err != nil {
+			t.Errorf("%.10q: %v", foreign, err)
+		}
+		if got, err := s.Window(t.Context(), news.Series{Entity: "AAPL"}, noon, time.Hour); err != nil || got.Items != i+1 || got.Copies != i+1 {
+			t.Errorf("%.10q: %+v, %v", foreign, got, err)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Memory is what series cost in Redis, by a sample of them. What does not grow with the
 // series is not in it: the ids and texts remembered for a day or two, some 20 bytes each, and
-// the sketches of all texts together, 0.8 MB at most.
+// the sketches of all texts together, 1.5 MB at most.
 type Memory struct {
 	Series int  // that there are, as Redis estimates it to within 1 %
 	Quiet  Cost // series with fewer than BusyItems items in the last 24 h of event time

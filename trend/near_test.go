@@ -136,7 +136,7 @@ func TestNearCopiesOverReplicas(t *testing.T) {
 	}
 }
 
-// The script finds in its columns and rows what a plain search finds, also when lists overflow, and
+// A store finds in its lists what a plain search finds, also when lists overflow, and
 // when a list is short and its first sketches become stale.
 func TestNearListsAgree(t *testing.T) {
 	for step, least := range map[time.Duration]int{3 * time.Minute: 300, 40 * time.Minute: 150} {

@@ -13,12 +13,12 @@
 --	  stale    event time before which sources go, in Unix seconds
 --	  due      the bucket that a series should have learnt up to
 --	  old      the bucket before which its counts are too old
---	  today    the clock's day modulo 256
+--	  long     bytes of counts above which they are too long
 --	  ids      for each set: seconds to keep it, readings, hashes of their ids
 --	  texts    for each set: seconds to keep it, readings, hashes of their texts
 --	  nears    for each list of sketches: the bytes and the cuts that the client saw, how many of
---	           its first sketches are stale, its readings, and pairs of places among these: the
---	           second is near the first, or 0 where a sketch of the list is
+--	           its first sketches are stale, its readings, and the places among these of those
+--	           that are near a sketch of the list
 --	  buckets  for each reading "BUCKET:"
 --	  marks    for each reading (kinds.go)
 --	  shown    readings that explain a series
@@ -33,9 +33,9 @@
 --
 --	a string with a letter for each reading: n(ew), c(opy of a text already counted), a (nearly
 --	such a copy) or r(epeated id), then for each series its counts and its base, both "" where
---	it was not asked for, has learnt up to due and has no old counts first
+--	it was not asked for, has learnt up to due and is neither old nor long
 
-local find, sub, byte, match, call = string.find, string.sub, string.byte, string.match, redis.call
+local sub, byte, match, call = string.sub, string.byte, string.match, redis.call
 local plan = cjson.decode(ARGV[1])
 local ids, texts, nears = #plan.ids, #plan.texts, #plan.nears
 
@@ -54,9 +54,10 @@ end
 -- leave ids that are remembered but not counted.
 for i, list in ipairs(plan.nears) do
 	local key = KEYS[ids + texts + i]
-	local cuts = call('GETRANGE', key, 0, 1)
-	if cuts == '' then cuts = '\0\0' end
-	list.length, list.cuts = call('STRLEN', key), cuts
+	list.length, list.cuts = call('STRLEN', key), call('GETRANGE', key, 0, 1)
+	if list.length % 9 ~= 2 then -- there is none, or what is there is none of ours
+		list.length, list.cuts = 0, '\0\0'
+	end
 end
 local series = {}
 do
@@ -70,9 +71,10 @@ do
 		elseif not learnt then
 			return redis.error_reply('ERR the counts in ' .. counts .. ' cannot be read: delete the key to begin anew')
 		end
-		series[i] = {counts = counts, base = KEYS[key + 2], evidence = KEYS[key + 3], sources = KEYS[key + 4],
-			known = known, look = s[1] == 1 or tonumber(learnt) < plan.due or (tonumber(first) or plan.old) < plan.old,
-			mark = s[2], lean = s[3], readings = s[5], explaining = s[6]}
+		learnt = tonumber(learnt)
+		local look = s[1] == 1 or learnt < plan.due or (tonumber(first) or plan.old) < math.min(plan.old, learnt)
+		series[i] = {counts = counts, look = look, base = KEYS[key + 2], evidence = KEYS[key + 3], sources = KEYS[key + 4],
+			known = known, mark = s[2], lean = s[3], readings = s[5], explaining = s[6]}
 		key = key + (#s[6] > 0 and 4 or 2)
 	end
 end
@@ -126,15 +128,16 @@ for i, set in ipairs(plan.texts) do
 	end
 end
 
--- extend writes to the end of a string. Redis leaves room behind one that grows, so that a short
--- one, of which all is known, is written whole.
+-- extend writes to the end of a string and returns its length. Redis leaves room behind one that
+-- grows, so that a short one, of which all is known, is written whole.
 local function extend(key, known, whole, text, seconds)
 	if whole then
 		call('SET', key, known .. text, 'EX', seconds)
-	else
-		call('APPEND', key, text)
-		call('EXPIRE', key, seconds)
+		return #known + #text
 	end
+	local length = call('APPEND', key, text)
+	call('EXPIRE', key, seconds)
+	return length
 end
 
 -- A list was searched by the client. What came since is searched here: all of it, if it was cut
@@ -163,40 +166,39 @@ local function near(rows, sketch)
 end
 
 for i, list in ipairs(plan.nears) do
-	local key, readings, sketches = KEYS[ids + texts + i], list[4], ARGV[1 + i]
-	local length, cuts, since = list.length, list.cuts, ''
-	local cut = 256 * byte(cuts, 1) + byte(cuts, 2) ~= list[2]
-	if cut or length ~= list[1] then since = call('GETRANGE', key, cut and 2 or math.max(2, list[1]), -1) end
-	local pairsOf, added, new = {}, {}, {}
-	for _, pair in ipairs(list[5]) do
-		local of = pairsOf[pair[1]] or {}
-		pairsOf[pair[1]] = of
-		of[#of + 1] = pair[2]
+	local key, readings, sketches, length = KEYS[ids + texts + i], list[4], ARGV[1 + i], list.length
+	local cut = 256 * byte(list.cuts, 1) + byte(list.cuts, 2) ~= list[2] or length < list[1]
+	local since = ''
+	if length > 0 and (cut or length > list[1]) then
+		since = call('GETRANGE', key, cut and 2 or math.max(2, list[1]), -1)
+	end
+	local known, new = {}, #since
+	if not cut then
+		for _, place in ipairs(list[5]) do known[place] = true end
 	end
 	for j, reading in ipairs(readings) do
 		if states[reading] == 'n' then
-			local sketch, known = sub(sketches, 9 * j - 8, 9 * j), false
-			for _, earlier in ipairs(pairsOf[j] or {}) do known = known or earlier == 0 and not cut or added[earlier] end
-			if known or since ~= '' and near(since, sketch) then
+			local sketch = sub(sketches, 9 * j - 8, 9 * j)
+			if known[j] or near(since, sketch) then
 				states[reading] = 'a'
 			else
-				added[j] = true
-				new[#new + 1] = sketch
+				since = since .. sketch
 			end
 		end
 	end
-	if #new > 0 then
-		local rows, drop = table.concat(new), 0
-		local all = math.max(0, length - 2) / 9 + #new
-		if all >= NEAR_KEPT + NEAR_SLACK or all <= NEAR_SHORT and list[3] > 0 then
-			drop = cut and 0 or math.max(list[3], all - NEAR_KEPT)
-		end
-		if drop > 0 then
-			local n = (list[2] + 1) % 65536
-			cuts = string.char(math.floor(n / 256), n % 256)
+	local rows = sub(since, new + 1)
+	if rows ~= '' then
+		local stored, drop = math.max(0, length - 2) / 9, 0
+		local all = stored + #rows / 9
+		if all >= NEAR_KEPT + NEAR_SLACK or all <= NEAR_SHORT and list[3] > 0 and not cut then
+			drop = math.max(cut and 0 or list[3], all - NEAR_KEPT)
+			local cuts = (256 * byte(list.cuts, 1) + byte(list.cuts, 2) + 1) % 65536
+			list.cuts = string.char(math.floor(cuts / 256), cuts % 256)
+			rows = sub(rows, 1 + 9 * math.max(0, drop - stored))
 		end
 		local whole = drop > 0 or length < SHORT_LIST
-		extend(key, whole and cuts .. call('GETRANGE', key, 2 + 9 * drop, -1), whole, rows, plan.keepNear)
+		local before = whole and list.cuts .. (drop < stored and call('GETRANGE', key, 2 + 9 * drop, -1) or '')
+		extend(key, before, whole, rows, plan.keepNear)
 	end
 end
 
@@ -279,7 +281,8 @@ local wanted, places = {}, {}
 for i, s in ipairs(series) do
 	local text = entries(s)
 	if text ~= '' then
-		extend(s.counts, s.known, #s.known < SHORT_COUNTS, text, plan.keep)
+		local length = extend(s.counts, s.known, #s.known < SHORT_COUNTS, text, plan.keep)
+		s.look = s.look or length > plan.long
 	end
 	if #s.explaining > 0 then explain(s) end
 	if s.look then
@@ -291,6 +294,6 @@ local answer = {table.concat(states)}
 for i = 1, #series do answer[2 * i], answer[2 * i + 1] = '', '' end
 local stored = get(wanted)
 for j, i in ipairs(places) do
-	answer[2 * i], answer[2 * i + 1] = stored[2 * j - 1] or '', stored[2 * j] or ''
+	answer[2 * i], answer[2 * i + 1] = stored[2 * j - 1] or series[i].known, stored[2 * j] or ''
 end
 return answer

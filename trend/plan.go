@@ -12,6 +12,7 @@ import (
 // plan is one call of the observe script: what some readings change in one shard.
 type plan struct {
 	shard    int
+	blind    bool // asks for no series, whatever they are like
 	ids      keySet
 	texts    keySet
 	nears    keySet

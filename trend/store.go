@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -209,25 +208,7 @@ func (s *Store) assess(of subject, state *stored, found map[subject]*stored, by 
 		}
 		state.verdict, state.move, _ = state.series.assess(lent, by.down, now, s.rule.MinNegative)
 	}
-	return state.packed != state.base.encode() || s.tooLong(state, now)
-}
-
-// Counts are made short once they have so many entries beyond one and a half for each bucket, or
-// some are by so much too old: it costs Redis some 100 µs.
-const (
-	tooMany = 16
-	tooOld  = 30 * time.Minute
-)
-
-func (s *Store) tooLong(state *stored, now time.Time) bool {
-	return 2*(state.entries-tooMany) > 3*len(state.ring) ||
-		len(state.ring) > 0 && state.ring[0].bucket < s.kept(state, now.Add(-tooOld))
-}
-
-// kept is the first bucket of a series that is to be kept at a time: those that are older go once
-// they are learnt.
-func (s *Store) kept(state *stored, at time.Time) int64 {
-	return min(bucketOf(at.Add(-s.history)), state.base.next*bucketsPerChunk)
+	return state.packed != state.base.encode() || s.wantsShortening(state, now)
 }
 
 // unread is a baseline that no series has: storing over it fails and reads the real one.
@@ -257,45 +238,6 @@ func (s *Store) Told(ctx context.Context, spikes []news.Spike) error {
 	}
 	s.metrics.lost.Add(float64(len(left)))
 	return nil
-}
-
-// learn stores baselines. Those series that were changed meanwhile are beaten: it gives them as they
-// are now.
-func (s *Store) learn(ctx context.Context, series map[subject]*stored, now time.Time) (beaten map[subject]*stored, err error) {
-	beaten = map[subject]*stored{}
-	calls := make([]call, 0, len(series))
-	for of, state := range series {
-		calls = append(calls, s.learnCall(of, state, now, beaten))
-	}
-	return beaten, s.run(ctx, learn, calls)
-}
-
-func (s *Store) learnCall(of subject, state *stored, now time.Time, beaten map[subject]*stored) call {
-	oldest := ""
-	if s.tooLong(state, now) {
-		oldest = strconv.FormatInt(s.kept(state, now), 10)
-	}
-	return call{
-		keys: []string{s.keys.ofSubject(of, "counts"), s.keys.ofSubject(of, "base")},
-		argv: []any{state.packed, state.base.encode(), state.base.next * bucketsPerChunk, int64(keepSeries.Seconds()), oldest},
-		take: func(answer []any) error {
-			if len(answer) == 0 {
-				return nil
-			}
-			counts, _ := answer[0].(string)
-			base, _ := answer[1].(string)
-			if counts == "" {
-				return nil // expired meanwhile: there is nothing to learn from
-			}
-			winner, err := s.decode(of, counts, base, now)
-			if err != nil {
-				return err
-			}
-			winner.judge = state.judge
-			beaten[of] = winner
-			return nil
-		},
-	}
 }
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

@@ -2,8 +2,8 @@
 // out: a rule on negative readings against what the series' own past, at today's volume,
 // leads one to expect.
 //
-//	readings ──► plans, one a shard ──► observe.lua ──► series to judge ──► learn, judge ──► spikes
-//	             (plan.go)              (script.go)     (encode.go)         (rule.go)
+//	readings ──► plans, one a shard ──► search ──► observe.lua ──► series to judge ──► learn, judge ──► spikes
+//	             (plan.go)          (lists.go)  (arguments.go)  (encode.go)        (learn.go, rule.go)
 //
 // The rule is made of pure functions (rule.go, baseline.go); Store keeps their state in
 // Redis for any number of replicas, Replay keeps it in memory for history.

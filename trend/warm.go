@@ -55,9 +55,7 @@ func (s *Store) Count(ctx context.Context, readings []news.Reading) error {
 	for some := range slices.Chunk(recent, batch) {
 		plans := s.plans(some, now)
 		for _, p := range plans {
-			for i := range p.series {
-				p.series[i].judge = false
-			}
+			p.blind = true
 		}
 		if err := s.count(ctx, plans, now, map[subject]*stored{}); err != nil {
 			return fmt.Errorf("counting %d readings in Redis: %w", len(readings), err)
@@ -238,8 +236,8 @@ func (s *Store) adoptPeaks(ctx context.Context, days map[int64]*[episodeBins + 1
 	return nil
 }
 
-// adopt replaces a series' baseline if nobody else has. A series without counts gets none,
-// but is there.
+// adopt replaces a series' baseline if nobody else has, and makes its counts short. A series
+// without counts gets none, but is there.
 //
 // KEYS: counts, base
 //
@@ -247,11 +245,11 @@ func (s *Store) adoptPeaks(ctx context.Context, days map[int64]*[episodeBins + 1
 // learnt, seconds to keep both
 //
 // Returns nothing where it was replaced, else the base as it is now.
-var adopt = redis.NewScript(`
+var adopt = redis.NewScript(addUp + `
 local counts, base = redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or ''
 if base ~= ARGV[1] then return {base} end
+counts = addUp(counts, -math.huge)
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
-local stop = string.find(counts, ';', 1, true) or 1
-redis.call('SET', KEYS[1], ARGV[3] .. ';' .. string.sub(counts, stop + 1), 'EX', ARGV[4])
+redis.call('SET', KEYS[1], ARGV[3] .. ';' .. counts, 'EX', ARGV[4])
 return {}
 `)
