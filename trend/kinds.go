@@ -39,9 +39,9 @@ const (
 	markLeans // not negative, but it may well be: what counts in part for a negative spike
 )
 
-// leansFrom is the probability of negative from which a reading leans to it, where it is not
+// LeansFrom is the probability of negative from which a reading leans to it, where it is not
 // called negative.
-const leansFrom = 0.2
+const LeansFrom = 0.2
 
 // leanWorth is how much of a negative item one that leans to it is worth. In a spike nearly all
 // items are negative, and some of them are not recognised.
@@ -52,7 +52,7 @@ func marksOf(r *news.Reading) marks {
 	switch {
 	case r.Negative():
 		m |= markNegative
-	case r.Sentiment.Negative >= leansFrom:
+	case r.Sentiment.Negative >= LeansFrom:
 		m |= markLeans
 	}
 	if r.Positive() {

@@ -29,7 +29,7 @@ type Event struct {
 	Arrival  time.Time // the clock
 	At       time.Time // event time
 	Negative bool
-	Leans    bool   // not negative, but it may well be: a probability of .2 or more
+	Leans    bool   // not negative, but it may well be: a probability of LeansFrom or more
 	Text     string // equal texts of a series and day count once; "" = never a copy
 	Sketch   string // likewise for nearly equal ones: news.Reading.TextSketch; "" = never a near copy
 }

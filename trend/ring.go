@@ -32,7 +32,7 @@ type count struct {
 	bucket                  int64
 	items, negative, copies int
 	echoes                  int // copies of negative texts; they are in copies too
-	leaning                 int // items that are not called negative, but may well be (leansFrom)
+	leaning                 int // items that are not called negative, but may well be (LeansFrom)
 }
 
 // weighed is the negatives with what leans to them, for as much as it is worth.

@@ -93,7 +93,7 @@ type verdict struct {
 	window   time.Duration
 	got      count // in the window
 	expected float64
-	volume   float64 // factor, at least 1
+	volume   float64 // factor, at least lowVolume
 	share    float64 // usual
 	started  int64   // first bucket of the window with negatives
 }

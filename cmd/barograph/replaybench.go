@@ -45,7 +45,7 @@ func (r *replayRun) addEvent(m moment) error {
 	of := news.Series{Entity: e.Entity, Topic: e.Topic}
 	negative := e.Neg > e.Neu && e.Neg > e.Pos
 	spike, opened := r.bench.Add(trend.Event{ID: e.ID, Series: of, Arrival: m.at, At: unixMoment(e.TS),
-		Negative: negative, Leans: !negative && e.Neg >= .2, Text: e.Text})
+		Negative: negative, Leans: !negative && e.Neg >= trend.LeansFrom, Text: e.Text})
 	if !opened {
 		return nil
 	}
