@@ -22,7 +22,7 @@ var observe = redis.NewScript(strings.NewReplacer(
 // Up to so many bytes counts and lists of sketches are written whole, so that those of a quiet company
 // have no room behind them: half of what it may take. Longer ones are written at their end.
 const (
-	shortCounts = 128
+	shortCounts = 200
 	shortList   = 600
 )
 
