@@ -159,6 +159,9 @@ func cardTraining(c *strings.Builder, r Report) {
 		fmt.Fprintf(c, "%.0f %% of each row's target is what these bundles say of it on average, the rest its label: %s.\n\n",
 			100*teacherShare, strings.Join(r.Teachers, ", "))
 	}
+	if s.Average > 0 {
+		fmt.Fprintf(c, "The weights are a moving average over the updates, of decay %g.\n\n", s.Average)
+	}
 	fmt.Fprint(c, "| epoch | loss | head | validation loss | accuracy | macro-F1 |\n|---|---|---|---|---|---|\n")
 	for _, e := range r.Epochs {
 		for _, h := range e.Heads {

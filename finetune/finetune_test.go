@@ -326,6 +326,28 @@ func TestAHeadWithoutRowsIsKept(t *testing.T) {
 	}
 }
 
+// TestTheAverageIsWhatIsKept: training takes the same course with it, and ends in other weights;
+// the card says so.
+func TestTheAverageIsWhatIsKept(t *testing.T) {
+	c := sampleConfig(t, 64, 32)
+	c.Settings.Updates = 4
+	last, average := &job{Config: c}, &job{Config: c}
+	average.Settings.Average, average.Out = 0.9, filepath.Join(t.TempDir(), "average")
+	trainJob(t, last)
+	trainJob(t, average)
+	if !slices.Equal(last.best.state.Points, average.best.state.Points) {
+		t.Error("training took another course")
+	}
+	const head = "base_model.model.classifier.weight"
+	if a, b := last.trainer.Weights()[head].Data, average.trainer.Weights()[head].Data; slices.Equal(a, b) {
+		t.Error("the last weights were kept")
+	}
+	const says = "The weights are a moving average over the updates, of decay 0.9."
+	if strings.Contains(last.card(last.report()), says) || !strings.Contains(average.card(average.report()), says) {
+		t.Error("the card does not tell which weights they are")
+	}
+}
+
 // TestStoppingLeavesACheckpoint that another run goes on from, to the same weights as one
 // that was never stopped.
 func TestStoppingLeavesACheckpoint(t *testing.T) {

@@ -52,6 +52,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"decay":   func(s *Settings) { s.Decay = "steep" },
 		"batch":   func(s *Settings) { s.Batch = 0 },
 		"dropout": func(s *Settings) { s.Dropout = 1 },
+		"average": func(s *Settings) { s.Average = 1 },
 	} {
 		s := Defaults(step.LoRA)
 		change(&s)

@@ -34,8 +34,9 @@ type Settings struct {
 
 	ClipNorm     float64 `json:"clip_norm"`
 	WeightDecay  float64 `json:"weight_decay"`
-	ClassWeights float64 `json:"class_weights"` // labels count by their frequency to the power of minus this
-	Smoothing    float64 `json:"smoothing"`     // of labels (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)
+	ClassWeights float64 `json:"class_weights"`     // labels count by their frequency to the power of minus this
+	Average      float64 `json:"average,omitempty"` // decay, an update, of the average of the weights that is kept in their place; 0 keeps none
+	Smoothing    float64 `json:"smoothing"`         // of labels (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)
 
 	Split Split  `json:"split"` // where no validation rows are given
 	Seed  uint64 `json:"seed"`  // of new weights, dropout, the order of rows and Stratified
@@ -97,6 +98,8 @@ func (s Settings) check() error {
 		return refuse("clip-norm and weight-decay", s.WeightDecay, "0 or more")
 	case !(s.ClassWeights >= 0 && s.ClassWeights <= 1):
 		return refuse("class-weights", s.ClassWeights, "0 (all rows alike) to 1 (all classes alike)")
+	case !(s.Average >= 0 && s.Average < 1):
+		return refuse("average", s.Average, "0 to under 1")
 	case !(s.Smoothing >= 0 && s.Smoothing < 1):
 		return refuse("smoothing", s.Smoothing, "0 to under 1")
 	case s.Split != Stratified && s.Split != Hashed:

@@ -52,7 +52,7 @@ func (j *job) fit(ctx context.Context, s Settings, at checkpoints) (_ *fit, err 
 	trainer, err := step.New(step.Config{
 		Base: j.base.checkpoint, Runtime: j.runtime, Device: j.Device, Threads: j.Threads,
 		Mode: s.Mode, Rank: s.Rank, Alpha: s.Alpha, Targets: s.Targets, Embeddings: s.Embeddings, Dropout: s.Dropout, Heads: trainerHeads(j.heads), Seed: s.Seed,
-		ClipNorm: s.ClipNorm, WeightDecay: s.WeightDecay, Init: j.base.init,
+		ClipNorm: s.ClipNorm, WeightDecay: s.WeightDecay, Average: s.Average, Init: j.base.init,
 	})
 	if err != nil {
 		return nil, err

@@ -105,6 +105,7 @@ func (t *training) settingsFlags(cmd *cobra.Command) {
 	f.Float64Var(&s.ClipNorm, "clip-norm", s.ClipNorm, "gradients are scaled down to this norm; 0 = not")
 	f.Float64Var(&s.ClassWeights, "class-weights", s.ClassWeights, "rare labels count more: 0 = not, 1 = all labels alike")
 	f.Float64Var(&s.Smoothing, "smoothing", s.Smoothing, "of labels")
+	f.Float64Var(&s.Average, "average", s.Average, "decay of a moving average of the weights, which is what is kept (0.995: of some 200 updates); 0 = the last weights")
 	f.Uint64Var(&s.Seed, "seed", 0, "same seed, same bundle (on the CPU, with as many threads)")
 	f.StringVar(&t.sweep, "sweep", "", `settings to try, such as "lr=1e-4,3e-4 rank=8,16"; the best by validation is kept`)
 	f.DurationVar(&t.config.Budget, "budget", 0, "no further setting of --sweep begins after this time")

@@ -19,6 +19,7 @@ var sweepable = map[string]func(*finetune.Settings, string) error{
 	"weight-decay":  decimal(func(s *finetune.Settings) *float64 { return &s.WeightDecay }),
 	"class-weights": decimal(func(s *finetune.Settings) *float64 { return &s.ClassWeights }),
 	"smoothing":     decimal(func(s *finetune.Settings) *float64 { return &s.Smoothing }),
+	"average":       decimal(func(s *finetune.Settings) *float64 { return &s.Average }),
 	"rank":          whole(func(s *finetune.Settings) *int { return &s.Rank }),
 	"epochs":        whole(func(s *finetune.Settings) *int { return &s.Epochs }),
 	"batch":         whole(func(s *finetune.Settings) *int { return &s.Batch }),

@@ -31,6 +31,7 @@ func (t *Trainer) Update(rate float64) (gradientNorm float64, err error) {
 		s.move(w.of(t.values), w.of(t.grads), w.of(t.first), w.of(t.second), decay, t.c.Threads)
 	}
 	t.updates++
+	t.remember()
 	return length, t.closeInference()
 }
 

@@ -57,6 +57,7 @@ type Config struct {
 
 	ClipNorm    float64 // gradients are scaled down to this global norm; 0 does not clip
 	WeightDecay float64 // decoupled; not of biases and normalisation
+	Average     float64 // decay of a moving average of the weights, which Weights, Checkpoint and Predict then give; 0 gives the last ones
 	Beta1       float64 // AdamW's; 0 is 0.9
 	Beta2       float64 // AdamW's; 0 is 0.999
 	Epsilon     float64 // AdamW's; 0 is 1e-8
@@ -115,7 +116,7 @@ func (c *Config) checkNumbers() error {
 	}{
 		{"rank", float64(c.Rank), 1, 1 << 16}, {"alpha", c.Alpha, math.SmallestNonzeroFloat64, math.MaxFloat32},
 		{"dropout", c.Dropout, 0, 1}, {"clip norm", c.ClipNorm, 0, math.Inf(1)}, {"weight decay", c.WeightDecay, 0, math.Inf(1)},
-		{"beta1", c.Beta1, 0, 1}, {"beta2", c.Beta2, 0, 1}, {"epsilon", c.Epsilon, math.SmallestNonzeroFloat64, 1},
+		{"average", c.Average, 0, 1}, {"beta1", c.Beta1, 0, 1}, {"beta2", c.Beta2, 0, 1}, {"epsilon", c.Epsilon, math.SmallestNonzeroFloat64, 1},
 	} {
 		if !(x.value >= x.from && x.value < x.to) {
 			return fmt.Errorf("%w: %s %v", ErrConfig, x.name, x.value)

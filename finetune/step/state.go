@@ -24,8 +24,8 @@ type stateHeader struct {
 	Length  uint64 // of each vector
 }
 
-// Save writes all that Restore needs to go on to the same end, bit for bit: weights,
-// AdamW's moments, gradients not yet used, and the counters of updates and of dropout.
+// Save writes all that Restore needs to go on to the same end, bit for bit: weights, their
+// average, AdamW's moments, gradients not yet used, and the counters of updates and of dropout.
 func (t *Trainer) Save(w io.Writer) error {
 	sum := sha256.New()
 	out := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
@@ -54,6 +54,9 @@ func (t *Trainer) Save(w io.Writer) error {
 // vectors are what a state holds; the gradients only if some wait.
 func (t *Trainer) vectors(grads bool) [][]float32 {
 	v := [][]float32{t.values, t.first, t.second}
+	if t.c.Average > 0 {
+		v = append(v, t.average)
+	}
 	if grads {
 		v = append(v, t.grads)
 	}
@@ -72,6 +75,7 @@ func (t *Trainer) Restore(r io.Reader) error {
 	read := *t
 	read.values, read.first = make([]float32, len(t.values)), make([]float32, len(t.values))
 	read.second, read.grads = make([]float32, len(t.values)), make([]float32, len(t.values))
+	read.average = make([]float32, len(t.average))
 	for _, v := range read.vectors(h.Pending > 0) {
 		if err := binary.Read(in, binary.LittleEndian, v); err != nil {
 			return fmt.Errorf("%w: %w", ErrState, err)
@@ -80,7 +84,7 @@ func (t *Trainer) Restore(r io.Reader) error {
 	if err := checkSum(in, sum); err != nil {
 		return err
 	}
-	t.values, t.first, t.second, t.grads = read.values, read.first, read.second, read.grads
+	t.values, t.first, t.second, t.grads, t.average = read.values, read.first, read.second, read.grads, read.average
 	t.batches, t.updates, t.pending, t.void = h.Batches, h.Updates, int(h.Pending), h.Void == 1
 	return t.closeInference()
 }
@@ -120,7 +124,7 @@ func (t *Trainer) configDigest() [sha256.Size]byte {
 	sum := sha256.New()
 	c := t.c
 	fmt.Fprintln(sum, c.Mode, c.Rank, c.Alpha, c.Targets, c.Embeddings, c.Dropout, c.Heads, c.Seed,
-		c.ClipNorm, c.WeightDecay, c.Beta1, c.Beta2, c.Epsilon, c.Base.Config.Pooling())
+		c.ClipNorm, c.WeightDecay, c.Average, c.Beta1, c.Beta2, c.Epsilon, c.Base.Config.Pooling())
 	for _, w := range t.weights {
 		fmt.Fprintln(sum, w.file, w.shape)
 	}

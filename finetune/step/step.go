@@ -40,6 +40,7 @@ type Trainer struct {
 
 	// Flat vectors of all trained weights.
 	values, grads, first, second []float32
+	average                      []float32 // of the values over the updates; nil without Config.Average
 
 	digest *[sha256.Size]byte // of the configuration, once it was asked for
 
@@ -75,6 +76,9 @@ func New(c Config) (*Trainer, error) {
 	if err := t.takeInit(); err != nil {
 		return nil, err
 	}
+	if c.Average > 0 {
+		t.average = slices.Clone(t.values)
+	}
 	model, masks, err := buildGraph(c, t.weights)
 	if err != nil {
 		return nil, err
@@ -103,7 +107,7 @@ func (w weight) of(flat []float32) []float32 { return flat[w.at : w.at+w.count] 
 func (t *Trainer) Weights() map[string]bert.Tensor {
 	out := make(map[string]bert.Tensor, len(t.weights))
 	for _, w := range t.weights {
-		out[w.file] = bert.Tensor{Shape: slices.Clone(w.shape), Data: slices.Clone(w.of(t.values))}
+		out[w.file] = bert.Tensor{Shape: slices.Clone(w.shape), Data: slices.Clone(w.of(t.learnt()))}
 	}
 	return out
 }
@@ -126,7 +130,7 @@ func (t *Trainer) Targets() []string {
 func (t *Trainer) Checkpoint(heads []bert.Head) (*bert.Checkpoint, error) {
 	weights := make(map[string]bert.Tensor, len(t.weights))
 	for _, w := range t.weights {
-		weights[w.name] = bert.Tensor{Shape: slices.Clone(w.shape), Data: slices.Clone(w.of(t.values))}
+		weights[w.name] = bert.Tensor{Shape: slices.Clone(w.shape), Data: slices.Clone(w.of(t.learnt()))}
 	}
 	return t.c.Base.Trained(heads, weights, t.c.Alpha/float64(t.c.Rank))
 }

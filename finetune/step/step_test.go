@@ -94,15 +94,17 @@ func equal(a, b map[string]bert.Tensor) bool {
 	return maps.EqualFunc(a, b, func(x, y bert.Tensor) bool { return slices.Equal(x.Data, y.Data) })
 }
 
-// A run that is killed after a Save goes on to the same weights, bit for bit, also when
-// it was saved with gradients waiting.
+// A run that is killed after a Save goes on to the same weights and their average, bit for
+// bit, also when it was saved with gradients waiting.
 func TestRestoreGoesOnToTheSameEnd(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
-			whole := newTrainer(t, tiny(t, mode))
+			c := tiny(t, mode)
+			c.Average = 0.9
+			whole := newTrainer(t, c)
 			train(t, whole, 0, 8)
 
-			killed := newTrainer(t, tiny(t, mode))
+			killed := newTrainer(t, c)
 			train(t, killed, 0, 3)
 			if _, err := killed.Accumulate(texts(6)); err != nil {
 				t.Fatal(err)
@@ -112,7 +114,7 @@ func TestRestoreGoesOnToTheSameEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			resumed := newTrainer(t, tiny(t, mode))
+			resumed := newTrainer(t, c)
 			if err := resumed.Restore(&state); err != nil {
 				t.Fatal(err)
 			}
