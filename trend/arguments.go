@@ -164,5 +164,7 @@ func (j *planJSON) near(l searched, readings []int) {
 	j.numbers(readings)
 	*j = append(*j, ',')
 	j.numbers(l.near)
+	*j = append(*j, ',')
+	j.number(int64(l.day))
 	*j = append(*j, ']')
 }

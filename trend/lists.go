@@ -14,6 +14,7 @@ type searched struct {
 	length, cuts int
 	stale        int   // of its first sketches
 	near         []int // places among its readings, from 1, of those that are near one of its sketches
+	day          int   // of its last sketch; -1 without
 }
 
 // search reads the lists of the plans, in one round trip a server, and looks in them for what is
@@ -55,10 +56,13 @@ func (s *Store) search(ctx context.Context, plans []*plan, now time.Time) error 
 // the script, which knows which of them are counted.
 func (p *plan) searchList(text string, readings []int, today uint8) searched {
 	if len(text)%9 != 2 {
-		return searched{} // none of ours: the script begins it anew
+		return searched{day: -1} // none of ours: the script begins it anew
 	}
 	known := unpackSketches(text[2:])
-	l := searched{length: len(text), cuts: int(binary.BigEndian.Uint16([]byte(text))), stale: known.stale(today)}
+	l := searched{length: len(text), cuts: int(binary.BigEndian.Uint16([]byte(text))), stale: known.stale(today), day: -1}
+	if len(known) > 0 {
+		l.day = int(known[len(known)-1].day)
+	}
 	for i, r := range readings {
 		if known.has(p.readings[r-1].sketch) {
 			l.near = append(l.near, i+1)

@@ -17,8 +17,8 @@
 --	  ids      for each set: seconds to keep it, readings, hashes of their ids
 --	  texts    for each set: seconds to keep it, readings, hashes of their texts
 --	  nears    for each list of sketches: the bytes and the cuts that the client saw, how many of
---	           its first sketches are stale, its readings, and the places among these of those
---	           that are near a sketch of the list
+--	           its first sketches are stale, its readings, the places among these of those that
+--	           are near a sketch of the list, and the day of its last sketch
 --	  buckets  for each reading "BUCKET:"
 --	  marks    for each reading (kinds.go)
 --	  shown    readings that explain a series
@@ -52,30 +52,36 @@ end
 
 -- What could fail is looked at before anything is written: a script that fails half-way would
 -- leave ids that are remembered but not counted.
-for i, list in ipairs(plan.nears) do
-	local key = KEYS[ids + texts + i]
-	list.length, list.cuts = call('STRLEN', key), call('GETRANGE', key, 0, 1)
-	if list.length % 9 ~= 2 then -- there is none, or what is there is none of ours
-		list.length, list.cuts = 0, '\0\0'
+-- By list: its bytes, its cuts as two bytes, and its sketches where they are few. Arrays beside each
+-- other, here and below, for a table for each list and series takes longer than all the rest.
+local lengths, cuts, rows = {}, {}, {}
+for i = 1, nears do
+	local key, v = KEYS[ids + texts + i], ''
+	local length = call('STRLEN', key)
+	if length % 9 ~= 2 then -- there is none, or what is there is none of ours
+		length = 0
+	else
+		v = call('GETRANGE', key, 0, length < SHORT_LIST and -1 or 1)
 	end
+	lengths[i], cuts[i], rows[i] = length, length > 0 and sub(v, 1, 2) or '\0\0', sub(v, 3)
 end
-local series = {}
+
+-- By series: the place of its first key, its counts as far as they are short, and whether it is returned.
+local places, known, look = {}, {}, {}
 do
-	local key = ids + texts + nears
+	local place = ids + texts + nears
 	for i, s in ipairs(plan.series) do
-		local counts = KEYS[key + 1]
-		local known = call('GETRANGE', counts, 0, SHORT_COUNTS - 1)
-		local learnt, first = match(known, '^(%-?%d+);(%-?%d*)')
-		if known == '' then
-			learnt, known = s[4], s[4] .. ';'
+		local counts = call('GETRANGE', KEYS[place + 1], 0, SHORT_COUNTS - 1)
+		local learnt, first = match(counts, '^(%-?%d+);(%-?%d*)')
+		if counts == '' then
+			learnt, counts = s[4], s[4] .. ';'
 		elseif not learnt then
-			return redis.error_reply('ERR the counts in ' .. counts .. ' cannot be read: delete the key to begin anew')
+			return redis.error_reply('ERR the counts in ' .. KEYS[place + 1] .. ' cannot be read: delete the key to begin anew')
 		end
 		learnt = tonumber(learnt)
-		local look = s[1] == 1 or learnt < plan.due or (tonumber(first) or plan.old) < math.min(plan.old, learnt)
-		series[i] = {counts = counts, look = look, base = KEYS[key + 2], evidence = KEYS[key + 3], sources = KEYS[key + 4],
-			known = known, mark = s[2], lean = s[3], readings = s[5], explaining = s[6]}
-		key = key + (#s[6] > 0 and 4 or 2)
+		places[i], known[i] = place, counts
+		look[i] = s[1] == 1 or learnt < plan.due or (tonumber(first) or plan.old) < math.min(plan.old, learnt)
+		place = place + (#s[6] > 0 and 4 or 2)
 	end
 end
 
@@ -85,33 +91,33 @@ for from = 1, ids + texts, 500 do
 	found = found + call('EXISTS', unpack(KEYS, from, math.min(ids + texts, from + 499)))
 end
 local expire = found < ids + texts
-
--- remember adds members to a set and says of each whether it was new.
-local function remember(key, seconds, members)
-	local fresh, new = {}, {}
-	if #members == 1 then
-		fresh[1] = call('SADD', key, members[1]) == 1
-		new = fresh[1] and members or new
-	else
-		local known, seen = call('SMISMEMBER', key, unpack(members)), {}
-		for i, member in ipairs(members) do
-			fresh[i] = known[i] == 0 and not seen[member]
-			if fresh[i] then
-				seen[member] = true
-				new[#new + 1] = member
-			end
-		end
-		if #new > 0 then call('SADD', key, unpack(new)) end
-	end
-	if expire and #new > 0 then call('EXPIRE', key, seconds) end
-	return fresh
-end
-
 local states = {}
-for i, set in ipairs(plan.ids) do
-	local fresh = remember(KEYS[i], set[1], set[3])
-	for j, reading in ipairs(set[2]) do states[reading] = fresh[j] and 'n' or 'r' end
+
+-- remember adds members to a set and gives the states of their readings: one if they were new, else the other.
+local function remember(key, seconds, readings, members, new, old)
+	if #members == 1 then
+		local added = call('SADD', key, members[1]) == 1
+		states[readings[1]] = added and new or old
+		if added and expire then call('EXPIRE', key, seconds) end
+		return
+	end
+	local there, seen, fresh = call('SMISMEMBER', key, unpack(members)), {}, {}
+	for i, member in ipairs(members) do
+		if there[i] == 0 and not seen[member] then
+			seen[member] = true
+			fresh[#fresh + 1] = member
+			states[readings[i]] = new
+		else
+			states[readings[i]] = old
+		end
+	end
+	if #fresh > 0 then
+		call('SADD', key, unpack(fresh))
+		if expire then call('EXPIRE', key, seconds) end
+	end
 end
+
+for i, set in ipairs(plan.ids) do remember(KEYS[i], set[1], set[2], set[3], 'n', 'r') end
 for i, set in ipairs(plan.texts) do
 	local readings, members = set[2], set[3]
 	for j = #readings, 1, -1 do
@@ -120,24 +126,7 @@ for i, set in ipairs(plan.texts) do
 			table.remove(members, j)
 		end
 	end
-	if #readings > 0 then
-		local fresh = remember(KEYS[ids + i], set[1], members)
-		for j, reading in ipairs(readings) do
-			if not fresh[j] then states[reading] = 'c' end
-		end
-	end
-end
-
--- extend writes to the end of a string and returns its length. Redis leaves room behind one that
--- grows, so that a short one, of which all is known, is written whole.
-local function extend(key, known, whole, text, seconds)
-	if whole then
-		call('SET', key, known .. text, 'EX', seconds)
-		return #known + #text
-	end
-	local length = call('APPEND', key, text)
-	call('EXPIRE', key, seconds)
-	return length
+	if #readings > 0 then remember(KEYS[ids + i], set[1], readings, members, 'n', 'c') end
 end
 
 -- A list was searched by the client. What came since is searched here: all of it, if it was cut
@@ -148,7 +137,8 @@ local function differ(a, b)
 	return byte(nibbles, 16 * low + under + 1) + byte(nibbles, a - low + (b - under) / 16 + 1) - 96
 end
 
-local function near(rows, sketch)
+-- among says whether one of some sketches is near another.
+local function among(rows, sketch)
 	local day, fact1, fact2 = byte(sketch, 1, 3)
 	for i = 1, #rows, 9 do
 		local d, f1, f2 = byte(rows, i, i + 2)
@@ -166,39 +156,44 @@ local function near(rows, sketch)
 end
 
 for i, list in ipairs(plan.nears) do
-	local key, readings, sketches, length = KEYS[ids + texts + i], list[4], ARGV[1 + i], list.length
-	local cut = 256 * byte(list.cuts, 1) + byte(list.cuts, 2) ~= list[2] or length < list[1]
+	local key, readings, sketches, length = KEYS[ids + texts + i], list[4], ARGV[1 + i], lengths[i]
+	local times = 256 * byte(cuts[i], 1) + byte(cuts[i], 2)
+	local cut = times ~= list[2] or length < list[1]
 	local since = ''
 	if length > 0 and (cut or length > list[1]) then
 		since = call('GETRANGE', key, cut and 2 or math.max(2, list[1]), -1)
 	end
-	local known, new = {}, #since
-	if not cut then
-		for _, place in ipairs(list[5]) do known[place] = true end
-	end
+	local near, new = list[5], #since
+	local at = cut and #near + 1 or 1
 	for j, reading in ipairs(readings) do
+		local listed = near[at] == j
+		if listed then at = at + 1 end
 		if states[reading] == 'n' then
 			local sketch = sub(sketches, 9 * j - 8, 9 * j)
-			if known[j] or near(since, sketch) then
+			if listed or since ~= '' and among(since, sketch) then
 				states[reading] = 'a'
 			else
 				since = since .. sketch
 			end
 		end
 	end
-	local rows = sub(since, new + 1)
-	if rows ~= '' then
-		local stored, drop = math.max(0, length - 2) / 9, 0
-		local all = stored + #rows / 9
+	if #since > new then
+		local fresh, stored, drop, begin = sub(since, new + 1), math.max(0, length - 2) / 9, 0, cuts[i]
+		local all = stored + #fresh / 9
 		if all >= NEAR_KEPT + NEAR_SLACK or all <= NEAR_SHORT and list[3] > 0 and not cut then
 			drop = math.max(cut and 0 or list[3], all - NEAR_KEPT)
-			local cuts = (256 * byte(list.cuts, 1) + byte(list.cuts, 2) + 1) % 65536
-			list.cuts = string.char(math.floor(cuts / 256), cuts % 256)
-			rows = sub(rows, 1 + 9 * math.max(0, drop - stored))
+			fresh = sub(fresh, 1 + 9 * math.max(0, drop - stored))
+			times = (times + 1) % 65536
+			begin = string.char(math.floor(times / 256), times % 256)
 		end
-		local whole = drop > 0 or length < SHORT_LIST
-		local before = whole and list.cuts .. (drop < stored and call('GETRANGE', key, 2 + 9 * drop, -1) or '')
-		extend(key, before, whole, rows, plan.keepNear)
+		if drop > 0 or length < SHORT_LIST then -- Redis leaves room behind a string that grows
+			local kept = length < SHORT_LIST and rows[i] or drop < stored and call('GETRANGE', key, 2, -1) or ''
+			call('SET', key, begin .. sub(kept, 1 + 9 * drop) .. fresh, 'EX', plan.keepNear)
+		else
+			call('APPEND', key, fresh)
+			-- What is kept of a day is of use until soon after it.
+			if byte(fresh) ~= list[6] then call('EXPIRE', key, plan.keepNear) end
+		end
 	end
 end
 
@@ -210,18 +205,19 @@ local function counted(state, marked, leans)
 	return state == 'c' and marked and ',,1,1;' or ',,1;'
 end
 
--- entries is what the readings of a series add to its counts.
-local function entries(s)
-	local marks, buckets = plan.marks, plan.buckets
-	local function has(reading, one) return one > 0 and marks[reading] % (2 * one) >= one end
-	if #s.readings == 1 then
-		local reading = s.readings[1]
+local marks, buckets = plan.marks, plan.buckets
+local function has(reading, mark) return mark > 0 and marks[reading] % (2 * mark) >= mark end
+
+-- entries is what readings add to the counts of a series with a mark, and another for what leans.
+local function entries(readings, mark, lean)
+	if #readings == 1 then
+		local reading = readings[1]
 		local state = states[reading]
 		if state == 'r' then return '' end
-		return buckets[reading] .. counted(state, has(reading, s.mark), has(reading, s.lean))
+		return buckets[reading] .. counted(state, has(reading, mark), has(reading, lean))
 	end
 	local order, sums = {}, {}
-	for _, reading in ipairs(s.readings) do
+	for _, reading in ipairs(readings) do
 		local state, bucket = states[reading], buckets[reading]
 		if state ~= 'r' then
 			local c = sums[bucket]
@@ -230,10 +226,10 @@ local function entries(s)
 				sums[bucket] = c
 				order[#order + 1] = bucket
 			end
-			local one = has(reading, s.mark) and 1 or 0
+			local one = has(reading, mark) and 1 or 0
 			if state == 'n' then
 				c[1], c[2] = c[1] + 1, c[2] + one
-				if has(reading, s.lean) then c[5] = c[5] + 1 end
+				if has(reading, lean) then c[5] = c[5] + 1 end
 			else
 				c[3] = c[3] + 1
 				if state == 'c' then c[4] = c[4] + one end
@@ -247,9 +243,9 @@ local function entries(s)
 	return table.concat(order)
 end
 
-local function explain(s)
+local function explain(evidenceKey, sourcesKey, explaining)
 	local evidence, sources = {}, {}
-	for _, one in ipairs(s.explaining) do
+	for _, one in ipairs(explaining) do
 		local state, at = states[plan.shown[one]], 2 * one + nears
 		if state ~= 'r' then
 			if state == 'n' and ARGV[at + 1] ~= '' then evidence[#evidence + 1] = ARGV[at + 1] end
@@ -258,42 +254,44 @@ local function explain(s)
 		end
 	end
 	if #evidence > 0 then
-		local length = call('LPUSH', s.evidence, unpack(evidence, math.max(1, #evidence - 11)))
-		if length > 12 then call('LTRIM', s.evidence, 0, 11) end
-		local last = length > #evidence and call('LINDEX', s.evidence, -1)
+		local length = call('LPUSH', evidenceKey, unpack(evidence, math.max(1, #evidence - 11)))
+		if length > 12 then call('LTRIM', evidenceKey, 0, 11) end
+		local last = length > #evidence and call('LINDEX', evidenceKey, -1)
 		while last and tonumber(match(last, '^%-?%d+')) < plan.stale do
-			call('RPOP', s.evidence)
-			last = call('LINDEX', s.evidence, -1)
+			call('RPOP', evidenceKey)
+			last = call('LINDEX', evidenceKey, -1)
 		end
-		call('EXPIRE', s.evidence, plan.keepEvidence)
+		call('EXPIRE', evidenceKey, plan.keepEvidence)
 	end
 	if #sources > 0 then
 		-- A late reading does not move its source back.
-		if call('ZADD', s.sources, 'GT', unpack(sources)) > 0 then
-			call('ZREMRANGEBYSCORE', s.sources, '-inf', '(' .. plan.stale)
-			call('ZREMRANGEBYRANK', s.sources, 0, -65)
+		if call('ZADD', sourcesKey, 'GT', unpack(sources)) > 0 then
+			call('ZREMRANGEBYSCORE', sourcesKey, '-inf', '(' .. plan.stale)
+			call('ZREMRANGEBYRANK', sourcesKey, 0, -65)
 		end
-		call('EXPIRE', s.sources, plan.keepEvidence)
+		call('EXPIRE', sourcesKey, plan.keepEvidence)
 	end
 end
 
-local wanted, places = {}, {}
-for i, s in ipairs(series) do
-	local text = entries(s)
-	if text ~= '' then
-		local length = extend(s.counts, s.known, #s.known < SHORT_COUNTS, text, plan.keep)
-		s.look = s.look or length > plan.long
+local answer, wanted, asked = {table.concat(states)}, {}, {}
+for i, s in ipairs(plan.series) do
+	local place, text = places[i], entries(s[5], s[2], s[3])
+	local counts = KEYS[place + 1]
+	if text ~= '' and #known[i] < SHORT_COUNTS then
+		call('SET', counts, known[i] .. text, 'EX', plan.keep)
+	elseif text ~= '' then
+		-- A series that nothing looks at was looked at, and given its end, within the last day.
+		look[i] = call('APPEND', counts, text) > plan.long or look[i]
+		if look[i] then call('EXPIRE', counts, plan.keep) end
 	end
-	if #s.explaining > 0 then explain(s) end
-	if s.look then
-		wanted[#wanted + 1], wanted[#wanted + 2], places[#places + 1] = s.counts, s.base, i
+	if #s[6] > 0 then explain(KEYS[place + 3], KEYS[place + 4], s[6]) end
+	answer[2 * i], answer[2 * i + 1] = '', ''
+	if look[i] then
+		wanted[#wanted + 1], wanted[#wanted + 2], asked[#asked + 1] = counts, KEYS[place + 2], i
 	end
 end
-
-local answer = {table.concat(states)}
-for i = 1, #series do answer[2 * i], answer[2 * i + 1] = '', '' end
 local stored = get(wanted)
-for j, i in ipairs(places) do
-	answer[2 * i], answer[2 * i + 1] = stored[2 * j - 1] or series[i].known, stored[2 * j] or ''
+for j, i in ipairs(asked) do
+	answer[2 * i], answer[2 * i + 1] = stored[2 * j - 1] or known[i], stored[2 * j] or ''
 end
 return answer
