@@ -52,6 +52,7 @@ end
 
 -- What could fail is looked at before anything is written: a script that fails half-way would
 -- leave ids that are remembered but not counted.
+
 -- By list: its bytes, its cuts as two bytes, and its sketches where they are few. Arrays beside each
 -- other, here and below, for a table for each list and series takes longer than all the rest.
 local lengths, cuts, rows = {}, {}, {}
