@@ -142,7 +142,7 @@ func (b *baseline) weighedShare(p prior) beta {
 func (b *baseline) shareOf(of, prior float64) beta {
 	return beta{
 		a: of/storyFactor + sharePrior*prior,
-		b: (b.seen-of)/storyFactor + sharePrior*(1-prior),
+		b: math.Max(0, b.seen-of)/storyFactor + sharePrior*(1-prior), // sums may be off by a last digit
 	}
 }
 

@@ -113,7 +113,7 @@ var noMove = peakMove{-1, -1}
 
 // episode keeps the series' running episode. changed says that there is something to store.
 func (b *baseline) episode(v verdict, now time.Time) (move peakMove, changed bool) {
-	if v.surprise < episodeFrom {
+	if !(v.surprise >= episodeFrom) {
 		return noMove, false
 	}
 	move = noMove

@@ -190,7 +190,7 @@ func decodeBase(text string) (b baseline, err error) {
 	if text[0] == baseVersion {
 		b.leaning = short()
 	} else {
-		b.leaning = b.negative * leaningUsual / shareUsual
+		b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
 	}
 	return b, nil
 }

@@ -115,7 +115,7 @@ func (l look) with(negative int) look {
 // spill over, and a surge of volume in place of a usual day's.
 func (l *look) weigh() {
 	l.extra = echo(l.got, l.copies).plus(l.spill)
-	if of := l.others(); of.seen > of.usual {
+	if of := l.others(); of.usual > 0 && of.seen > of.usual {
 		day := logNegBin(of.seen, of.usual, of.usual+of.usual*of.usual/l.shape)
 		mean := surgeMean * of.usual
 		surging := logNegBin(of.seen, mean, mean+mean*mean/surgeShape)

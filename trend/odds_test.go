@@ -73,3 +73,41 @@ func TestTheHoursBeforeTellOfTheVolume(t *testing.T) {
 		t.Errorf("surprise %.2f after two usual hours, %.2f after busy ones: want it less", quiet, busy)
 	}
 }
+
+// Baselines of before there was anything that leans are judged by finite numbers, whatever they count.
+func TestOldBaselinesAreJudged(t *testing.T) {
+	for _, negative := range []float64{0, 20, 380, 400} { // of 400 items
+		b := usual(400, negative/400)
+		b.negative, b.seen = negative, 400
+		old := []byte(b.encode())
+		old[0] = 3
+		known, err := decodeBase(string(old[:len(old)-3]))
+		if err != nil || known.leaning < 0 || known.negative+known.leaning > known.seen {
+			t.Fatalf("%v negatives: %v leaning (%v)", negative, known.leaning, err)
+		}
+		now := unixSeconds(noon)
+		r := ring{{bucket: bucketOf(noon) - 3, items: 60, negative: 60}, {bucket: bucketOf(noon), items: 40, negative: 40}}
+		for _, share := range []float64{.2, 1} {
+			p := noPrior()
+			p.share = share
+			if v := judge(r, &known, p, now, 3); math.IsNaN(v.surprise) || negative < 100 && share < 1 && v.surprise == 0 {
+				t.Errorf("%v negatives of 400, borrowed share %v: %+v", negative, share, v)
+			}
+		}
+	}
+}
+
+// Many texts that lean to negative and few that are called so would be an alert of fewer negatives
+// than it says are expected.
+func TestWhatLeansAloneIsNoSpike(t *testing.T) {
+	b := usual(480, .2)
+	at := func(c count) verdict {
+		return judge(ago(map[int]count{5: c}), &b, noPrior(), unixSeconds(noon), 3)
+	}
+	if v := at(count{items: 50, negative: 4, leaning: 40}); v.surprise > 0 {
+		t.Errorf("4 of 50, and 40 that lean: %+v", v)
+	}
+	if v := at(count{items: 50, negative: 30, leaning: 10}); v.surprise < 2 || v.expected >= 30 {
+		t.Errorf("30 of 50, and 10 that lean: %+v", v)
+	}
+}

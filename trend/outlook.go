@@ -14,7 +14,7 @@ import (
 // Outlook is what the rule sees in a series now, spike or not.
 type Outlook struct {
 	Series       news.Series
-	Window       news.Window // the least likely; of length 0 where there is nothing worth a look
+	Window       news.Window // that which says most; of length 0 where there is nothing worth a look
 	Expected     float64     // negatives expected in it
 	VolumeFactor float64     // times the usual volume in it, at least .85; 0 without a window
 	Surprise     float64     // as in news.Spike

@@ -102,7 +102,7 @@ type verdict struct {
 // to see its negatives by chance, given the baseline and today's volume, which is read from
 // the items that are not negative. A spike may have begun with any of the windows: their odds
 // are added up, and the one that says most explains. It abstains where none has minNegative
-// negatives.
+// negatives, or that one has no more of them than people are shown as expected.
 func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 	var (
 		best look
@@ -122,7 +122,9 @@ func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 	}
 	v := verdict{surprise: surprise, window: time.Duration(best.seconds) * time.Second, got: best.got,
 		share: best.told.mean(), started: best.started}
-	v.expected, v.volume, v.p = best.expected()
+	if v.expected, v.volume, v.p = best.expected(); float64(v.got.negative) <= v.expected {
+		return verdict{} // only what leans makes it stand out: not what people are told of
+	}
 	return v
 }
 

@@ -264,7 +264,7 @@ func TestEncodedFormsComeBack(t *testing.T) {
 		}
 	}
 	// What older versions stored is read; of what leans to negative they knew nothing.
-	b.leaning = b.negative * leaningUsual / shareUsual
+	b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
 	third := "\x03" + b.encode()[1:baseSize-3]
 	for _, market := range []string{"", "XNYS"} {
 		if was, err := decodeBase(third + market); err != nil || was.encode() != b.encode() {

@@ -95,11 +95,9 @@ func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, m
 	}
 	for last := bucketOf(from); startOf(last).Before(to); last++ {
 		at := looks(s.ring, &s.base, p, last, math.MinInt64, unixSeconds(now))
-		others := 0.0
+		var odds [len(windows)]float64
 		for i := range at {
-			if i != drawn {
-				others += at[i].odds(minNegative)
-			}
+			odds[i] = at[i].odds(minNegative)
 		}
 		of := at[drawn]
 		of.weigh()
@@ -107,7 +105,12 @@ func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, m
 		out = append(out, Moment{At: startOf(last + 1), Items: of.got.items, Negative: of.got.negative, Expected: expected,
 			Limit: leastOver(threshold, func(negative int) float64 {
 				l := of.with(negative)
-				return surpriseOf(others + l.odds(minNegative))
+				odds[drawn] = l.odds(minNegative)
+				all := 0.0 // in the order of judge, so that both round alike
+				for _, one := range odds {
+					all += one
+				}
+				return surpriseOf(all)
 			})})
 	}
 	return out
@@ -118,6 +121,9 @@ func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, m
 func leastOver(threshold float64, surprise func(int) float64) float64 {
 	if math.IsInf(threshold, 1) || threshold > -math.Log10(smallestP) {
 		return math.Inf(1)
+	}
+	if surprise(0) >= threshold {
+		return 0 // the other windows say it alone
 	}
 	low, high := 0, 4
 	for surprise(high) < threshold {
