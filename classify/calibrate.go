@@ -91,7 +91,7 @@ func (m *Model) adopt(open compiler, s Setting) error {
 
 func (m *Model) calibratedFor(open compiler, fixed ModelConfig) (key calibrated, err error) {
 	key = calibrated{Processor: processor(), Cores: m.config.Threads, Device: m.Device.String(), Runtime: m.runtime.Version(),
-		Bundle: m.Bundle.Digest, Fixed: [2]int{fixed.BatchThreads, fixed.TokenBudget}}
+		Bundle: m.Bundle.Digest, Fixed: [2]int{fixed.BatchThreads, fixed.TokenBudget}, Rule: batchRule}
 	if m.Bundle.export == "" {
 		key.Bundle, err = open.fileName(m.Bundle)
 	}

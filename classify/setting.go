@@ -69,7 +69,12 @@ type calibrated struct {
 	Runtime   string `json:"runtime"`
 	Bundle    string `json:"bundle"` // name of its compiled graph: digests of the weights, precision
 	Fixed     [2]int `json:"fixed"`  // batch threads and token budget of the configuration; 0 = to be chosen
+	Rule      int    `json:"rule"`   // batchRule
 }
+
+// batchRule changes with how batches are made and which are tried: what was measured by another is
+// measured anew.
+const batchRule = 2
 
 func (c calibrated) path(folder string) string {
 	key, _ := json.Marshal(c) // strings and numbers

@@ -210,14 +210,14 @@ func (r *reader) listEntities(array []byte) []string {
 	}
 }
 
-// addEntity adds a name of a list; the first takes the memory for all that the list can hold.
+// addEntity adds a name of a list; the first takes the memory for all that the list may hold.
 func (r *reader) addEntity(names []string, name, list []byte) []string {
 	if len(name) == 0 {
 		return names
 	}
 	r.checkName(fieldEntities, name, maxEntityBytes)
 	if names == nil {
-		names = make([]string, 0, 1+bytes.Count(list, []byte(",")))
+		names = make([]string, 0, min(1+bytes.Count(list, []byte(",")), maxEntities))
 	}
 	return append(names, string(name))
 }

@@ -18,7 +18,7 @@ type mark struct {
 // add notes that the message at this offset is being worked on, and gives its number, by which
 // it is finished. Offsets only rise.
 func (o *offsets) add(offset int64) (number int64) {
-	if len(o.marks) == cap(o.marks) && o.head > 0 {
+	if len(o.marks) == cap(o.marks) && o.head >= len(o.marks)/2 && o.head > 0 { // less would be moved again and again
 		o.dropped += int64(o.head)
 		o.marks, o.head = o.marks[:copy(o.marks, o.marks[o.head:])], 0
 	}

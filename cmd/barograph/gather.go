@@ -85,5 +85,9 @@ func encode(batch []unsettled) (messages []kafka.Message, at []int, refused map[
 // sizeOf is about what a reading takes as a message: its texts, with room for what is escaped
 // in them, and all the rest.
 func sizeOf(r *news.Reading) int {
-	return 2*len(r.ID) + (len(r.Title)+len(r.URL)+len(r.Text))*9/8 + 768
+	entities := 0
+	for _, name := range r.Entities {
+		entities += len(name) + 3
+	}
+	return 2*len(r.ID) + entities + (len(r.Title)+len(r.URL)+len(r.Text))*9/8 + 768
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,11 +61,12 @@ func TestGatherWaitsForAPartOfWhatIsOnItsWay(t *testing.T) {
 func TestGatherDoesNotWaitForWhatWillNotCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, queue := gatherer(0)
-		left := 160
-		s.coming = func() int { return left }
+		var left atomic.Int64
+		left.Store(160)
+		s.coming = func() int { return int(left.Load()) }
 		go func() {
 			time.Sleep(10 * time.Millisecond)
-			left = 0
+			left.Store(0)
 			queue <- unsettled{readings: make([]news.Reading, 1)}
 		}()
 		start := time.Now()

@@ -112,6 +112,9 @@ func (b *block) read(from kafka.Bytes) ([]byte, error) {
 	}
 	defer from.Close()
 	n := from.Len()
+	if n == 0 {
+		return []byte{}, nil // which Kafka tells from null
+	}
 	if n > cap(*b)-len(*b) {
 		if n > largestBlock/4 {
 			return kafka.ReadAll(from)

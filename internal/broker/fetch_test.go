@@ -75,6 +75,20 @@ func TestReadRecordsAllocatesForAChunk(t *testing.T) {
 	}
 }
 
+// An empty key or value is none that is null, also as the first of a fetch.
+func TestEmptyIsNotNull(t *testing.T) {
+	var memory block
+	for range 2 {
+		m, err := memory.message(&kafka.Record{Key: kafka.NewBytes([]byte{}), Value: nil}, "news", 0)
+		if err != nil || m.Key == nil || len(m.Key) > 0 || m.Value != nil {
+			t.Errorf("key %#v, value %#v: %v", m.Key, m.Value, err)
+		}
+		if _, err := memory.message(&kafka.Record{Key: kafka.NewBytes([]byte("key"))}, "news", 0); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestMessagesDoNotShareBytes(t *testing.T) {
 	var memory block
 	var all []kafka.Message
