@@ -15,7 +15,9 @@ type Moment struct {
 	Items    int       // in the window
 	Negative int
 	Expected float64 // negatives expected, as in news.Spike
-	Limit    float64 // negatives from which the window is a spike; infinite in the warm-up
+	// Limit is the number of negatives from which this window, with what the other windows say then, is
+	// a spike; 0 where they say it alone, infinite in the warm-up.
+	Limit float64
 }
 
 // Slide lists the windows of one length that end with each bucket of event time [from, to), and

@@ -113,6 +113,7 @@ func TestSparseSeries(t *testing.T) {
 		"nothing":        {Title: "BA"},
 		"one bucket":     {Title: "BA", Buckets: []chart.Bucket{{Start: midnight, Items: 1}}},
 		"one point":      {Title: "BA", Points: []chart.Point{{At: midnight, Negative: 1, Limit: 3}}, From: midnight, To: midnight.Add(time.Hour)},
+		"no limit":       {Title: "BA", Points: []chart.Point{{At: midnight, Negative: 1}}, From: midnight.Add(-time.Hour), To: midnight.Add(time.Hour)},
 		"points outside": {Title: "BA", Points: []chart.Point{{At: midnight}}, From: midnight.Add(time.Hour), To: midnight.Add(2 * time.Hour)},
 		"years": {Title: "BA", Buckets: []chart.Bucket{{Start: midnight, Items: 1e6, Negative: 1e6},
 			{Start: midnight.AddDate(20, 0, 0), Items: 1}}},

@@ -36,8 +36,8 @@ func (p *panel) windows(b box) {
 		return out
 	}
 	negatives := value(func(q Point) float64 { return q.Negative })
-	limits := value(func(q Point) float64 { return q.Limit - half })
-	below := value(func(q Point) float64 { return math.Min(q.Negative, q.Limit-half) })
+	limits := value(func(q Point) float64 { return math.Max(0, q.Limit-half) })
+	below := value(func(q Point) float64 { return math.Min(q.Negative, math.Max(0, q.Limit-half)) })
 	zero := make([]float64, len(points))
 
 	p.spans(b)
