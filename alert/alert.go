@@ -44,6 +44,7 @@ type Config struct {
 
 	Critical     float64       // surprise from which an alert is critical; 0 = 6
 	Escalate     float64       // a rise of surprise since the last message that is told; 0 = 1
+	Settle       time.Duration // an alert waits so long from its first spike, so that what comes with it is judged with it; 0 = not at all
 	Quiet        time.Duration // resolved after so long without a spike, and never before the window's length; 0 = 1 h
 	DigestFrom   int           // after so many alerts at once to a channel, further ones share a message there; 0 = 6, negative = never
 	DigestWithin time.Duration // at once: within this time; 0 = 10 min
@@ -122,7 +123,7 @@ func faultsOf(cfg Config) []error {
 		}
 	}
 	durations := map[string]time.Duration{
-		"quiet": cfg.Quiet, "max age": cfg.MaxAge, "lease": cfg.Lease, "poll": cfg.Poll,
+		"settle": cfg.Settle, "quiet": cfg.Quiet, "max age": cfg.MaxAge, "lease": cfg.Lease, "poll": cfg.Poll,
 		"remember": cfg.Remember, "max pause": cfg.MaxPause, "first wait": cfg.FirstWait, "digest within": cfg.DigestWithin,
 	}
 	for _, name := range sortedKeys(durations) {
@@ -164,7 +165,8 @@ func orElse[T comparable](field *T, value T) {
 // Consider judges spikes and returns once what was decided is in Redis, deliveries
 // included: only then may the caller acknowledge the items behind them. The same spikes
 // again change nothing, so a replay tells nobody twice. Spikes of one call are judged
-// together: of the several series that one story hits, one speaks (see inhibit.go).
+// together, and with those of the Config.Settle before: of the several series that one story
+// hits, one speaks (see inhibit.go). What waits for that long is decided on by Run.
 //
 // It tries again for a while when Redis fails; its error means that nothing was decided.
 func (d *Desk) Consider(ctx context.Context, spikes []news.Spike) error {
@@ -210,8 +212,8 @@ func (d *Desk) list(ctx context.Context, match func(record) bool) ([]news.Alert,
 
 func (d *Desk) rules() rules {
 	u := rules{
-		critical: d.cfg.Critical, escalate: d.cfg.Escalate, quiet: d.cfg.Quiet,
-		remember: d.cfg.Remember, routes: d.cfg.Routes,
+		critical: d.cfg.Critical, escalate: d.cfg.Escalate, settle: d.cfg.Settle,
+		quiet: d.cfg.Quiet, remember: d.cfg.Remember, routes: d.cfg.Routes,
 		digestFrom: d.cfg.DigestFrom, digestWithin: d.cfg.DigestWithin, edits: map[string]bool{},
 	}
 	for name, sink := range d.cfg.Sinks {

@@ -38,6 +38,7 @@ const (
 	CompanySpoke     Reason = "company_spoke"     // hold: another series of the company has spoken
 	NarrowerExplains Reason = "narrower_explains" // hold: open alerts of narrower series account for most of it
 	SameBurst        Reason = "same_burst"        // hold: most of a broader alert that has spoken
+	Settling         Reason = "settling"          // hold: what comes with it may still be on its way
 	MutedByPeople    Reason = "muted"             // silence: a silence matches
 	QuietLongEnough  Reason = "quiet"             // resolve: no spike for the quiet time
 	ByPeople         Reason = "by_people"         // annotate: somebody acknowledged, muted or corrected it
@@ -109,6 +110,11 @@ func whyNow(before Reason) Reason {
 // quietSince reports whether the record's alert is over at now.
 func (r record) quietSince(now time.Time, quiet time.Duration) bool {
 	return now.Sub(r.LastAt) >= max(quiet, time.Duration(r.Alert.Window))
+}
+
+// settled reports whether the record may speak at now: its first spike is old enough.
+func (r record) settled(now time.Time, settle time.Duration) bool {
+	return now.Sub(r.Alert.FiredAt) >= settle
 }
 
 // severityOf grades a surprise.

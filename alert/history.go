@@ -20,11 +20,11 @@ type Said struct {
 	Told  bool // people would have been told
 }
 
-// NewHistory takes Critical, Escalate, Quiet and Remember of a configuration.
+// NewHistory takes Critical, Escalate, Settle, Quiet and Remember of a configuration.
 func NewHistory(cfg Config) *History {
 	cfg = withDefaults(cfg)
 	return &History{
-		rules: rules{critical: cfg.Critical, escalate: cfg.Escalate, quiet: cfg.Quiet, remember: cfg.Remember,
+		rules: rules{critical: cfg.Critical, escalate: cfg.Escalate, settle: cfg.Settle, quiet: cfg.Quiet, remember: cfg.Remember,
 			routes: []Route{{Sink: "history"}}}, // one that takes every alert, so that a delivery means told
 		state: newState(),
 	}
@@ -35,7 +35,7 @@ func NewHistory(cfg Config) *History {
 func (h *History) Consider(spikes []news.Spike, now time.Time) []Said {
 	var said []Said
 	for due, open := h.due(); open && !due.After(now); due, open = h.due() {
-		said = append(said, saidOf(h.rules.resolve(&h.state, due))...)
+		said = append(said, saidOf(h.rules.pass(&h.state, due))...)
 	}
 	if len(spikes) > 0 {
 		said = append(said, saidOf(h.rules.consider(&h.state, spikes, now))...)
@@ -45,12 +45,15 @@ func (h *History) Consider(spikes []news.Spike, now time.Time) []Said {
 	return said
 }
 
-// due is when the next alert has been quiet for long enough.
+// due is when the next alert has settled, or has been quiet for long enough.
 func (h *History) due() (at time.Time, open bool) {
 	for _, r := range h.state.open {
-		end := r.LastAt.Add(max(h.rules.quiet, time.Duration(r.Alert.Window)))
-		if !open || end.Before(at) {
-			at, open = end, true
+		next := r.LastAt.Add(max(h.rules.quiet, time.Duration(r.Alert.Window)))
+		if r.Why == Settling {
+			next = r.Alert.FiredAt.Add(h.rules.settle)
+		}
+		if !open || next.Before(at) {
+			at, open = next, true
 		}
 	}
 	return at, open

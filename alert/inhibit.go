@@ -18,8 +18,10 @@ import (
 //   - A company is never held by a topic or by everything: who it is about is news.
 //
 // "At the same time": the other's last spike lies within the window of the one judged.
-// In one call the likeliest to speak for the burst are judged first (turn). What is held
-// stays known, and speaks when nothing explains it any more and it is still on.
+// The likeliest to speak for the burst is judged first (turn). A burst is counted in parts,
+// and the series that is first above its threshold need not be the one that it is about: so
+// all wait for Config.Settle, and are judged together. What is held stays known, and speaks
+// when nothing explains it any more and it is still on.
 //
 // All this is among alerts of one kind: good news does not explain bad news. But a volume
 // alert is held while a negative or positive one of its series has spoken: that is what there

@@ -77,11 +77,11 @@ func ring(bells map[string]chan struct{}) {
 	}
 }
 
-// housekeep resolves quiet alerts and measures the outbox. It returns how many alerts wait
+// housekeep lets settled alerts speak, resolves quiet ones and measures the outbox. It returns how many alerts wait
 // at each sink that has any.
 func (d *Desk) housekeep(ctx context.Context) (map[string]int64, error) {
-	if err := d.change(ctx, func(s *state) []outcome { return d.rules().resolve(s, d.clock()) }); err != nil {
-		return nil, fmt.Errorf("resolving alerts: %w", err)
+	if err := d.change(ctx, func(s *state) []outcome { return d.rules().pass(s, d.clock()) }); err != nil {
+		return nil, fmt.Errorf("deciding about open alerts: %w", err)
 	}
 	lanes, dead, err := d.store.backlog(ctx)
 	if err != nil {

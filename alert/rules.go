@@ -51,9 +51,9 @@ type outcome struct {
 
 // rules are the fixed numbers of all decisions.
 type rules struct {
-	critical, escalate float64
-	quiet, remember    time.Duration
-	routes             []Route
+	critical, escalate      float64
+	settle, quiet, remember time.Duration
+	routes                  []Route
 
 	digestFrom   int             // so many alerts told at once: the next share a message; 0 = never
 	digestWithin time.Duration   // "at once"
@@ -65,7 +65,7 @@ func (u rules) consider(s *state, spikes []news.Spike, now time.Time) []outcome 
 	for _, spike := range spikes {
 		now = later(now, spike.At)
 	}
-	outcomes := u.resolve(s, now)
+	outcomes := u.pass(s, now)
 	touched := map[string]bool{}
 	for _, spike := range spikes {
 		key := keyOf(spike.Series, spike.Kind)
@@ -86,20 +86,48 @@ func (u rules) consider(s *state, spikes []news.Spike, now time.Time) []outcome 
 	return outcomes
 }
 
+// pass lets the time pass until now: what has settled speaks, what has been quiet ends.
+func (u rules) pass(s *state, now time.Time) []outcome {
+	return append(u.speak(s, now), u.resolve(s, now)...)
+}
+
+// speak decides about the series that wait to settle, once the first of them has: what came
+// with it has come by then, and the one that should speak for the burst may be younger.
+func (u rules) speak(s *state, now time.Time) []outcome {
+	waiting, due := map[string]bool{}, false
+	for key, r := range s.open {
+		if r.Why == Settling {
+			waiting[key] = true
+			due = due || r.settled(now, u.settle)
+		}
+	}
+	if !due {
+		return nil
+	}
+	u.settle = 0
+	var outcomes []outcome
+	for _, key := range speakingOrder(s, waiting) {
+		outcomes = append(outcomes, u.judge(s, key, now))
+	}
+	return outcomes
+}
+
 // judge decides about the series of which key's record is known, and records it.
 func (u rules) judge(s *state, key string, now time.Time) outcome {
 	r := s.open[key]
 	muted := slices.ContainsFunc(s.silences, func(m Silence) bool { return m.mutes(r.Alert.Series, now) })
 	var held Reason
 	if !r.Told {
-		held = heldBack(r, s.open)
+		if held = heldBack(r, s.open); held == "" && !r.settled(now, u.settle) {
+			held = Settling
+		}
 	}
 	o := outcome{Decision: decide(r, muted, held, u.escalate)}
 	o.repeats = r.Why == o.Reason || o.Reason == Continues
 	r.Why = o.Reason
 	if o.Action == Fire || o.Action == Escalate {
 		if o.Action == Fire {
-			r.Alert.FiredAt = r.LastAt
+			r.Alert.FiredAt = now
 		}
 		r.Told, r.ToldSeverity, r.ToldSurprise = true, r.Alert.Severity, r.Alert.Surprise
 		r.Destinations = slices.Clone(r.Destinations)

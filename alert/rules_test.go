@@ -73,6 +73,51 @@ func TestLifeOfAnAlert(t *testing.T) {
 	}
 }
 
+// A burst about a company is counted in parts: one of its topics is above its threshold in
+// the first, the company in the next. One message, about the company.
+func TestABurstInPartsIsToldOnce(t *testing.T) {
+	first := []news.Spike{burst(appleLawsuit, noon, 3, 2.6)}
+	then := []news.Spike{burst(apple, noon.Add(time.Second), 16, 5), burst(appleLawsuit, noon.Add(time.Second), 5, 2.7)}
+	u := testRules
+	u.settle = 2 * time.Second
+	s := emptyState()
+	got := story(s, u, first, then)
+	got = append(got, said(u.pass(s, noon.Add(u.settle-1))), said(u.pass(s, noon.Add(u.settle))), said(u.pass(s, noon.Add(time.Minute))))
+	want := [][]string{
+		{"hold AAPL · Lawsuit: settling"},
+		{"hold AAPL: settling", "hold AAPL · Lawsuit: settling"},
+		nil,
+		{"fire AAPL: first_exceedance", "hold AAPL · Lawsuit: company_spoke"},
+		nil,
+	}
+	if !slices.EqualFunc(got, want, slices.Equal[[]string]) {
+		t.Errorf("the monitor said %q,\nwant %q", got, want)
+	}
+	if a := s.open[keyOf(apple, news.SpikeNegative)].Alert; !a.FiredAt.Equal(noon.Add(u.settle)) {
+		t.Errorf("fired at %s, want when it was told", a.FiredAt)
+	}
+
+	h := NewHistory(Config{Settle: u.settle})
+	h.Consider(first, noon)
+	h.Consider(then, noon.Add(time.Second))
+	told := h.Consider(nil, noon.Add(time.Minute))
+	if len(told) != 2 || !told[0].Told || told[0].Alert.Series != apple || told[1].Told {
+		t.Errorf("the history said %+v", told)
+	}
+}
+
+// What waited to settle when everything stopped is told, however late.
+func TestSettlesAfterADowntime(t *testing.T) {
+	u := testRules
+	u.settle = 2 * time.Second
+	s := emptyState()
+	story(s, u, []news.Spike{burst(apple, noon, 10, 3)})
+	got := said(u.pass(s, noon.Add(3*time.Hour)))
+	if want := []string{"fire AAPL: first_exceedance", "resolve AAPL: quiet"}; !slices.Equal(got, want) {
+		t.Errorf("said %q, want %q", got, want)
+	}
+}
+
 func TestReplayAfterResolution(t *testing.T) {
 	s := emptyState()
 	spikes := []news.Spike{burst(apple, noon, 10, 3), burst(apple, noon.Add(20*time.Minute), 30, 5)}

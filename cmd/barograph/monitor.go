@@ -140,7 +140,7 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 	}
 	m.desk, err = alert.New(alert.Config{
 		Redis: m.redis, Prefix: m.cfg.Redis.Prefix, Routes: routes, Sinks: all, Console: m.cfg.Console.PublicURL,
-		Quiet: m.cfg.Alert.Quiet, Critical: m.cfg.Alert.Critical, Clock: m.clock, Log: m.log, Registerer: m.registry,
+		Settle: alertSettle, Quiet: m.cfg.Alert.Quiet, Critical: m.cfg.Alert.Critical, Clock: m.clock, Log: m.log, Registerer: m.registry,
 		DigestFrom: cmp.Or(m.cfg.Alert.DigestFrom, -1), DigestWithin: m.cfg.Alert.DigestWithin,
 	})
 	if err != nil {
@@ -229,6 +229,10 @@ func (m *monitor) run(ctx context.Context) error {
 	m.log.Info("drained and stopped")
 	return err
 }
+
+// alertSettle is how long an alert waits for what comes with it: longer than a burst that
+// arrives at once takes to be read and counted, and too short for a person to miss.
+const alertSettle = 2 * time.Second
 
 // lastAlerts is how long a process that drains goes on delivering.
 const lastAlerts = 2 * time.Second

@@ -115,6 +115,11 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 	if err := cmd.Context().Err(); err != nil {
 		return err
 	}
+	for _, r := range runs {
+		if err := r.ends(); err != nil {
+			return fmt.Errorf("writing alerts: %w", err)
+		}
+	}
 	if len(runs) > 1 {
 		writeBudgets(output, runs)
 	}
@@ -216,7 +221,7 @@ func runsOf(cfg config, o replayOptions, out, explain io.Writer) []*replayRun {
 			r.bench = trend.NewReplay(rule)
 		} else {
 			r.counted = trend.NewHistory(rule, cfg.Trend.History)
-			r.desk = alert.NewHistory(alert.Config{Quiet: cfg.Alert.Quiet, Critical: cfg.Alert.Critical})
+			r.desk = alert.NewHistory(alert.Config{Settle: alertSettle, Quiet: cfg.Alert.Quiet, Critical: cfg.Alert.Critical})
 		}
 		if len(rules) == 1 && (!o.warm || o.out != "") {
 			r.out = json.NewEncoder(out)
@@ -250,7 +255,19 @@ func (r *replayRun) add(m moment) error {
 	if r.report != nil {
 		r.report.passes(m.reading, r.now)
 	}
-	for _, said := range r.desk.Consider(spikes, r.now) {
+	return r.hears(r.desk.Consider(spikes, r.now))
+}
+
+// ends lets what waits to settle speak: nothing else comes.
+func (r *replayRun) ends() error {
+	if r.desk == nil {
+		return nil
+	}
+	return r.hears(r.desk.Consider(nil, r.now.Add(alertSettle)))
+}
+
+func (r *replayRun) hears(decisions []alert.Said) error {
+	for _, said := range decisions {
 		if r.explain != nil {
 			fmt.Fprintln(r.explain, explained(said, r.counted.Threshold(r.now)))
 		}
