@@ -73,7 +73,7 @@ var (
 // Outlook is what the rule sees in a series now.
 type Outlook struct {
 	Series      news.Series   `json:"series"`
-	Window      news.Duration `json:"window"` // the least likely one; "0s" where nothing is worth a look
+	Window      news.Duration `json:"window"` // the most surprising one; "0s" where nothing is worth a look
 	Items       int           `json:"items"`  // in it, as the next three
 	Negative    int           `json:"negative"`
 	Copies      int           `json:"copies"`

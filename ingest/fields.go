@@ -29,6 +29,7 @@ const (
 // fieldNames are the keys of the wire format, and with them those of a mapping.
 var fieldNames = [fieldCount]string{"id", "kind", "source", "published_at", "title", "text", "lang", "entities", "url"}
 
+// String is the field's name in the wire format.
 func (f field) String() string { return fieldNames[f] }
 
 // reader reads the fields of one document at a time and keeps the first error. Its memory is

@@ -188,7 +188,7 @@ func (e *episode) facts() (facts [][2]string) {
 	add("fired", "%s UTC as %s, by news since %s", stamp(fired.FiredAt), fired.Severity, stamp(fired.StartedAt))
 	add("counted", "%d negative of %d items in %s: %.0f %%, where %.0f %% is usual", a.Negative, a.Items,
 		a.Window.Words(), 100*a.Share, 100*a.ShareBefore)
-	add("expected", "%.2g negative at %.1f times the usual volume", a.Expected, a.VolumeFactor)
+	add("expected", "%.2g negative at %.2g times the usual volume", a.Expected, a.VolumeFactor)
 	add("surprise", "%.1f when it fired, where %.1f was needed; %.1f at its highest", fired.Surprise, e.threshold, a.Surprise)
 	add("told by", "%s", a.ToldBy())
 	if model := plain.Line(strings.TrimSpace(a.Model.Name+" "+a.Model.Version), 100); model != "" {
