@@ -2,6 +2,7 @@ package classify
 
 import (
 	"container/list"
+	"hash/maphash"
 	"strings"
 	"sync"
 )
@@ -16,16 +17,30 @@ type copies struct {
 	recent *list.List                // most recently asked for first
 }
 
-// copyKey is a text, as far as case and white space do not matter, before one model, which
-// reads it for these entities.
+// copyKey is a text, as far as white space does not matter, before one model, which reads it
+// for these entities.
 type copyKey struct {
 	digest   string
+	written  uint64 // the digest folds case, and a model may know US from us
 	entities string
 	model    int64
 }
 
 func keyOf(j *job) copyKey {
-	return copyKey{j.digest, strings.Join(j.entities, "\x1f"), j.by.number}
+	return copyKey{j.digest, written(j.text), strings.Join(j.entities, "\x1f"), j.by.number}
+}
+
+var seed = maphash.MakeSeed()
+
+// written is a hash of the text's words as they are written.
+func written(text string) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for word := range strings.FieldsSeq(text) {
+		_, _ = h.WriteString(word) // never fails
+		_ = h.WriteByte(' ')
+	}
+	return h.Sum64()
 }
 
 // original is a text that is being read (waiting) or was (answered).

@@ -136,7 +136,7 @@ func TestCopiesAreReadOnce(t *testing.T) {
 	// Copies that come while the original is being read.
 	submit("1", "bad word")
 	waitFor(t, func() bool { return s.upstream.Load() == 0 })
-	submit("2", "BAD  word https://t.co/x")
+	submit("2", "bad  word https://t.co/x")
 	submit("1", "bad word") // delivered again
 	waitFor(t, func() bool { return s.upstream.Load() == 0 })
 	w.gate <- struct{}{}
@@ -146,10 +146,16 @@ func TestCopiesAreReadOnce(t *testing.T) {
 		byID[r.ID] = append(byID[r.ID], r)
 	}
 	// And one that comes later.
-	submit("3", "Bad word")
+	submit("3", "bad word ")
 	byID["3"] = []news.Reading{<-got}
 	if w.rows() != 1 {
 		t.Errorf("the text was read %d times", w.rows())
+	}
+	// To a model that knows capitals this is another text.
+	w.gate <- struct{}{}
+	submit("4", "Bad word")
+	if r := <-got; r.DuplicateOf != "" || w.rows() != 2 {
+		t.Errorf("a text in other capitals is a copy: %+v, %d texts read", r, w.rows())
 	}
 	for id, original := range map[string]string{"1": "", "2": "1", "3": "1"} {
 		for _, r := range byID[id] {
