@@ -51,7 +51,7 @@ func TestAReadingForEachEntity(t *testing.T) {
 		{news.Item{ID: "1", Text: "word", Entities: []string{"BA", "GO"}}, "1[BA]negative 1[GO]positive", 2},
 		{news.Item{ID: "2", Text: "word"}, "2[]neutral", 3},
 		{news.Item{ID: "3", Text: "word", Entities: []string{"word"}}, "3[word]neutral", 4}, // by its id
-		{news.Item{ID: "4", Text: "WORD", Entities: []string{"BA", "GO"}}, "4[BA]negative1 4[GO]positive1", 4},
+		{news.Item{ID: "4", Text: " word", Entities: []string{"BA", "GO"}}, "4[BA]negative1 4[GO]positive1", 4},
 		{news.Item{ID: "5", Text: "word", Entities: []string{"GO"}}, "5[GO]positive", 5},
 		{news.Item{ID: "6", Text: strings.Repeat("word ", 60), Entities: []string{"BA"}}, "6[BA]negative", 8}, // three windows, each with the entity
 	} {
