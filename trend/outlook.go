@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -47,33 +48,53 @@ func (s *Store) Outlook(ctx context.Context, of []news.Series) ([]Outlook, error
 	if err != nil {
 		return nil, err
 	}
-	lent := everything[0].lend(now)
+	by := lenderOf(news.SpikeNegative, &everything[0].series, now, s.history)
 	out := make([]Outlook, 0, len(of))
-	for first := 0; first < len(of); first += reads {
-		some := of[first:min(first+reads, len(of))]
-		states, err := s.peek(ctx, some, now)
+	for some := range slices.Chunk(of, reads) {
+		asked, company := withCompanies(some)
+		states, err := s.peek(ctx, asked, now)
 		if err != nil {
 			return nil, err
 		}
-		for i, state := range states {
-			out = append(out, s.outlook(some[i], state, everything[0], lent, now))
+		for i, of := range some {
+			out = append(out, s.outlook(of, states[i], states[company[i]], by, now))
 		}
 	}
 	return out, nil
 }
 
-func (s *Store) outlook(of news.Series, state, everything *stored, lent prior, now time.Time) Outlook {
+// withCompanies adds to some series the companies whose topics they are, each once and apart
+// from the same company among the series: a look changes what it looks at. The company of
+// some[i] is asked[company[i]]; of what is no company's topic it is the series itself.
+func withCompanies(some []news.Series) (asked []news.Series, company []int) {
+	asked, company = slices.Clone(some), make([]int, len(some))
+	place := map[string]int{}
+	for i, of := range some {
+		company[i] = i
+		if !isTopicOfCompany(of) {
+			continue
+		}
+		at, ok := place[of.Entity]
+		if !ok {
+			at = len(asked)
+			place[of.Entity] = at
+			asked = append(asked, news.Series{Entity: of.Entity})
+		}
+		company[i] = at
+	}
+	return asked, company
+}
+
+func (s *Store) outlook(of news.Series, state, company *stored, by *lender, now time.Time) Outlook {
 	o := Outlook{Series: of}
 	if len(state.ring) == 0 {
 		return o
 	}
-	if of == (news.Series{}) {
-		lent = noPrior()
-	}
-	v, _, _ := state.series.assess(lent, everything.outage, now, s.rule.MinNegative)
+	p := by.lendsNow(of, &state.series, &company.series, now)
+	v, _, _ := state.series.assess(p, by.down, now, s.rule.MinNegative)
 	o.Window = news.Window{Length: v.window, Items: v.got.items, Negative: v.got.negative, Copies: v.got.copies}
 	o.Expected, o.VolumeFactor, o.Surprise = v.expected, v.volume, v.surprise
-	o.ShareBefore = state.base.share(lent).mean()
+	o.ShareBefore = state.base.share(p).mean()
 	current := bucketOf(now)
 	for _, c := range state.ring.between(current-bucketsPerDay+1, current+1) {
 		o.Recent = append(o.Recent, Bucket{Start: startOf(c.bucket), Items: c.items, Negative: c.negative, Copies: c.copies})

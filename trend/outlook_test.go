@@ -56,6 +56,43 @@ func TestOutlookIsWhatTheRuleSees(t *testing.T) {
 	})
 }
 
+// A company's topic is judged with what other topics of the company spill into it: the outlook
+// counts that in as Observe does, whichever series are asked for beside it.
+func TestOutlookOfACompanysTopicIsWhatTheRuleSees(t *testing.T) {
+	eachRedis(t, func(t *testing.T, client redis.UniversalClient) {
+		c := &clock{monday}
+		s := newStore(t, client, c, trend.Rule{Surprise: 1, WarmUp: -1})
+		about := func(id, topic string, negative float64, entity string) news.Reading {
+			r := reading(id, c.at, negative, entity)
+			r.Topic.Label = topic
+			return r
+		}
+		for i := range 3 * 24 { // what is usual: an hourly item of each topic, hardly any bad
+			c.at = monday.Add(time.Duration(i) * time.Hour)
+			observe(t, s, about(fmt.Sprint("law", i), "Legal", .1+.8*float64(i%24/23), "BA"), about(fmt.Sprint("pay", i), "Earnings", .1, "BA"))
+		}
+		var all []news.Reading
+		for i := range 60 {
+			all = append(all, about(fmt.Sprint("bad", i), "Earnings", .9, "BA"))
+		}
+		for i := range 7 {
+			all = append(all, about(fmt.Sprint("worse", i), "Legal", .9, "BA"))
+		}
+		legal := news.Series{Entity: "BA", Topic: "Legal"}
+		spike, found := bySeries(observe(t, s, all...))[legal]
+		if !found {
+			t.Fatal("seven negatives are no spike")
+		}
+		for _, beside := range [][]news.Series{{legal}, {{Entity: "BA"}, legal, {Entity: "BA", Topic: "Earnings"}}} {
+			for _, got := range outlook(t, s, beside...) {
+				if got.Series == legal && (got.Surprise != spike.Surprise || got.Window != spike.Window || got.Expected != spike.Expected) {
+					t.Errorf("asked for %v: %+v, want the numbers of %+v", beside, got, spike)
+				}
+			}
+		}
+	})
+}
+
 func TestCourse(t *testing.T) {
 	c := &clock{monday}
 	s := newStore(t, realRedis(t), c, trend.Rule{})
