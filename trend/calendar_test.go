@@ -1,9 +1,15 @@
 package trend
 
 import (
+	"bytes"
+	"log/slog"
 	"math"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/barograph/barograph/trend/market"
 )
@@ -15,6 +21,42 @@ func exchange(t *testing.T, code string) *market.Market {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// From two months before the known holidays of the market end, a new store says so in the log;
+// when that is, is a metric.
+func TestNewWarnsBeforeHolidaysEnd(t *testing.T) {
+	m := exchange(t, "XSHG")
+	end := m.KnownUntil()
+	for now, warns := range map[time.Time]bool{
+		end.AddDate(0, 0, -61): false,
+		end.AddDate(0, 0, -59): true,
+		end.AddDate(1, 0, 0):   true,
+	} {
+		var log bytes.Buffer
+		metrics := prometheus.NewRegistry()
+		_, err := New(Config{Redis: redis.NewClient(&redis.Options{}), Rule: Rule{Market: m}, Registerer: metrics,
+			Clock: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(log.String(), "market=XSHG"); said != warns {
+			t.Errorf("at %s the log says %q", now, log.String())
+		}
+		families, err := metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := 0.0
+		for _, f := range families {
+			if f.GetName() == "barograph_trend_holidays_end_timestamp_seconds" {
+				known = f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		if known != float64(end.Unix()) {
+			t.Errorf("the metric says %.0f, and they end at %d", known, end.Unix())
+		}
+	}
 }
 
 func TestSlotOfAMarket(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/barograph/barograph/trend/market"
 )
 
 type metrics struct {
@@ -13,11 +15,12 @@ type metrics struct {
 	retries  prometheus.Counter
 	lost     prometheus.Counter
 	limit    prometheus.Gauge
+	holidays prometheus.Gauge // registered only where the week is a market's
 	seconds  prometheus.Histogram
 }
 
 // newMetrics makes the metrics and registers them, unless the registerer is nil.
-func newMetrics(to prometheus.Registerer) (metrics, error) {
+func newMetrics(to prometheus.Registerer, days *market.Market) (metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "barograph_trend_" + name, Help: help})
 	}
@@ -31,14 +34,21 @@ func newMetrics(to prometheus.Registerer) (metrics, error) {
 			"Baselines not stored because other replicas kept changing them; they are learnt at the next item."),
 		limit: prometheus.NewGauge(prometheus.GaugeOpts{Name: "barograph_trend_threshold",
 			Help: "Surprise from which a series is a spike, as the budget of false alerts gives it."}),
+		holidays: prometheus.NewGauge(prometheus.GaugeOpts{Name: "barograph_trend_holidays_end_timestamp_seconds",
+			Help: "When the holidays known of trend.market end; from then on its week has weekends only."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "barograph_trend_redis_seconds",
 			Help: "Seconds a round trip to Redis took.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}),
+	}
+	all := []prometheus.Collector{m.readings, m.judged, m.spikes, m.retries, m.lost, m.limit, m.seconds}
+	if days != nil {
+		m.holidays.Set(float64(days.KnownUntil().Unix()))
+		all = append(all, m.holidays)
 	}
 	if to == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.readings, m.judged, m.spikes, m.retries, m.lost, m.limit, m.seconds} {
+	for _, c := range all {
 		errs = append(errs, to.Register(c))
 	}
 	return m, errors.Join(errs...)

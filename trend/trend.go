@@ -111,8 +111,12 @@ func New(cfg Config) (*Store, error) {
 		s.log = slog.Default()
 	}
 	var err error
-	if s.metrics, err = newMetrics(cfg.Registerer); err != nil {
+	if s.metrics, err = newMetrics(cfg.Registerer, s.rule.Market); err != nil {
 		return nil, fmt.Errorf("trend: registering metrics: %w", err)
+	}
+	if m := s.rule.Market; m != nil && m.RunsOut(s.clock()) {
+		s.log.Warn("the holidays known of trend.market end; from then on its week has weekends only: take a newer version of Barograph",
+			"market", m.String(), "known_until", m.KnownUntil())
 	}
 	return s, nil
 }

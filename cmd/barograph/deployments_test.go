@@ -21,6 +21,7 @@ func metricLabels(t *testing.T) map[string][]string {
 	cfg.Kafka.Topics = []topicConfig{{Name: "news", Kind: "news"}}
 	cfg.Classify.Bundles = []string{filepath.Join(testenv.Root(t), "models/en")}
 	cfg.Classify.Bases = []string{filepath.Join(testenv.Deps(t), "bases")}
+	cfg.Trend.Market = "XNYS" // has a metric of its own
 	cfg.Console.Listen = "127.0.0.1:0"
 	m, err := newMonitor(cfg, parts{}, newLogger(cfg.Log))
 	if err != nil {

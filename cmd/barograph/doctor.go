@@ -85,6 +85,10 @@ func examinations(cfg config) []examination {
 		list = append(list, examination{"series", func(ctx context.Context) (string, error) { return lookAtSeries(ctx, cfg) },
 			"the Redis user needs SCAN, MEMORY USAGE and PFCOUNT beside what the monitor needs; see docs/operation.md"})
 	}
+	if parts.trend && cfg.Trend.Market != "" {
+		list = append(list, examination{"market", func(context.Context) (string, error) { return lookAtMarket(cfg.Trend.Market, time.Now()) },
+			"take a newer version of Barograph, whose table of holidays goes on; trend.market: \"\" goes by UTC instead"})
+	}
 	list = append(list, examination{"console", func(context.Context) (string, error) { return lookAtConsole(cfg.Console) },
 		"`openssl rand -hex 24` makes a token, env:NAME or file:PATH hands it over; docs/console.md, “Who may see it”"})
 	if !parts.classify {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/console"
@@ -31,6 +32,37 @@ func TestDoctorLooksAtTheConsole(t *testing.T) {
 		}
 		if strings.Contains(said, "no public_url") != (tt.want != "" && tt.c.PublicURL == "") {
 			t.Errorf("%s: %q", tt.name, said)
+		}
+	}
+}
+
+// The doctor says how long the holidays of the market are known, warns two months before they end,
+// and fails once they have.
+func TestDoctorLooksAtTheMarket(t *testing.T) {
+	for _, tt := range []struct {
+		code string
+		now  time.Time
+		want string
+		gone bool
+	}{
+		{"XNYS", time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), "XNYS, America/New_York, holidays known to the end of 2028", false},
+		{"XSHG", time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), "XSHG, Asia/Shanghai, holidays known to the end of 2026", false},
+		{"XSHG", time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), "XSHG, Asia/Shanghai, holidays known to the end of 2026\nthat is 34 days from now", false},
+		{"XSHG", time.Date(2026, 12, 31, 15, 59, 0, 0, time.UTC), "that is 1 day from now", false}, // a minute before midnight in Shanghai
+		{"XSHG", time.Date(2026, 12, 31, 16, 0, 0, 0, time.UTC), "XSHG: holidays were known to the end of 2026", true},
+	} {
+		said, err := lookAtMarket(tt.code, tt.now)
+		if (err != nil) != tt.gone {
+			t.Errorf("%s at %s: %q, %v", tt.code, tt.now, said, err)
+		}
+		if err != nil {
+			said = err.Error()
+		}
+		if !strings.HasPrefix(said, tt.want) && !strings.Contains(said, "\n"+tt.want) {
+			t.Errorf("%s at %s: %q, want %q", tt.code, tt.now, said, tt.want)
+		}
+		if soon := strings.Contains(said, "from now"); soon != strings.Contains(tt.want, "from now") {
+			t.Errorf("%s at %s: %q", tt.code, tt.now, said)
 		}
 	}
 }

@@ -45,6 +45,10 @@ const (
 	cachedDays = 30 * 365
 )
 
+// Notice is how long before the known holidays end people are told: long enough for a newer version
+// to be put in.
+const Notice = 60 * 24 * time.Hour
+
 // Open finds a market by its code, such as XNYS or XSHG. An error names the codes there are.
 func Open(code string) (*Market, error) {
 	all, err := parse(table)
@@ -63,6 +67,17 @@ func (m *Market) String() string { return m.name }
 
 // Known is the last year whose holidays are known; of later years, weekends are.
 func (m *Market) Known() int { return m.known }
+
+// Zone is the exchange's time zone.
+func (m *Market) Zone() *time.Location { return m.zone }
+
+// KnownUntil is when the first day begins there whose holidays are not known.
+func (m *Market) KnownUntil() time.Time {
+	return time.Date(m.known+1, time.January, 1, 0, 0, 0, 0, m.zone)
+}
+
+// RunsOut tells whether the known holidays end within Notice of a time, or have ended.
+func (m *Market) RunsOut(now time.Time) bool { return now.Add(Notice).After(m.KnownUntil()) }
 
 // Hour is where a time lies in the exchange's week. It is the same within each half hour of UTC.
 func (m *Market) Hour(t time.Time) Hour {
