@@ -115,7 +115,7 @@ func (u rules) annotate(s *state, key string, n news.Note) []outcome {
 		return nil
 	}
 	r.Alert.Notes = notes
-	o := outcome{Decision: Decision{Annotate, ByPeople}, deliveries: u.tell(s, &r, Annotate)}
+	o := outcome{Decision: Decision{Annotate, ByPeople}, deliveries: u.tell(s, &r, Annotate, later(r.Alert.UpdatedAt, n.At))}
 	o.alert = r.Alert
 	s.set(key, r)
 	return []outcome{o}

@@ -155,7 +155,7 @@ func extended(r record, s news.Spike, critical float64) record {
 	r.LastStart = later(r.LastStart, s.StartedAt)
 	if s.Surprise > r.Alert.Surprise {
 		a := alertOf(s, critical)
-		a.ID, a.StartedAt, a.FiredAt, a.Notes = r.Alert.ID, r.Alert.StartedAt, r.Alert.FiredAt, r.Alert.Notes
+		a.ID, a.StartedAt, a.FiredAt, a.UpdatedAt, a.Notes = r.Alert.ID, r.Alert.StartedAt, r.Alert.FiredAt, r.Alert.UpdatedAt, r.Alert.Notes
 		r.Alert = a
 	}
 	return r

@@ -16,6 +16,7 @@ type History struct {
 // Said is a decision of History and its alert at that moment.
 type Said struct {
 	Decision
+	At    time.Time // when it was decided
 	Alert news.Alert
 	Told  bool // people would have been told
 }
@@ -35,10 +36,10 @@ func NewHistory(cfg Config) *History {
 func (h *History) Consider(spikes []news.Spike, now time.Time) []Said {
 	var said []Said
 	for due, open := h.due(); open && !due.After(now); due, open = h.due() {
-		said = append(said, saidOf(h.rules.pass(&h.state, due))...)
+		said = append(said, saidOf(h.rules.pass(&h.state, due), due)...)
 	}
 	if len(spikes) > 0 {
-		said = append(said, saidOf(h.rules.consider(&h.state, spikes, now))...)
+		said = append(said, saidOf(h.rules.consider(&h.state, spikes, now), now)...)
 	}
 	clear(h.state.changed)
 	clear(h.state.reclosed)
@@ -59,11 +60,11 @@ func (h *History) due() (at time.Time, open bool) {
 	return at, open
 }
 
-func saidOf(outcomes []outcome) []Said {
+func saidOf(outcomes []outcome, at time.Time) []Said {
 	var said []Said
 	for _, o := range outcomes {
 		if !o.repeats {
-			said = append(said, Said{Decision: o.Decision, Alert: o.alert, Told: len(o.deliveries) > 0})
+			said = append(said, Said{Decision: o.Decision, At: at, Alert: o.alert, Told: len(o.deliveries) > 0})
 		}
 	}
 	return said

@@ -132,7 +132,7 @@ func (u rules) judge(s *state, key string, now time.Time) outcome {
 		r.Told, r.ToldSeverity, r.ToldSurprise = true, r.Alert.Severity, r.Alert.Surprise
 		r.Destinations = slices.Clone(r.Destinations)
 		u.place(s, &r, now)
-		o.deliveries = u.tell(s, &r, o.Action)
+		o.deliveries = u.tell(s, &r, o.Action, now)
 	}
 	o.alert = r.Alert
 	s.set(key, r)
@@ -153,7 +153,7 @@ func (u rules) resolve(s *state, now time.Time) []outcome {
 		at := now
 		r.Alert.ResolvedAt = &at
 		if r.Told {
-			o.deliveries = u.tell(s, &r, Resolve)
+			o.deliveries = u.tell(s, &r, Resolve, now)
 		}
 		o.alert = r.Alert
 		s.endSilences(func(m Silence) bool { return m.Alert == r.Alert.ID })
@@ -171,8 +171,9 @@ func (u rules) resolve(s *state, now time.Time) []outcome {
 
 // tell makes a delivery of the alert as it stands for each of its destinations; where it is
 // told in a digest, that digest changes.
-func (u rules) tell(s *state, r *record, action Action) []entry {
+func (u rules) tell(s *state, r *record, action Action, now time.Time) []entry {
 	r.Revision++
+	r.Alert.UpdatedAt = now
 	var entries []entry
 	for _, to := range r.Destinations {
 		if to.Digest != "" {

@@ -35,6 +35,7 @@ type Alert struct {
 	Severity     Severity   `json:"severity"`
 	StartedAt    time.Time  `json:"started_at"` // first negative bucket of the window that fired
 	FiredAt      time.Time  `json:"fired_at"`
+	UpdatedAt    time.Time  `json:"updated_at,omitzero"` // when this message was decided on; FiredAt in the first
 	ResolvedAt   *time.Time `json:"resolved_at,omitempty"`
 	Window       Duration   `json:"window"`
 	Items        int        `json:"items"`

@@ -202,6 +202,7 @@ type replayRun struct {
 	report  *report       // nil: not wanted
 
 	now, first time.Time
+	limit      float64 // threshold of the last judgement
 	readings   int
 	series     map[news.Series]bool // that fired
 	surprises  []float64            // of alerts, when they fired
@@ -251,7 +252,11 @@ func (r *replayRun) add(m moment) error {
 	if r.bench != nil {
 		return r.addEvent(m)
 	}
+	if err := r.hears(r.desk.Consider(nil, r.now)); err != nil { // what was decided since the reading before
+		return err
+	}
 	spikes := r.counted.Observe(m.reading, r.now)
+	r.limit = r.counted.Threshold(r.now)
 	if r.report != nil {
 		r.report.passes(m.reading, r.now)
 	}
@@ -269,13 +274,13 @@ func (r *replayRun) ends() error {
 func (r *replayRun) hears(decisions []alert.Said) error {
 	for _, said := range decisions {
 		if r.explain != nil {
-			fmt.Fprintln(r.explain, explained(said, r.counted.Threshold(r.now)))
+			fmt.Fprintln(r.explain, explained(said, r.limit))
 		}
 		if !said.Told {
 			continue
 		}
 		if r.report != nil {
-			r.report.hears(said, r.counted, r.now)
+			r.report.hears(said, r.counted, r.limit)
 		}
 		if said.Action == alert.Fire {
 			r.fired(said.Alert.Series, said.Alert.Surprise)
@@ -295,15 +300,22 @@ func (r *replayRun) fired(of news.Series, surprise float64) {
 	r.surprises = append(r.surprises, surprise)
 }
 
-// explained is a decision with its numbers on one line.
+// explained is a decision with its numbers on one line, at the time and by the threshold of then.
 func explained(said alert.Said, threshold float64) string {
-	a, at := said.Alert, said.Alert.FiredAt
-	if a.ResolvedAt != nil {
-		at = *a.ResolvedAt
+	return fmt.Sprintf("%s  %-8s %-18s %s", stampOf(said.At), said.Action, said.Reason, numbersOf(said.Alert, threshold))
+}
+
+func stampOf(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
+
+// numbersOf are those of a judgement.
+func numbersOf(a news.Alert, threshold float64) string {
+	kind := a.Kind.OrNegative()
+	counted, shares := fmt.Sprintf("%ss %d, items %d", kind, a.Count(), a.Items), fmt.Sprintf(", share %.2f before %.2f", a.Share, a.ShareBefore)
+	if kind == news.SpikeVolume { // all are
+		counted, shares = fmt.Sprintf("items %d", a.Items), ""
 	}
-	return fmt.Sprintf("%s  %-8s %-18s %q: negatives %d, items %d, expected %.3g, volume factor %.2f, window %s, share %.2f before %.2f, surprise %.2f threshold %.2f, sources %d, copies %d",
-		at.UTC().Format("2006-01-02 15:04:05"), said.Action, said.Reason, a.Series.String(), a.Negative, a.Items, a.Expected,
-		a.VolumeFactor, a.Window, a.Share, a.ShareBefore, a.Surprise, threshold, a.Sources, a.Copies)
+	return fmt.Sprintf("%-8s %q: %s, expected %.3g, volume factor %.2f, window %s%s, surprise %.2f threshold %.2f, sources %d, copies %d",
+		kind, a.Series.String(), counted, a.Expected, a.VolumeFactor, a.Window, shares, a.Surprise, threshold, a.Sources, a.Copies)
 }
 
 func (r *replayRun) days() float64 { return r.now.Sub(r.first).Hours() / 24 }

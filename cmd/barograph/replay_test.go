@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,7 @@ func TestReplayFindsTheBurstAtItsTime(t *testing.T) {
 	if !strings.Contains(log, "first_exceedance") || !strings.Contains(log, "volume factor") {
 		t.Errorf("--explain wrote %s", log)
 	}
+	timesOf(t, log)
 	for n := 48; n < len(lines); n += 3 {
 		prefix, _, err := replayed(t, lines[:n])
 		if err != nil {
@@ -91,6 +93,60 @@ func TestReplayFindsTheBurstAtItsTime(t *testing.T) {
 		}
 		if !strings.HasPrefix(whole, prefix) {
 			t.Errorf("the first %d readings give alerts that all do not: %s", n, prefix)
+		}
+	}
+}
+
+// timesOf are those of the lines of --explain, which do not go back.
+func timesOf(t *testing.T, log string) (times []string) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if len(line) < 19 || line[10] != ' ' || line[13] != ':' { // the summary, or progress
+			continue
+		}
+		if len(times) > 0 && line[:19] < times[len(times)-1] {
+			t.Errorf("after %s comes %s", times[len(times)-1], line)
+		}
+		times = append(times, line[:19])
+	}
+	return times
+}
+
+// Each decision and each message has its own time, its kind and the count of that kind.
+func TestReplaySaysWhenAndWhat(t *testing.T) {
+	lines := quietThenBurst(t)
+	good := strings.NewReplacer(`"negative":0.9`, `"negative":0`, `"positive":0`, `"positive":0.9`)
+	for i := 48; i < 58; i++ {
+		lines[i] = good.Replace(lines[i])
+	}
+	for kind, want := range map[string]string{"positive": `positive "ACME": positives `, "volume": `volume   "ACME": items `} {
+		out, log, err := replayed(t, lines, "--explain", "-c", writeConfig(t, "trend: {spikes: ["+kind+"]}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(log, want) || strings.Contains(log, want+"0") || strings.Contains(log, "negatives") {
+			t.Errorf("--explain wrote %s, want %s", log, want)
+		}
+		times, told := timesOf(t, log), 0
+		var last news.Alert
+		for line := range strings.Lines(out) {
+			var a news.Alert
+			if err := json.Unmarshal([]byte(line), &a); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(times, stampOf(a.UpdatedAt)) {
+				t.Errorf("a message of %s, and decisions at %q", a.UpdatedAt, times)
+			}
+			if a.ID == last.ID && !a.UpdatedAt.After(last.UpdatedAt) || a.ID != last.ID && !a.UpdatedAt.Equal(a.FiredAt) {
+				t.Errorf("told at %s, after %s", a.UpdatedAt, last.UpdatedAt)
+			}
+			if a.ResolvedAt != nil && !a.UpdatedAt.Equal(*a.ResolvedAt) {
+				t.Errorf("told at %s of the end at %s", a.UpdatedAt, a.ResolvedAt)
+			}
+			told, last = told+1, a
+		}
+		if least := map[string]int{"positive": 3, "volume": 2}[kind]; told < least || last.ResolvedAt == nil {
+			t.Errorf("%d messages; want at least %d, that it fired, grew and ended: %s", told, least, out)
 		}
 	}
 }

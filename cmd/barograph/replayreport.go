@@ -115,12 +115,12 @@ func (e *episode) record(history *trend.History, now time.Time) {
 }
 
 // hears what people were told.
-func (p *report) hears(said alert.Said, history *trend.History, now time.Time) {
-	a := said.Alert
+func (p *report) hears(said alert.Said, history *trend.History, threshold float64) {
+	a, now := said.Alert, said.At
 	e := p.open[a.ID]
 	if e == nil {
 		past := min(mostPast, max(leastPast, pastWindows*time.Duration(a.Window)))
-		e = &episode{fired: a, worst: a, threshold: history.Threshold(now), window: time.Duration(a.Window), from: a.FiredAt.Add(-past)}
+		e = &episode{fired: a, worst: a, threshold: threshold, window: time.Duration(a.Window), from: a.FiredAt.Add(-past)}
 		p.open[a.ID] = e
 	}
 	switch said.Action {
