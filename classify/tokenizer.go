@@ -91,40 +91,23 @@ func vocabularyFile(dir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	normalizer, err := normalizerOf(filepath.Join(dir, tokenizerConfig))
+	normalization, err := normalizationOf(filepath.Join(dir, tokenizerConfig))
 	if err != nil {
 		return nil, err
 	}
-	vocabulary := map[string]int{}
-	for i, line := range strings.Split(strings.TrimRight(string(data), "\r\n"), "\n") {
-		vocabulary[strings.TrimRight(line, "\r")] = i
+	tokenizer, err := wordpiece.FromVocabulary(data, normalization)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrTokenizer, filepath.Join(dir, "vocab.txt"), err)
 	}
-	cls, ok1 := vocabulary["[CLS]"]
-	sep, ok2 := vocabulary["[SEP]"]
-	if !ok1 || !ok2 {
-		return nil, fmt.Errorf("%w: %s lacks [CLS] or [SEP]", ErrTokenizer, filepath.Join(dir, "vocab.txt"))
-	}
-	var added []map[string]any
-	for _, token := range []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} {
-		if id, ok := vocabulary[token]; ok {
-			added = append(added, map[string]any{"id": id, "content": token, "special": true})
-		}
-	}
-	return json.Marshal(map[string]any{
-		"added_tokens":   added,
-		"normalizer":     normalizer,
-		"pre_tokenizer":  map[string]any{"type": "BertPreTokenizer"},
-		"post_processor": map[string]any{"type": "BertProcessing", "cls": []any{"[CLS]", cls}, "sep": []any{"[SEP]", sep}},
-		"model":          map[string]any{"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "vocab": vocabulary},
-	})
+	return tokenizer, nil
 }
 
-// normalizerOf makes the normalizer that transformers makes of a tokenizer_config.json;
-// without one there it takes its defaults.
-func normalizerOf(path string) (map[string]any, error) {
+// normalizationOf is what transformers takes from a tokenizer_config.json; without one there
+// it takes its defaults.
+func normalizationOf(path string) (n wordpiece.Normalization, err error) {
 	var config struct {
 		Lowercase    *bool `json:"do_lower_case"`
-		StripAccents *bool `json:"strip_accents"` // absent: as lowercase
+		StripAccents *bool `json:"strip_accents"`
 		ChineseChars *bool `json:"tokenize_chinese_chars"`
 	}
 	raw, err := os.ReadFile(path)
@@ -132,15 +115,8 @@ func normalizerOf(path string) (map[string]any, error) {
 		err = json.Unmarshal(raw, &config)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return n, fmt.Errorf("reading %s: %w", path, err)
 	}
-	or := func(value *bool, otherwise bool) bool {
-		if value == nil {
-			return otherwise
-		}
-		return *value
-	}
-	lowercase := or(config.Lowercase, true)
-	return map[string]any{"type": "BertNormalizer", "lowercase": lowercase, "strip_accents": or(config.StripAccents, lowercase),
-		"handle_chinese_chars": or(config.ChineseChars, true)}, nil
+	yes := func(value *bool) bool { return value == nil || *value }
+	return wordpiece.Normalization{Lowercase: yes(config.Lowercase), StripAccents: config.StripAccents, ChineseChars: yes(config.ChineseChars)}, nil
 }
