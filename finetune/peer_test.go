@@ -15,27 +15,10 @@ import (
 	"github.com/barograph/barograph/internal/testenv"
 )
 
-// peer is a Python with transformers and peft: BAROGRAPH_PYTHON, or what `make deps` made.
-// Without one the test is skipped, but not in CI.
-func peer(t *testing.T) string {
-	t.Helper()
-	python := os.Getenv("BAROGRAPH_PYTHON")
-	if python == "" {
-		python = filepath.Join(testenv.Deps(t), "python", "bin", "python")
-	}
-	if err := exec.Command(python, "-c", "import torch, transformers, peft").Run(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s has no torch, transformers and peft, which `deps/fetch python` installs: %v", python, err)
-		}
-		t.Skipf("%s has no torch, transformers and peft; `deps/fetch python` installs them: %v", python, err)
-	}
-	return python
-}
-
 // TestTransformersAndPeftSayTheSame of a bundle's folder as the trainer whose weights it
 // has: an adapter, an adapter that reads an entity, and a whole checkpoint.
 func TestTransformersAndPeftSayTheSame(t *testing.T) {
-	python := peer(t)
+	python := testenv.Python(t)
 	for name, c := range map[string]struct {
 		mode   step.Mode
 		entity string

@@ -37,7 +37,7 @@ func BenchmarkGraph(b *testing.B) {
 				b.ReportMetric(float64(batch.Rows)*float64(b.N)/b.Elapsed().Seconds(), "texts/s")
 			})
 		}
-		bench("export", onnx.SessionConfig{Path: filepath.Join(deps, "exports", base+".onnx")})
+		bench("export", onnx.SessionConfig{Model: testenv.BaseExport(b, base)})
 		for _, p := range []Precision{FP32, INT8} {
 			bench(string(p), onnx.SessionConfig{Model: embeddingGraph(b, c, p)})
 		}

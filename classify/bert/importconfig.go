@@ -48,10 +48,10 @@ func exportedConfig(g *onnxpb.Graph, weights map[string]tensor, o ImportOptions)
 	var eps bool
 	c.LayerNormEps, eps = exportedEpsilon(g)
 	for what, found := range map[string]bool{
-		"the encoder's layers (encoder.layer.0.…)":                               c.Layers > 0,
-		"the number of attention heads (say it by ImportOptions.AttentionHeads)": c.AttentionHeads > 0,
-		"the activation (GELU)":                                                  c.HiddenAct != "",
-		"the epsilon of the layer normalisation":                                 eps,
+		"the encoder's layers (encoder.layer.0.…)":                                        c.Layers > 0,
+		"the number of attention heads (say it by --heads, ImportOptions.AttentionHeads)": c.AttentionHeads > 0,
+		"the activation (GELU)":                  c.HiddenAct != "",
+		"the epsilon of the layer normalisation": eps,
 	} {
 		if !found {
 			missing = append(missing, what)
@@ -114,7 +114,7 @@ func int64s(t onnxpb.Tensor) []int64 {
 // exportedActivation tells GELU's two forms by the function in the graph: Erf, or a
 // Tanh in each layer (the pooler's Tanh alone does not count).
 func exportedActivation(g *onnxpb.Graph) string {
-	tanh := 0
+	tanh, relu := 0, 0
 	for _, n := range g.Nodes {
 		switch n.Op {
 		case "Erf":
@@ -128,9 +128,11 @@ func exportedActivation(g *onnxpb.Graph) string {
 			return "gelu_new"
 		case "Tanh":
 			tanh++
+		case "Relu":
+			relu++
 		}
 	}
-	if tanh > 1 {
+	if tanh > 1 && tanh > relu {
 		return "gelu_new"
 	}
 	return ""

@@ -113,7 +113,7 @@ func TestBasesEqualTheirExports(t *testing.T) {
 			}
 			texts := readTexts(t, base.texts)
 			texts = texts[:min(len(texts), 16)]
-			export := ortSession(t, onnx.SessionConfig{Path: filepath.Join(deps, "exports", base.name+".onnx")})
+			export := ortSession(t, onnx.SessionConfig{Model: testenv.BaseExport(t, base.name)})
 			want, err := export.Run(batchOf(texts, 0))
 			if err != nil {
 				t.Fatal(err)

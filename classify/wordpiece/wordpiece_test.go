@@ -21,7 +21,7 @@ var bases = map[string]string{"en": "bge-small-en-v1.5", "zh": "bge-small-zh-v1.
 
 func load(t testing.TB, lang string) *Tokenizer {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(testenv.Deps(t), "exports", bases[lang]+"-tokenizer.json"))
+	data, err := os.ReadFile(filepath.Join(testenv.Deps(t), "bases", bases[lang], "tokenizer.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func BenchmarkEncode(b *testing.B) {
 
 // BenchmarkParse is what opening a bundle pays.
 func BenchmarkParse(b *testing.B) {
-	data, err := os.ReadFile(filepath.Join(testenv.Deps(b), "exports", bases["en"]+"-tokenizer.json"))
+	data, err := os.ReadFile(filepath.Join(testenv.Deps(b), "bases", bases["en"], "tokenizer.json"))
 	if err != nil {
 		b.Fatal(err)
 	}

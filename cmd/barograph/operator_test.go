@@ -107,8 +107,7 @@ func TestModelCommands(t *testing.T) {
 		t.Errorf("error %v\n%s", err, said)
 	}
 	base := filepath.Join(t.TempDir(), "base")
-	exports := testenv.Deps(t) + "/exports/bge-small-zh-v1.5"
-	if said, err = commandLine(t, "model", "import", "--export", exports+".onnx", "--tokenizer", exports+"-tokenizer.json", "--out", base); err != nil {
+	if said, err = commandLine(t, "model", "import", testenv.BaseArchive(t, "bge-small-zh-v1.5"), "--out", base); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
 	var config struct {

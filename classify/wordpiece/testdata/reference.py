@@ -5,7 +5,7 @@
     python reference.py DEPS --all OUT CSV... # the same for every text of some files and
                                               # 100,000 invented ones: BAROGRAPH_TOKENS=OUT go test
 
-DEPS is the folder of third-party files (its exports/ holds the tokenizer.json files), TFNS
+DEPS is the folder of third-party files (its bases/ holds the tokenizer.json files), TFNS
 the CSV of Twitter Financial News Sentiment (MIT; https://huggingface.co/datasets/zeroshot/
 twitter-financial-news-sentiment), of which every 80th row is kept. Everything in here is
 made by the reference implementation, Hugging Face `tokenizers`; nothing by hand.
@@ -128,7 +128,7 @@ def invented(rng, n):
 def tokenizers(deps):
     out = {}
     for name, base in VOCABULARIES.items():
-        out[name] = Tokenizer.from_file(os.path.join(deps, "exports", base + "-tokenizer.json"))
+        out[name] = Tokenizer.from_file(os.path.join(deps, "bases", base, "tokenizer.json"))
         out[name].no_padding()
         out[name].no_truncation()
     return out
