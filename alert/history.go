@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"slices"
 	"time"
 
 	"github.com/barograph/barograph/news"
@@ -11,6 +12,7 @@ import (
 type History struct {
 	rules rules
 	state state
+	told  map[string]bool // IDs of alerts that are on and that people would have been told of
 }
 
 // Said is a decision of History and its alert at that moment.
@@ -18,16 +20,26 @@ type Said struct {
 	Decision
 	At    time.Time // when it was decided
 	Alert news.Alert
-	Told  bool // people would have been told
+	Told  bool // people would have been told: by one of the routes, where there are any
+	First bool // and of this alert for the first time
 }
 
-// NewHistory takes Critical, Escalate, Settle, Quiet and Remember of a configuration.
+// NewHistory takes Critical, Escalate, Settle, Quiet and Remember of a configuration, and the
+// conditions of its Routes. Without routes everything is told. Quiet hours and digests, which say
+// when and with what else an alert is told, are left out.
 func NewHistory(cfg Config) *History {
 	cfg = withDefaults(cfg)
+	routes := slices.Clone(cfg.Routes)
+	for i := range routes {
+		routes[i].Quiet = nil
+	}
+	if len(routes) == 0 {
+		routes = []Route{{Sink: "history"}} // takes every alert, so that a delivery means told
+	}
 	return &History{
-		rules: rules{critical: cfg.Critical, escalate: cfg.Escalate, settle: cfg.Settle, quiet: cfg.Quiet, remember: cfg.Remember,
-			routes: []Route{{Sink: "history"}}}, // one that takes every alert, so that a delivery means told
+		rules: rules{critical: cfg.Critical, escalate: cfg.Escalate, settle: cfg.Settle, quiet: cfg.Quiet, remember: cfg.Remember, routes: routes},
 		state: newState(),
+		told:  map[string]bool{},
 	}
 }
 
@@ -36,10 +48,10 @@ func NewHistory(cfg Config) *History {
 func (h *History) Consider(spikes []news.Spike, now time.Time) []Said {
 	var said []Said
 	for due, open := h.due(); open && !due.After(now); due, open = h.due() {
-		said = append(said, saidOf(h.rules.pass(&h.state, due), due)...)
+		said = append(said, h.saidOf(h.rules.pass(&h.state, due), due)...)
 	}
 	if len(spikes) > 0 {
-		said = append(said, saidOf(h.rules.consider(&h.state, spikes, now), now)...)
+		said = append(said, h.saidOf(h.rules.consider(&h.state, spikes, now), now)...)
 	}
 	clear(h.state.changed)
 	clear(h.state.reclosed)
@@ -60,11 +72,19 @@ func (h *History) due() (at time.Time, open bool) {
 	return at, open
 }
 
-func saidOf(outcomes []outcome, at time.Time) []Said {
+func (h *History) saidOf(outcomes []outcome, at time.Time) []Said {
 	var said []Said
 	for _, o := range outcomes {
-		if !o.repeats {
-			said = append(said, Said{Decision: o.Decision, At: at, Alert: o.alert, Told: len(o.deliveries) > 0})
+		if o.repeats {
+			continue
+		}
+		id, told := o.alert.ID, len(o.deliveries) > 0
+		said = append(said, Said{Decision: o.Decision, At: at, Alert: o.alert, Told: told, First: told && !h.told[id]})
+		switch {
+		case o.Action == Resolve:
+			delete(h.told, id)
+		case told:
+			h.told[id] = true
 		}
 	}
 	return said

@@ -58,14 +58,8 @@ func (r Route) check(sinks map[string]Sink) error {
 			faults = append(faults, fmt.Errorf("sink %q: %w", r.Sink, err))
 		}
 	}
-	if r.MinSeverity != "" && rank(r.MinSeverity) == 0 {
-		faults = append(faults, fmt.Errorf("min_severity %q: want warning or critical", r.MinSeverity))
-	}
-	for _, values := range [][]string{r.Entities, r.Topics, r.Languages, r.Sources} {
-		if slices.Contains(values, "") {
-			faults = append(faults, errors.New("an empty entity, topic, language or source matches nothing: leave the condition out"))
-			break
-		}
+	if err := r.CheckConditions(); err != nil {
+		faults = append(faults, err)
 	}
 	if r.Quiet != nil {
 		if err := r.Quiet.check(); err != nil {
@@ -73,6 +67,21 @@ func (r Route) check(sinks map[string]Sink) error {
 		}
 		if _, tells := sink.(Digester); known && !tells {
 			faults = append(faults, fmt.Errorf("sink %q has no quiet hours: it tells programs, not people", r.Sink))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// CheckConditions names what is wrong with the route's conditions, whatever its sink is.
+func (r Route) CheckConditions() error {
+	var faults []error
+	if r.MinSeverity != "" && rank(r.MinSeverity) == 0 {
+		faults = append(faults, fmt.Errorf("min_severity %q: want warning or critical", r.MinSeverity))
+	}
+	for _, values := range [][]string{r.Entities, r.Topics, r.Languages, r.Sources} {
+		if slices.Contains(values, "") {
+			faults = append(faults, errors.New("an empty entity, topic, language or source matches nothing: leave the condition out"))
+			break
 		}
 	}
 	return errors.Join(faults...)

@@ -270,6 +270,11 @@ func (c *config) check() error {
 	if !slices.Contains([]string{"text", "json"}, c.Log.Format) {
 		fault("log.format is %q; it is text or json", c.Log.Format)
 	}
+	for i, route := range c.Alert.Routes {
+		if err := route.CheckConditions(); err != nil {
+			fault("alert.routes: route %d: %w", i+1, err)
+		}
+	}
 	for i, hook := range c.Alert.Webhooks {
 		if hook.Name == "" || hook.URL == "" {
 			fault("alert.webhooks: entry %d needs a name and a url", i+1)

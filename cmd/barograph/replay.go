@@ -33,9 +33,11 @@ func newReplay() *cobra.Command {
 		Use:   "replay [FILE]",
 		Short: "Run history through trend and alert: what would have fired",
 		Long: "Reads readings, or items (which it classifies first), as JSON lines in order of arrival, or with --from and\n" +
-			"--to the readings topic, and writes the alerts that would have been sent as JSON lines. Its clock is\n" +
-			"arrived_at, else classified_at (of readings), else published_at. Only --warm needs Redis. Lines that cannot be\n" +
-			"read are named with file and line; exit code 1 then. FILE may be - for standard input.",
+			"--to the readings topic, and writes the alerts that would have been sent as JSON lines: with alert.routes (or\n" +
+			"alert.slack.channel) those that a route takes, without any all of them. Silences are not applied, and what quiet\n" +
+			"hours or a digest would delay is written at its time. Its clock is arrived_at, else classified_at (of readings),\n" +
+			"else published_at. Only --warm needs Redis. Lines that cannot be read are named with file and line; exit code 1\n" +
+			"then. FILE may be - for standard input.",
 		Example: `  barograph replay readings.jsonl | jq -r .reason
   barograph replay -c barograph.yaml --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z --explain
   barograph replay --report out.html readings.jsonl > alerts.jsonl
@@ -205,7 +207,8 @@ type replayRun struct {
 	limit      float64 // threshold of the last judgement
 	readings   int
 	series     map[news.Series]bool // that fired
-	surprises  []float64            // of alerts, when they fired
+	surprises  []float64            // of alerts, when people would have been told first
+	decided    int                  // alerts that fired, also those that no route takes
 }
 
 func runsOf(cfg config, o replayOptions, out, explain io.Writer) []*replayRun {
@@ -222,7 +225,8 @@ func runsOf(cfg config, o replayOptions, out, explain io.Writer) []*replayRun {
 			r.bench = trend.NewReplay(rule)
 		} else {
 			r.counted = trend.NewHistory(rule, cfg.Trend.History)
-			r.desk = alert.NewHistory(alert.Config{Settle: alertSettle, Quiet: cfg.Alert.Quiet, Critical: cfg.Alert.Critical})
+			r.desk = alert.NewHistory(alert.Config{Settle: alertSettle, Quiet: cfg.Alert.Quiet, Critical: cfg.Alert.Critical,
+				Routes: cfg.Alert.ownRoutes()})
 		}
 		if len(rules) == 1 && (!o.warm || o.out != "") {
 			r.out = json.NewEncoder(out)
@@ -276,13 +280,16 @@ func (r *replayRun) hears(decisions []alert.Said) error {
 		if r.explain != nil {
 			fmt.Fprintln(r.explain, explained(said, r.limit))
 		}
+		if said.Action == alert.Fire {
+			r.decided++
+		}
 		if !said.Told {
 			continue
 		}
 		if r.report != nil {
 			r.report.hears(said, r.counted, r.limit)
 		}
-		if said.Action == alert.Fire {
+		if said.First {
 			r.fired(said.Alert.Series, said.Alert.Surprise)
 		}
 		if r.out == nil {
@@ -302,7 +309,15 @@ func (r *replayRun) fired(of news.Series, surprise float64) {
 
 // explained is a decision with its numbers on one line, at the time and by the threshold of then.
 func explained(said alert.Said, threshold float64) string {
-	return fmt.Sprintf("%s  %-8s %-18s %s", stampOf(said.At), said.Action, said.Reason, numbersOf(said.Alert, threshold))
+	return fmt.Sprintf("%s  %-8s %-18s %s%s", stampOf(said.At), said.Action, said.Reason, numbersOf(said.Alert, threshold), untold(said))
+}
+
+// untold says where people would be told but for the routes.
+func untold(said alert.Said) string {
+	if said.Told || said.Action != alert.Fire && said.Action != alert.Escalate {
+		return ""
+	}
+	return ", no route takes it"
 }
 
 func stampOf(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
@@ -324,6 +339,9 @@ func (r *replayRun) summary() string {
 	text := fmt.Sprintf("%d readings over %.1f days, %s in %d series", r.readings, r.days(), news.Counted(len(r.surprises), "alert"), len(r.series))
 	if r.counted == nil {
 		return text
+	}
+	if n := r.decided - len(r.surprises); n > 0 {
+		text += fmt.Sprintf("; %s more that no route takes", news.Counted(n, "alert"))
 	}
 	c := r.counted.Counts
 	text += fmt.Sprintf("; %d series counted, %d copies, %d repeats, %d judgements, of which %d abstained for thin data",

@@ -204,3 +204,65 @@ func TestAFailedCommandLeavesNoOutput(t *testing.T) {
 		}
 	}
 }
+
+// With routes the alerts are those that a route takes, from when it takes them; what nobody
+// would have heard of is only explained.
+func TestReplayTellsWhatARouteTakes(t *testing.T) {
+	lines := quietThenBurst(t)
+	all, _, err := replayed(t, lines, "-c", writeConfig(t, "alert: {critical: 3}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ name, routes, first, summary string }{
+		{"all", "", "warning", "1 alert in 1 series;"},
+		{"of its company", "{sink: w, entities: [ACME]}", "warning", "1 alert in 1 series;"},
+		{"of others", "{sink: w, entities: [OTHER]}", "", "0 alerts in 0 series; 1 alert more that no route takes"},
+		{"critical ones, from when it is", "{sink: w, min_severity: critical}", "critical", "1 alert in 1 series;"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			config := writeConfig(t, "alert: {critical: 3, webhooks: [{name: w, url: 'http://127.0.0.1:1/'}], routes: ["+tt.routes+"]}")
+			page := filepath.Join(t.TempDir(), "out.html")
+			out, log, err := replayed(t, lines, "-c", config, "--explain", "--report", page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(log, tt.summary) || !strings.Contains(log, "first_exceedance") {
+				t.Errorf("log %s, want %s", log, tt.summary)
+			}
+			if untold := strings.Contains(log, "no route takes it"); untold != (tt.first != "warning") {
+				t.Errorf("--explain names what no route takes: %t: %s", untold, log)
+			}
+			var a news.Alert
+			if err := json.NewDecoder(strings.NewReader(out)).Decode(&a); tt.first != "" && err != nil || string(a.Severity) != tt.first {
+				t.Errorf("%v: first told %q, want severity %q", err, out, tt.first)
+			}
+			if !strings.HasSuffix(all, lastLine(out)) {
+				t.Errorf("the last message is %s, without routes %s", lastLine(out), lastLine(all))
+			}
+			drawn, err := os.ReadFile(page)
+			if err != nil || strings.Contains(string(drawn), "No alert would have been sent") != (tt.first == "") {
+				t.Errorf("the page shows another number of alerts: %v", err)
+			}
+			if at := a.UpdatedAt.Format("2 Jan 2006 15:04") + " UTC as " + tt.first; tt.first != "" && !strings.Contains(string(drawn), at) {
+				t.Errorf("the page does not say %q", at)
+			}
+			table, _, err := replayed(t, lines, "-c", config, "--budget", "1,2")
+			if count := strings.Fields(lastLine(table))[1]; err != nil || (count == "0") != (tt.first == "") {
+				t.Errorf("%v: the table\n%s", err, table)
+			}
+		})
+	}
+}
+
+func lastLine(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	return lines[max(0, len(lines)-2)]
+}
+
+func TestReplayRefusesARouteThatIsWrong(t *testing.T) {
+	_, _, err := replayed(t, nil, "-c", writeConfig(t, "alert: {routes: [{sink: w}, {sink: w, min_severity: fatal}]}"))
+	if err == nil || !strings.Contains(err.Error(), `alert.routes: route 2: min_severity "fatal"`) {
+		t.Errorf("error %v", err)
+	}
+}

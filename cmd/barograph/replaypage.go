@@ -185,7 +185,7 @@ func (e *episode) facts() (facts [][2]string) {
 		facts = append(facts, [2]string{name, fmt.Sprintf(format, values...)})
 	}
 	stamp := func(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04") }
-	add("fired", "%s UTC as %s, by news since %s", stamp(fired.FiredAt), fired.Severity, stamp(fired.StartedAt))
+	add("fired", "%s UTC as %s, by news since %s", stamp(fired.UpdatedAt), fired.Severity, stamp(fired.StartedAt))
 	add("counted", "%d negative of %d items in %s: %.0f %%, where %.0f %% is usual", a.Negative, a.Items,
 		a.Window.Words(), 100*a.Share, 100*a.ShareBefore)
 	add("expected", "%.2g negative at %.2g times the usual volume", a.Expected, a.VolumeFactor)

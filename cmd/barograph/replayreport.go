@@ -40,7 +40,7 @@ type fallen struct {
 
 // episode is an alert with what led to it and what came after.
 type episode struct {
-	fired     news.Alert // as it was told first
+	fired     news.Alert // as it was told first, at its UpdatedAt
 	worst     news.Alert // its most surprising numbers
 	threshold float64    // when it fired
 	turns     []chart.Mark
@@ -123,20 +123,18 @@ func (p *report) hears(said alert.Said, history *trend.History, threshold float6
 		e = &episode{fired: a, worst: a, threshold: threshold, window: time.Duration(a.Window), from: a.FiredAt.Add(-past)}
 		p.open[a.ID] = e
 	}
-	switch said.Action {
-	case alert.Resolve:
+	switch {
+	case said.Action == alert.Resolve:
 		e.turns = append(e.turns, chart.Mark{At: *a.ResolvedAt, Label: "over " + a.ResolvedAt.UTC().Format("15:04"), Over: true})
 		e.record(history, *a.ResolvedAt)
 		delete(p.open, a.ID)
 		p.close(e)
 		return
-	case alert.Fire:
+	case !said.First:
+		e.grows(a, now)
+	default:
 		e.turns = append(e.turns, chart.Mark{At: now, Since: a.StartedAt, Label: string(a.Severity) + " " + now.UTC().Format("15:04")})
 		p.lists(a)
-	default:
-		if last := e.turns[len(e.turns)-1]; !strings.HasPrefix(last.Label, string(a.Severity)) {
-			e.turns = append(e.turns, chart.Mark{At: now, Label: string(a.Severity) + " " + now.UTC().Format("15:04")})
-		}
 	}
 	if a.Surprise > e.worst.Surprise {
 		e.worst = a
@@ -144,6 +142,13 @@ func (p *report) hears(said alert.Said, history *trend.History, threshold float6
 		p.series[a.Series].Surprise = max(p.series[a.Series].Surprise, a.Surprise)
 	}
 	e.record(history, now)
+}
+
+// grows marks that the alert became severer.
+func (e *episode) grows(a news.Alert, now time.Time) {
+	if last := e.turns[len(e.turns)-1]; !strings.HasPrefix(last.Label, string(a.Severity)) {
+		e.turns = append(e.turns, chart.Mark{At: now, Label: string(a.Severity) + " " + now.UTC().Format("15:04")})
+	}
 }
 
 // look makes the episode one of another window, as long as history remembers all of it.
@@ -219,7 +224,7 @@ func (p *report) whole(drawn []*episode) chart.Series {
 		c.Buckets = append(c.Buckets, *b)
 	}
 	for _, e := range drawn {
-		c.Marks = append(c.Marks, chart.Mark{At: e.fired.FiredAt, Label: e.fired.Series.String()})
+		c.Marks = append(c.Marks, chart.Mark{At: e.fired.UpdatedAt, Label: e.fired.Series.String()})
 	}
 	return c
 }

@@ -26,18 +26,23 @@ func sinksOf(c alertConfig, console string, topic *kafka.Writer, more map[string
 	if err := namedSinks(c, console, sinks); err != nil {
 		return nil, nil, err
 	}
-	routes = append(routes, c.Routes...)
 	if c.Slack != nil {
 		sink, err := alert.NewSlack(c.Slack.SlackConfig)
 		if err != nil {
 			return nil, nil, fmt.Errorf("alert.%w", err)
 		}
 		sinks["slack"] = sink
-		if c.Slack.Channel != "" {
-			routes = append(routes, alert.Route{Sink: "slack", Channel: c.Slack.Channel})
-		}
 	}
-	return sinks, routes, nil
+	return sinks, append(routes, c.ownRoutes()...), nil
+}
+
+// ownRoutes are those of the configuration, with that of Slack's own channel behind them.
+func (c alertConfig) ownRoutes() []alert.Route {
+	routes := slices.Clone(c.Routes)
+	if c.Slack != nil && c.Slack.Channel != "" {
+		routes = append(routes, alert.Route{Sink: "slack", Channel: c.Slack.Channel})
+	}
+	return routes
 }
 
 // reservedSinks are names that mean one thing only.
