@@ -43,7 +43,8 @@ func newFeedRSS() *cobra.Command {
 		Use:   "rss URL…",
 		Short: "Poll RSS and Atom feeds, and put new items into Kafka",
 		Long: "Polls RSS and Atom feeds until it is told to stop, with conditional requests, and puts items that it has\n" +
-			"not seen into a topic. What was seen is remembered in the state file.",
+			"not seen into a topic. What was seen is remembered in the state file. Items without a date are spread over the\n" +
+			"time since the feed was last read; at its first poll they are dated half a day back, for they may be old.",
 		Example: `  barograph feed rss -c barograph.yaml https://news.example/rss.xml
   barograph feed rss -c barograph.yaml --topic news --interval 1m --state seen.json https://a.example/feed https://b.example/feed`,
 		Args: arguments(1, -1, "addresses of feeds"),

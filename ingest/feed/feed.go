@@ -180,26 +180,38 @@ func (p *Poller) Poll(ctx context.Context, url string) (n int, err error) {
 		got, err = p.fetch(ctx, url, before)
 		return err
 	})
-	if err != nil || got.unchanged {
+	if err != nil {
 		return 0, err
 	}
-	items, err := parse(got.body, url, p.cfg.Kind, p.cfg.Clock())
+	now := p.cfg.Clock()
+	if got.unchanged {
+		return 0, p.remember(url, before.unchanged(now))
+	}
+	items, err := parse(got.body, url, p.cfg.Kind)
 	if err != nil {
 		return 0, fmt.Errorf("feed %s: %w", Shown(url), err)
 	}
 	fresh := before.unseen(items)
+	if undated := date(fresh, before.Read, now); undated > 0 && before.Read.IsZero() {
+		p.cfg.Log.Info("a feed read for the first time has items without a date; they are dated half a day back, for they may be old",
+			"feed", Shown(url), "items", undated)
+	}
 	if err := p.write(ctx, fresh); err != nil {
 		return 0, fmt.Errorf("feed %s: %w", Shown(url), err)
 	}
 	p.items.Add(float64(len(fresh)))
-	after := before.after(got, items, p.cfg.Clock())
+	return len(fresh), p.remember(url, before.after(got, items, now))
+}
+
+// remember keeps what is known of a feed now, also in the state file.
+func (p *Poller) remember(url string, known feedState) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.state.Feeds[url] = after
+	p.state.Feeds[url] = known
 	if err := p.state.write(p.cfg.StateFile); err != nil {
-		return len(fresh), fmt.Errorf("feed %s: %w", Shown(url), err)
+		return fmt.Errorf("feed %s: %w", Shown(url), err)
 	}
-	return len(fresh), nil
+	return nil
 }
 
 // write puts items into Kafka.

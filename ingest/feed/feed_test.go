@@ -34,7 +34,7 @@ func TestFeedsIntoKafka(t *testing.T) {
 	}
 	t.Cleanup(client.Close)
 	for name, test := range map[string]func(*testing.T, *broker.Client, string){
-		"poll": testPoll, "lines": testLines, "redeliver": testRedeliver,
+		"poll": testPoll, "undated": testPollOfUndated, "lines": testLines, "redeliver": testRedeliver,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := client.EnsureTopics(t.Context(), broker.Topic{Name: name, Partitions: 1}); err != nil {
@@ -123,6 +123,72 @@ func testPoll(t *testing.T, client *broker.Client, topic string) {
 	}
 	if want := []string{"Item 1", "Item 2", "Item 3"}; !slices.Equal(titles, want) {
 		t.Errorf("items %q, want %q", titles, want)
+	}
+}
+
+// What comes without a date is no news of this minute when the feed is read for the first time, and is spread over
+// the time it was away when it comes back: also by a new process, and after answers that nothing has changed.
+func testPollOfUndated(t *testing.T, client *broker.Client, topic string) {
+	var last, entries int // the newest entry, and how many the feed lists
+	status := http.StatusOK
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, `<rss version="2.0"><channel><title>T</title>`)
+		for i := range entries {
+			fmt.Fprintf(w, `<item><title>Item %d</title><guid>https://a.example/%d</guid></item>`, last-i, last-i)
+		}
+		fmt.Fprint(w, `</channel></rss>`)
+	}))
+	defer web.Close()
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	cfg := feed.Config{Broker: client, Topic: topic, URLs: []string{web.URL}, StateFile: filepath.Join(t.TempDir(), "state.json"),
+		Attempts: 1, Clock: func() time.Time { return now }}
+	poll := func(want int) {
+		t.Helper()
+		p, err := feed.NewPoller(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := p.Poll(t.Context(), web.URL); n != want || (err != nil) != (status >= 400) {
+			t.Fatalf("%d new items, %v; want %d", n, err, want)
+		}
+	}
+	last, entries = 100, 60
+	poll(60)
+	now, status = now.Add(time.Hour), http.StatusNotModified
+	poll(0)
+	for range 9 {
+		now, status = now.Add(time.Hour), http.StatusBadGateway
+		poll(0)
+	}
+	now, status, last = now.Add(time.Hour), http.StatusOK, 120
+	poll(20)
+	now, last = now.Add(5*time.Minute), 121
+	poll(1)
+
+	var at []time.Time
+	for _, m := range messages(t, client, topic) {
+		var item news.Item
+		if err := json.Unmarshal(m.Value, &item); err != nil || item.Title != fmt.Sprint("Item ", 41+len(at)) {
+			t.Fatalf("message %d is %s, %v", len(at), m.Value, err)
+		}
+		at = append(at, item.PublishedAt)
+	}
+	if !slices.IsSortedFunc(at, time.Time.Compare) {
+		t.Errorf("published %v: not in the feed's order", at)
+	}
+	first := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	if oldest, newest := first.Sub(at[0]), first.Sub(at[59]); oldest > 20*time.Hour || newest < 12*time.Hour {
+		t.Errorf("at the first poll items are dated from %s to %s before it", oldest, newest)
+	}
+	read := first.Add(time.Hour) // the last time before the feed failed
+	for i := range 20 {
+		if want := read.Add(time.Duration(i+1) * 30 * time.Minute); !at[60+i].Equal(want) {
+			t.Errorf("item %d of those held back for ten hours is of %s, want %s", i, at[60+i], want)
+		}
+	}
+	if !at[80].Equal(now) {
+		t.Errorf("the one that came within five minutes is of %s, want %s", at[80], now)
 	}
 }
 

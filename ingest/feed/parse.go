@@ -27,8 +27,8 @@ const maxTextBytes = 1<<20 - maxTitleBytes
 const maxTitleBytes = 4096
 
 // parse reads a feed's items, those with neither title nor text left out. An item without a
-// date gets now: the time it was first seen.
-func parse(body []byte, feedURL string, kind news.Kind, now time.Time) (items []news.Item, err error) {
+// date has none yet: date gives it one.
+func parse(body []byte, feedURL string, kind news.Kind) (items []news.Item, err error) {
 	if err := checkDepth(body); err != nil {
 		return nil, err
 	}
@@ -42,21 +42,21 @@ func parse(body []byte, feedURL string, kind news.Kind, now time.Time) (items []
 		return nil, fmt.Errorf("%w: %w", ErrFeed, err)
 	}
 	for _, entry := range parsed.Items {
-		if item, ok := toItem(entry, feedURL, kind, now); ok {
+		if item, ok := toItem(entry, feedURL, kind); ok {
 			items = append(items, item)
 		}
 	}
 	return items, nil
 }
 
-func toItem(entry *gofeed.Item, feedURL string, kind news.Kind, now time.Time) (news.Item, bool) {
+func toItem(entry *gofeed.Item, feedURL string, kind news.Kind) (news.Item, bool) {
 	body := entry.Content
 	if body == "" {
 		body = entry.Description
 	}
 	item := news.Item{
 		Kind:        kind,
-		PublishedAt: published(entry, now),
+		PublishedAt: published(entry),
 		Title:       cut(plainText(entry.Title), maxTitleBytes),
 		Text:        cut(plainText(body), maxTextBytes),
 		URL:         link(entry.Link, feedURL),
@@ -80,8 +80,9 @@ func toItem(entry *gofeed.Item, feedURL string, kind news.Kind, now time.Time) (
 	return item, item.Title != "" || item.Text != ""
 }
 
-// published trusts our reading of the date before gofeed's, which takes EST for UTC.
-func published(entry *gofeed.Item, now time.Time) time.Time {
+// published trusts our reading of the date before gofeed's, which takes EST for UTC. It is
+// zero where the entry has none.
+func published(entry *gofeed.Item) time.Time {
 	for _, date := range []string{entry.Published, entry.Updated} {
 		if t, err := ingest.ParseTime(date); err == nil {
 			return t
@@ -92,7 +93,7 @@ func published(entry *gofeed.Item, now time.Time) time.Time {
 			return parsed.UTC()
 		}
 	}
-	return now.UTC()
+	return time.Time{}
 }
 
 // link is the entry's address if it is one that people may be shown: no javascript: and

@@ -40,7 +40,7 @@ func TestParse(t *testing.T) {
 		"RSS": {rss, []news.Item{
 			{ID: "https://www.wire.example/1", Kind: news.KindNews, Source: "wire.example", PublishedAt: time.Date(2026, 3, 10, 11, 30, 0, 0, time.UTC),
 				Title: "Acme & Co falls", Text: "Shares fell 8%.\nMore below.", URL: "https://www.wire.example/1"},
-			{ID: digest, Kind: news.KindNews, Source: "feeds.wire.example", PublishedAt: now, Title: "Local id"},
+			{ID: digest, Kind: news.KindNews, Source: "feeds.wire.example", Title: "Local id"},
 			{ID: "https://feeds.wire.example/3", Kind: news.KindNews, Source: "feeds.wire.example", PublishedAt: now.Add(-time.Hour),
 				Text: "No title, relative link", URL: "https://feeds.wire.example/3"},
 		}},
@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := parse([]byte(tt.body), at, news.KindNews, now)
+			got, err := parse([]byte(tt.body), at, news.KindNews)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +79,7 @@ func TestParseRefusesWhatWouldDoHarm(t *testing.T) {
 		"nested JSON":         `{"version":"https://jsonfeed.org/version/1.1","items":` + strings.Repeat("[", 1_000_000),
 		"an entity expansion": `<!DOCTYPE rss [<!ENTITY a "` + strings.Repeat("x", 1000) + `"><!ENTITY b "&a;&a;">]><rss><channel><title>&b;</title></channel>`,
 	} {
-		if _, err := parse([]byte(body), "https://a.example", news.KindNews, now); !errors.Is(err, ErrFeed) {
+		if _, err := parse([]byte(body), "https://a.example", news.KindNews); !errors.Is(err, ErrFeed) {
 			t.Errorf("%s: error %v, want %v", name, err, ErrFeed)
 		}
 	}
@@ -90,16 +90,30 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(atomFeed))
 	f.Add([]byte(jsonFeed))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		items, err := parse(body, "https://a.example/feed", news.KindNews, now)
+		items, err := parse(body, "https://a.example/feed", news.KindNews)
 		if err != nil && !errors.Is(err, ErrFeed) {
 			t.Fatal(err)
 		}
 		for _, item := range items {
-			if item.ID == "" || item.Content() == "" || item.PublishedAt.IsZero() || !utf8.ValidString(item.Content()+item.ID+item.URL) {
+			if item.ID == "" || item.Content() == "" || !utf8.ValidString(item.Content()+item.ID+item.URL) {
 				t.Fatalf("broken promise: %+v", item)
 			}
 		}
 	})
+}
+
+// Dates that items have stay; a clock that went back dates nothing ahead of itself.
+func TestDateLeavesDatesAlone(t *testing.T) {
+	dated := now.Add(-time.Hour)
+	items := []news.Item{{ID: "a"}, {ID: "b", PublishedAt: dated}, {ID: "c"}}
+	if n := date(items, now.Add(time.Minute), now); n != 2 {
+		t.Errorf("%d without a date, want 2", n)
+	}
+	for i, want := range []time.Time{now, dated, now} {
+		if !items[i].PublishedAt.Equal(want) {
+			t.Errorf("item %d is of %s, want %s", i, items[i].PublishedAt, want)
+		}
+	}
 }
 
 func TestStateForgetsSlowly(t *testing.T) {

@@ -23,7 +23,8 @@ type state struct {
 type feedState struct {
 	ETag         string               `json:"etag,omitempty"`
 	LastModified string               `json:"last_modified,omitempty"`
-	Seen         map[string]time.Time `json:"seen"` // item id → when the feed last had it
+	Read         time.Time            `json:"read,omitzero"` // when it was last read, whether it had changed or not; zero = never
+	Seen         map[string]time.Time `json:"seen"`          // item id → when the feed last had it
 }
 
 // forgetAfter is how long an id is remembered after it has left its feed: feeds repeat
@@ -100,9 +101,15 @@ func (f feedState) unseen(items []news.Item) []news.Item {
 	return fresh
 }
 
+// unchanged is the state once the server has said that nothing has changed.
+func (f feedState) unchanged(now time.Time) feedState {
+	f.Read = now
+	return f
+}
+
 // after is the state once the answer's items are in Kafka.
 func (f feedState) after(got fetched, items []news.Item, now time.Time) feedState {
-	next := feedState{ETag: got.etag, LastModified: got.lastModified, Seen: map[string]time.Time{}}
+	next := feedState{ETag: got.etag, LastModified: got.lastModified, Read: now, Seen: map[string]time.Time{}}
 	for id, last := range f.Seen {
 		if now.Sub(last) < forgetAfter {
 			next.Seen[id] = last
