@@ -51,6 +51,7 @@ type reader struct {
 	sources  []Source
 	examples []*Example // of the sources being taken
 	byText   map[[2]string]*Example
+	files    map[string]*sharedFile // of the sources being taken, by SHA256
 	found    Findings
 	faults   []error
 }
@@ -68,7 +69,7 @@ func newReader(heads []bert.Head, skipBad bool) *reader {
 
 // take reads sources into examples.
 func (r *reader) take(sources []Source) ([]*Example, error) {
-	r.examples, r.byText = nil, map[[2]string]*Example{}
+	r.examples, r.byText, r.files = nil, map[[2]string]*Example{}, sharedFiles(sources)
 	for _, s := range sources {
 		if err := r.read(s); err != nil {
 			return nil, err
@@ -87,9 +88,20 @@ func (r *reader) read(s Source) error {
 		s.Weight = 1
 	}
 	r.sources = append(r.sources, s)
+	shared := r.files[s.SHA256]
+	if shared != nil {
+		shared.open()
+	}
 	for row := range s.Rows {
-		r.found.Rows++
 		err := r.addRow(s, head, row)
+		if shared == nil {
+			r.found.Rows++
+		} else {
+			if shared.begin(row.At) {
+				r.found.Rows++
+			}
+			err = shared.judge(err)
+		}
 		if err == nil {
 			continue
 		}
@@ -106,6 +118,9 @@ func (r *reader) read(s Source) error {
 	if len(r.faults) > 0 {
 		return fmt.Errorf("%w (mend them, or leave such rows out by --skip-bad):\n%w", ErrRows, errors.Join(r.faults...))
 	}
+	if shared != nil && !shared.taught && shared.none != nil {
+		return fmt.Errorf("%w: %s: no row has a label of %s: %w", ErrRows, s.Name, s.Task, shared.none)
+	}
 	return nil
 }
 
@@ -119,8 +134,11 @@ func (r *reader) addRow(s Source, head int, row Row) error {
 		l := &all[i]
 		l.label = canonical(s.Task, l.label)
 		if err := r.checkLabel(head, l.label); err != nil {
-			if l.entity != "" {
+			switch {
+			case l.entity != "":
 				err = fmt.Errorf("of %q: %w", l.entity, err)
+			case l.label == "":
+				err = unlabelled{err}
 			}
 			return err
 		}

@@ -28,7 +28,7 @@ type Source struct {
 	Task   string        // of the head that the labels are for
 	Name   string        // for errors: the file as it was given
 	Short  string        // for the model card, which names no machine; "" is Name
-	SHA256 string        // of the file, for the model card; "" where there is none
+	SHA256 string        // of the file, for the model card; "" where there is none. Sources of one file and several tasks need one label a row
 	Rows   iter.Seq[Row] // read once
 
 	Text   string  // column with the text; "" is text or, where there is none, title
@@ -76,10 +76,10 @@ func (s Source) read(row Row) (all []labelled, whole bool, err error) {
 			all, err = perEntity(text, entity, row.At)
 			return all, false, err
 		}
-		label, err := s.field(row, s.Label, s.Task)
+		label, err := s.label(row, s.Task)
 		return []labelled{{text, entity, label, row.At}}, false, err
 	}
-	label, err := s.field(row, s.Label, s.Task, entitiesColumn)
+	label, err := s.label(row, s.Task, entitiesColumn)
 	if err != nil {
 		return nil, false, err
 	}
@@ -94,6 +94,15 @@ func (s Source) read(row Row) (all []labelled, whole bool, err error) {
 func isJSON(s string) bool {
 	s = strings.TrimSpace(s)
 	return strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[")
+}
+
+// label is the column with the label; a row that has none is unlabelled.
+func (s Source) label(row Row, otherwise ...string) (string, error) {
+	label, err := s.field(row, s.Label, otherwise...)
+	if err != nil {
+		err = unlabelled{err}
+	}
+	return label, err
 }
 
 // field is the column of that name or, where none is named, the first of those that there is.

@@ -147,6 +147,53 @@ func TestTwoTasksMeetInOneExample(t *testing.T) {
 	}
 }
 
+// TestRowsOfOneFileHaveOneLabelOrBoth: a file that is given for two tasks is read for each, and a
+// row without a label of one of them is a row of the other. A row without any is at fault, once.
+func TestRowsOfOneFileHaveOneLabelOrBoth(t *testing.T) {
+	all := []Row{
+		{At: "line 2", Fields: map[string]string{"text": "up", "sentiment": "positive", "topic": "Shares"}},
+		{At: "line 3", Fields: map[string]string{"text": "down", "sentiment": "negative", "topic": " "}},
+		{At: "line 4", Fields: map[string]string{"text": "gold", "topic": "Metals"}},
+	}
+	read := func(skipBad bool, more ...Row) ([]*Example, Findings, error) {
+		lines := append(slices.Clone(all), more...)
+		r := newReader([]bert.Head{sentiment, {Task: "topic", Labels: []string{"Metals", "Shares"}}}, skipBad)
+		examples, err := r.take([]Source{
+			{Task: "sentiment", Name: "both.csv", SHA256: "1", Rows: slices.Values(lines)},
+			{Task: "topic", Name: "both.csv", SHA256: "1", Rows: slices.Values(lines)},
+		})
+		return examples, r.found, err
+	}
+	examples, found, err := read(false)
+	if err != nil || len(examples) != 3 || found.Rows != 3 || found.Bad != 0 {
+		t.Fatalf("%d examples, %+v, %v", len(examples), found, err)
+	}
+	for i, want := range [][]int{{2, 1}, {0, -1}, {-1, 0}} {
+		if !slices.Equal(examples[i].Labels, want) {
+			t.Errorf("%q has the labels %v, want %v", examples[i].Text, examples[i].Labels, want)
+		}
+	}
+	for name, bad := range map[string]Row{
+		"it has no label of sentiment or topic": {At: "line 5", Fields: map[string]string{"text": "flat", "sentiment": ""}},
+		"the text is empty":                     {At: "line 5", Fields: map[string]string{"text": "", "sentiment": "neutral", "topic": "Metals"}},
+		"the label of topic is":                 {At: "line 5", Fields: map[string]string{"text": "flat", "topic": "Music"}},
+	} {
+		_, _, err := read(false, bad)
+		if !errors.Is(err, ErrRows) || strings.Count(err.Error(), "both.csv: line 5: "+name) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+		if examples, found, err := read(true, bad); err != nil || len(examples) != 3 || found.Rows != 4 || found.Bad != 1 {
+			t.Errorf("%s, left out as asked: %d examples, %+v, %v", name, len(examples), found, err)
+		}
+	}
+	for i := range all {
+		delete(all[i].Fields, "topic")
+	}
+	if _, _, err := read(true); !errors.Is(err, ErrRows) || !strings.Contains(err.Error(), "no row has a label of topic: there is no column topic") {
+		t.Errorf("without a column topic: %v", err)
+	}
+}
+
 func TestNewHeadsComeAfterTheBasesAndSentimentFirst(t *testing.T) {
 	tasks := func(heads []bert.Head) (out []string) {
 		for _, h := range heads {

@@ -66,7 +66,7 @@ func (t *training) dataFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&t.task, "task", "", "head to train: sentiment or topic")
 	f.StringSliceVar(&t.train, "train", nil, "rows of --task: files, or labels for the corrections topic; FILE:0.7 counts less")
-	f.StringSliceVar(&t.tasks, "tasks", nil, "TASK=FILE,… instead of --task and --train: several heads at once")
+	f.StringSliceVar(&t.tasks, "tasks", nil, "TASK=FILE,… instead of --task and --train: several heads at once; of a file given for two, a row has one label or both")
 	f.StringSliceVar(&t.valid, "valid", nil, "validation rows, written as --train or --tasks is; without it a tenth of the rows")
 	f.StringVar(&t.text, "text-column", "", "column with the text; text or title without it")
 	f.StringVar(&t.label, "label-column", "", "column with the label; the task's name without it")
