@@ -204,6 +204,41 @@ func TestCorrectionsAreRows(t *testing.T) {
 	}
 }
 
+// TestALabelsTopicThatIsNotThereIsSaid: training without the corrections that were asked for would
+// pass for training with them.
+func TestALabelsTopicThatIsNotThereIsSaid(t *testing.T) {
+	server := testenv.StartKafka(t)
+	server.CreateTopic("barograph.labels", 1)
+	config := "kafka: {brokers: ['%s'], labels: %s, topics: [{name: news, kind: news}]}"
+	mistaken := training{task: "sentiment", path: writeConfig(t, fmt.Sprintf(config, server.Addr, "barograph.lables"))}
+	_, err := mistaken.sources(t.Context(), []string{"labels"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "no topic barograph.lables on "+server.Addr) || !strings.Contains(err.Error(), "kafka.labels") {
+		t.Errorf("a topic that is misnamed: %v", err)
+	}
+	empty := training{task: "sentiment", path: writeConfig(t, fmt.Sprintf(config, server.Addr, "barograph.labels"))}
+	set, err := empty.sources(t.Context(), []string{"labels"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.close()
+	if said := set.unusedInWords(false); len(said) != 0 {
+		t.Errorf("an empty topic: left out %q", said)
+	}
+}
+
+// TestTheViewSaysWhatCameOfEachSource: a topic or a file that gave nothing is seen.
+func TestTheViewSaysWhatCameOfEachSource(t *testing.T) {
+	var said bytes.Buffer
+	newTrainingView(&said).data(finetune.Summary{Train: 80, Valid: 9, Findings: finetune.Findings{Rows: 89}, Sources: []finetune.SourceRows{
+		{Name: "topic barograph.labels", Task: "sentiment"}, {Name: "tweets.csv", Task: "sentiment", Train: 80, Valid: 9}}})
+	want := "89 rows: 80 texts to train on, 9 for validation\n" +
+		"  sentiment of topic barograph.labels: nothing is taken of it\n" +
+		"  sentiment of tweets.csv: 80 to train on, 9 for validation\n"
+	if said.String() != want {
+		t.Errorf("it says\n%s, want\n%s", said.String(), want)
+	}
+}
+
 // TestFilesNamedAlikeAreToldApart by as few folders as will do: the card says no more of a machine.
 func TestFilesNamedAlikeAreToldApart(t *testing.T) {
 	want := map[string]string{

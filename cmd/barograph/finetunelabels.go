@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -43,6 +44,9 @@ func (t *training) readLabels(ctx context.Context) (labels []news.Label, topic s
 	cluster, err := client.Ping(ctx)
 	if err != nil {
 		return nil, topic, err
+	}
+	if cluster.Topics[topic] == 0 {
+		return nil, topic, fmt.Errorf("there is no topic %s on %s: kafka.labels names the topic of the corrections, kafka.brokers where it is", topic, strings.Join(cfg.Kafka.Brokers, ", "))
 	}
 	byKey := map[string]news.Label{}
 	for number := range cluster.Topics[topic] {

@@ -54,6 +54,13 @@ func (v *trainingView) data(s finetune.Summary) {
 	}
 	f := s.Findings
 	v.say("%d rows: %d texts to train on, %d for validation", f.Rows, s.Train, s.Valid)
+	for _, from := range s.Sources {
+		taken := fmt.Sprintf("%d to train on, %d for validation", from.Train, from.Valid)
+		if from.Train+from.Valid == 0 {
+			taken = "nothing is taken of it"
+		}
+		v.say("  %s of %s: %s", from.Task, plain.Line(from.Name, 120), taken)
+	}
 	for _, found := range []struct {
 		n    int
 		what string
