@@ -1,5 +1,6 @@
 // Command classify measures the classify stage alone: texts a second, how much of a batch is
-// padding, and what share of the machine's matrix-product peak the model reaches.
+// padding, and on the CPU what share of the machine's matrix-product peak, measured just after, the
+// model reaches.
 //
 //	go run ./bench/classify -model models/en -texts FILE [-precision int8] [-threads 2] [-json]
 //
@@ -39,7 +40,9 @@ type result struct {
 	Tokens    float64  `json:"tokens"`  // without padding
 	Padding   float64  `json:"padding"` // share of all tokens run
 	GFLOPS    float64  `json:"gflops"`  // of the tokens, without padding
-	Labels    []string `json:"labels"`  // of the first head, in the order of the texts
+	Peak      float64  `json:"peak"`    // GFLOP/s that matrix products alone reach; 0 on a GPU, where it is not measured
+	Labels    []string `json:"labels"`  // the sentiment of each text, in their order
+	Topics    []string `json:"topics"`  // empty strings where the bundle has no topics
 }
 
 func main() {
@@ -52,15 +55,8 @@ func main() {
 	budget := flag.Int("budget", 0, "tokens in a batch, padding included; 0 = the monitor's")
 	threads := flag.Int("threads", runtime.NumCPU(), "cores for the model")
 	batchThreads := flag.Int("batch-threads", 0, "of them for one batch; 0 = the monitor's")
-	peak := flag.Bool("peak", false, "measure this machine's matrix-product peak instead")
 	asJSON := flag.Bool("json", false, "one JSON object, with the labels")
 	flag.Parse()
-	if *peak {
-		if err := printPeak(*threads); err != nil {
-			log.Fatal("bench/classify: ", err)
-		}
-		return
-	}
 	texts, err := readTexts(*file)
 	if err != nil {
 		log.Fatal("bench/classify: ", err)
@@ -71,12 +67,21 @@ func main() {
 	if err != nil {
 		log.Fatal("bench/classify: ", err)
 	}
+	if onnx.Device(*device) == onnx.CPU {
+		if r.Peak, err = machinePeak(bert.Precision(*precision), *threads); err != nil {
+			log.Fatal("bench/classify: measuring the machine's peak: ", err)
+		}
+	}
 	if *asJSON {
 		_ = json.NewEncoder(os.Stdout).Encode(r)
 		return
 	}
-	fmt.Printf("%d texts in %.1f s: %.0f texts/s, %.0f tokens/s, %.1f %% padding, %.1f GFLOP/s\n",
-		r.Texts, r.Seconds, r.PerSecond, r.Tokens/r.Seconds, 100*r.Padding, r.GFLOPS)
+	fmt.Printf("%d texts in %.1f s: %.0f texts/s, %.0f tokens/s, %.1f %% padding, %.1f GFLOP/s", r.Texts, r.Seconds, r.PerSecond,
+		r.Tokens/r.Seconds, 100*r.Padding, r.GFLOPS)
+	if r.Peak > 0 {
+		fmt.Printf(", %.0f %% of the %.1f that matrix products alone reach", 100*r.GFLOPS/r.Peak, r.Peak)
+	}
+	fmt.Println()
 }
 
 func readTexts(path string) ([]string, error) {
@@ -104,15 +109,15 @@ func measure(model string, run classify.ModelConfig, texts []string) (result, er
 		return result{}, err
 	}
 	defer stage.Close()
-	r := result{Texts: len(texts), Labels: make([]string, len(texts))}
-	if _, err := read(stage, texts[:min(len(texts), 64)], nil); err != nil { // warm
+	r := result{Texts: len(texts), Labels: make([]string, len(texts)), Topics: make([]string, len(texts))}
+	if _, err := read(stage, texts[:min(len(texts), 64)], nil, nil); err != nil { // warm
 		return r, err
 	}
 	tokens, padding, err := counted(registry)
 	if err != nil {
 		return r, err
 	}
-	if r.Seconds, err = read(stage, texts, r.Labels); err != nil {
+	if r.Seconds, err = read(stage, texts, r.Labels, r.Topics); err != nil {
 		return r, err
 	}
 	allTokens, allPadding, err := counted(registry)
@@ -130,7 +135,7 @@ func measure(model string, run classify.ModelConfig, texts []string) (result, er
 }
 
 // read puts the texts through the stage at once and returns the seconds it took.
-func read(stage *classify.Stage, texts []string, labels []string) (float64, error) {
+func read(stage *classify.Stage, texts, labels, topics []string) (float64, error) {
 	var (
 		wait   sync.WaitGroup
 		mu     sync.Mutex
@@ -146,7 +151,7 @@ func read(stage *classify.Stage, texts []string, labels []string) (float64, erro
 				failed = errors.Join(failed, err)
 				mu.Unlock()
 			} else if err == nil && labels != nil {
-				labels[i] = readings[0].Sentiment.Label()
+				labels[i], topics[i] = readings[0].Sentiment.Label(), readings[0].Topic.Label
 			}
 		})
 		if err != nil {

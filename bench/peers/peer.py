@@ -4,7 +4,7 @@
     python peer.py torch FOLDER TEXTS THREADS            transformers on PyTorch, fp32, SDPA
     python peer.py ort FOLDER/int8 TEXTS THREADS         onnxruntime and tokenizers
 
-Prints one JSON object: texts a second, and the label of each text.
+Prints one JSON object: texts a second, how many tokens the texts have, and the label of each.
 """
 import json
 import pathlib
@@ -12,7 +12,7 @@ import sys
 import time
 
 kind, folder, texts, threads = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), int(sys.argv[4])
-texts = texts.read_text(encoding="utf-8").splitlines()
+texts = texts.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 labels = ["negative", "neutral", "positive"]
 
 if kind == "torch":
@@ -23,6 +23,8 @@ if kind == "torch":
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="[PAD]", model_max_length=512)
     tokenizer.backend_tokenizer.no_truncation()
     model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="sdpa").eval()
+
+    tokens = sum(len(ids) for ids in tokenizer(texts, truncation=True)["input_ids"])
 
     def classify(batch):
         with torch.inference_mode():
@@ -37,6 +39,7 @@ else:
     session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(512)
+    tokens = sum(len(e.ids) for e in tokenizer.encode_batch(texts))
     tokenizer.enable_padding()
 
     def classify(batch):
@@ -54,4 +57,4 @@ start = time.perf_counter()
 for i in range(0, len(texts), size):
     said += [labels[j] for j in classify(texts[i : i + size])]
 seconds = time.perf_counter() - start
-print(json.dumps({"texts": len(texts), "seconds": seconds, "texts_per_second": len(texts) / seconds, "labels": said}))
+print(json.dumps({"texts": len(texts), "seconds": seconds, "texts_per_second": len(texts) / seconds, "tokens": tokens, "labels": said}))

@@ -22,17 +22,19 @@ def agree(a, b):
 
 for model in "all-minilm-l6-v2", "bge-small-en-v1.5":
     runs = {kind: load(model, kind) for kind in names}
-    peaks = [dict(line.split()[:2] for line in (out / f"{model}.peak.{r}").read_text().splitlines()) for r in range(1, rounds + 1)]
-    print(f"\n{model}, {runs['int8'][0]['texts']} texts, medians of {rounds} rounds\n")
+    tokens = {kind: runs[kind][0]["tokens"] for kind in ("int8", "fp32", "torch", "ort")}
+    if len(set(tokens.values())) != 1:
+        sys.exit(f"bench/peers: not all have read the same texts: {tokens} tokens")
+    print(f"\n{model}, {runs['int8'][0]['texts']} texts of {tokens['int8']:,.0f} tokens, medians of {rounds} rounds\n")
     print("| | texts/s | Barograph int8 over it | same labels as PyTorch |\n|---|---|---|---|")
     for kind, name in names.items():
         rate = statistics.median(r["texts_per_second"] for r in runs[kind])
         ratio = statistics.median(a["texts_per_second"] / b["texts_per_second"] for a, b in zip(runs["int8"], runs[kind]))
         print(f"| {name} | {rate:.0f} | {ratio:.1f} | {agree(runs[kind][0], runs['torch'][0]):.1%} |")
     for kind in "int8", "fp32":
-        share = statistics.median(r["gflops"] / float(p[kind]) for r, p in zip(runs[kind], peaks))
+        share = statistics.median(r["gflops"] / r["peak"] for r in runs[kind])
         padding = runs[kind][0]["padding"]
         print(f"\n{kind}: {statistics.median(r['gflops'] for r in runs[kind]):.0f} GFLOP/s of useful tokens, {share:.0%} of the "
-              f"{statistics.median(float(p[kind]) for p in peaks):.0f} that matrix products alone reach; {padding:.1%} padding")
+              f"{statistics.median(r['peak'] for r in runs[kind]):.0f} that matrix products alone reach; {padding:.1%} padding")
 a, b = (json.loads((out / f"en.{kind}.1").read_text()) for kind in ("int8", "fp32"))
-print(f"\nmodels/en, int8 beside fp32: the same label for {agree(a, b):.2%} of {a['texts']} texts")
+print(f"\nmodels/en, int8 beside fp32: the same label for {agree(a, b):.2%} of the {a['texts']} validation texts of the tweets")
