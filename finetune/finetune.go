@@ -171,6 +171,9 @@ func (j *job) prepare() error {
 			return err
 		}
 	}
+	if j.Threads < 0 {
+		return fmt.Errorf("%w: threads is %d; it must be 1 or more, or 0 for one a core", ErrSettings, j.Threads)
+	}
 	if err := j.checkOut(); err != nil {
 		return err
 	}

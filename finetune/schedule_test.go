@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/barograph/barograph/classify/bert"
@@ -47,18 +48,27 @@ func TestThePlanCountsUpdates(t *testing.T) {
 
 func TestSettingsThatCannotBe(t *testing.T) {
 	for name, change := range map[string]func(*Settings){
-		"rate":    func(s *Settings) { s.Rate = math.NaN() },
-		"rank":    func(s *Settings) { s.Rank = 0 },
-		"decay":   func(s *Settings) { s.Decay = "steep" },
-		"batch":   func(s *Settings) { s.Batch = 0 },
-		"dropout": func(s *Settings) { s.Dropout = 1 },
-		"average": func(s *Settings) { s.Average = 1 },
+		"lr is NaN":            func(s *Settings) { s.Rate = math.NaN() },
+		"rank is 0":            func(s *Settings) { s.Rank = 0 },
+		"decay is steep":       func(s *Settings) { s.Decay = "steep" },
+		"batch is 0":           func(s *Settings) { s.Batch = 0 },
+		"accumulate is -1":     func(s *Settings) { s.Accumulate = -1 },
+		"dropout is 1":         func(s *Settings) { s.Dropout = 1 },
+		"average is 1":         func(s *Settings) { s.Average = 1 },
+		"steps is -5":          func(s *Settings) { s.Updates = -5 },
+		"epochs is 0":          func(s *Settings) { s.Epochs = 0 },
+		"clip-norm is -1":      func(s *Settings) { s.ClipNorm = -1 },
+		"weight-decay is +Inf": func(s *Settings) { s.WeightDecay = math.Inf(1) },
 	} {
 		s := Defaults(step.LoRA)
 		change(&s)
-		if err := s.check(); !errors.Is(err, ErrSettings) {
+		if err := s.check(); !errors.Is(err, ErrSettings) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	few := &job{Config: Config{Settings: Defaults(step.LoRA), Threads: -3}}
+	if err := few.prepare(); !errors.Is(err, ErrSettings) || !strings.Contains(err.Error(), "threads is -3") {
+		t.Errorf("threads: %v", err)
 	}
 	for _, mode := range []step.Mode{step.LoRA, step.Full, step.HeadOnly} {
 		if err := Defaults(mode).check(); err != nil {

@@ -88,14 +88,20 @@ func (s Settings) check() error {
 		return refuse("warmup", s.Warmup, "a share of the updates, 0 to under 1")
 	case s.Decay != Linear && s.Decay != Cosine:
 		return refuse("decay", s.Decay, "linear or cosine")
+	case s.Updates < 0:
+		return refuse("steps", s.Updates, "at least 1, or 0 to go by epochs")
 	case s.Epochs < 1 && s.Updates < 1:
 		return refuse("epochs", s.Epochs, "at least 1")
-	case s.Batch < 1 || s.Accumulate < 1:
-		return refuse("batch", fmt.Sprintf("%d, accumulated %d times", s.Batch, s.Accumulate), "at least 1")
+	case s.Batch < 1:
+		return refuse("batch", s.Batch, "at least 1")
+	case s.Accumulate < 1:
+		return refuse("accumulate", s.Accumulate, "at least 1")
 	case s.MaxTokens < 8:
 		return refuse("max-tokens", s.MaxTokens, "at least 8")
-	case !(s.ClipNorm >= 0 && s.WeightDecay >= 0 && finite(s.ClipNorm) && finite(s.WeightDecay)):
-		return refuse("clip-norm and weight-decay", s.WeightDecay, "0 or more")
+	case !(s.ClipNorm >= 0 && finite(s.ClipNorm)):
+		return refuse("clip-norm", s.ClipNorm, "0 or more")
+	case !(s.WeightDecay >= 0 && finite(s.WeightDecay)):
+		return refuse("weight-decay", s.WeightDecay, "0 or more")
 	case !(s.ClassWeights >= 0 && s.ClassWeights <= 1):
 		return refuse("class-weights", s.ClassWeights, "0 (all rows alike) to 1 (all classes alike)")
 	case !(s.Average >= 0 && s.Average < 1):
