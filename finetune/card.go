@@ -169,8 +169,28 @@ func cardTraining(c *strings.Builder, r Report) {
 		}
 	}
 	fmt.Fprint(c, "\n![loss and macro-F1](metrics.png)\n")
-	if len(r.Trials) > 0 {
-		fmt.Fprintf(c, "\nThe best of %d settings tried, by macro-F1 on the validation rows.\n", len(r.Trials))
+	cardTrials(c, r.Trials)
+}
+
+// cardTrials has the sweep without its times, which the same sweep does not have twice.
+func cardTrials(c *strings.Builder, trials []Trial) {
+	if len(trials) == 0 {
+		return
+	}
+	ended := 0
+	for _, t := range trials {
+		if t.Err == nil {
+			ended++
+		}
+	}
+	fmt.Fprintf(c, "\n%d of %d settings were trained to their end; this is the best of those by macro-F1 on the validation rows.\n\n", ended, len(trials))
+	fmt.Fprint(c, "| setting | macro-F1 | best epoch |\n|---|---|---|\n")
+	for _, t := range trials {
+		if t.Err != nil {
+			fmt.Fprintf(c, "| %s | %s | |\n", t.Settings.InWords(), cell(t.Err.Error()))
+			continue
+		}
+		fmt.Fprintf(c, "| %s | %.4f | %d |\n", t.Settings.InWords(), t.Score, t.Epoch)
 	}
 }
 

@@ -42,7 +42,7 @@ type Config struct {
 
 	Settings Settings
 	Sweep    []Settings    // tried instead, each from the start; the best by validation is kept
-	Budget   time.Duration // no further one of Sweep begins after it; 0 = no limit
+	Budget   time.Duration // of training, what was trained before a kill included: no further one of Sweep begins after it; 0 = no limit
 	SkipBad  bool          // rows that cannot be used are counted, not an error
 	Resume   bool          // goes on from the last checkpoint in Out, if there is one
 
@@ -88,8 +88,8 @@ type Trial struct {
 	Settings Settings
 	Epoch    int     // the best
 	Score    float64 // its mean macro-F1
-	Seconds  float64
-	Err      error // why it has no score
+	Seconds  float64 // of training, those before a kill too
+	Err      error   // why it has no score: it diverged, or was not begun
 }
 
 // Report is what a run did.

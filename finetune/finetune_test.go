@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -435,6 +436,50 @@ func TestASweepStopsWhenASettingEnds(t *testing.T) {
 	c.Resume, c.OnEpoch = true, func(Epoch) { t.Error("trained again") }
 	if _, err := Run(t.Context(), c); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestASweepGoesOnAfterAKill: what was trained counts with the time it took, and with other
+// settings it ends, as a single run does. The card says what came to its end.
+func TestASweepGoesOnAfterAKill(t *testing.T) {
+	c := sampleConfig(t, 32, 16)
+	c.Settings.Epochs = 1
+	other := c.Settings
+	other.Seed = 7
+	c.Sweep = []Settings{c.Settings, other, other}
+	c.Sweep[2].Seed = 8
+	var first float64
+	ctx, cancel := context.WithCancel(t.Context())
+	c.OnEpoch = func(e Epoch) {
+		if first > 0 {
+			cancel()
+		}
+		first = cmp.Or(first, e.Seconds)
+	}
+	if _, err := Run(ctx, c); !errors.Is(err, context.Canceled) {
+		t.Fatalf("a stopped sweep: %v", err)
+	}
+	again := func(change func(*Config)) (Report, error) {
+		next := sampleConfig(t, 32, 16)
+		next.Out, next.Sweep, next.Resume = c.Out, slices.Clone(c.Sweep), true
+		change(&next)
+		return Run(t.Context(), next)
+	}
+	if _, err := again(func(c *Config) { c.Sweep[1].Rate = 1e-3 }); !errors.Is(err, ErrResume) {
+		t.Errorf("resumed with another rate in the second setting: %v", err)
+	}
+	r, err := again(func(c *Config) { c.Budget = seconds(first) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Trials[0].Seconds != first || r.Trials[0].Err != nil || r.Trials[1].Err == nil || r.Trials[2].Err == nil {
+		t.Errorf("the first setting took %v s, which is the budget; the trials are %+v", first, r.Trials)
+	}
+	card, err := os.ReadFile(filepath.Join(c.Out, "README.md"))
+	for _, want := range []string{"1 of 3 settings were trained to their end", fmt.Sprintf("seed 0 | %.4f | 1 |", r.Trials[0].Score), "seed 8 | not begun: the budget was spent | |"} {
+		if err != nil || !strings.Contains(string(card), want) {
+			t.Errorf("the card does not say %q (%v):\n%s", want, err, card)
+		}
 	}
 }
 

@@ -68,6 +68,24 @@ func Defaults(mode step.Mode) Settings {
 	return s
 }
 
+// InWords names what a sweep can vary, as far as the mode has a use for it.
+func (s Settings) InWords() string {
+	length := fmt.Sprintf("epochs %d", s.Epochs)
+	if s.Updates > 0 {
+		length = fmt.Sprintf("steps %d", s.Updates)
+	}
+	lora := ""
+	if s.Mode == step.LoRA {
+		lora = fmt.Sprintf(", rank %d, alpha %g", s.Rank, cmp.Or(s.Alpha, float64(2*s.Rank)))
+	}
+	average := ""
+	if s.Average > 0 {
+		average = fmt.Sprintf(", average %g", s.Average)
+	}
+	return fmt.Sprintf("lr %g%s, dropout %g, %s, batch %d×%d, class-weights %g, smoothing %g, weight-decay %g, warmup %g, %s%s, seed %d", s.Rate, lora,
+		s.Dropout, length, s.Batch, s.Accumulate, s.ClassWeights, s.Smoothing, s.WeightDecay, s.Warmup, s.Decay, average, s.Seed)
+}
+
 func (s Settings) check() error {
 	refuse := func(name string, value any, want string) error {
 		return fmt.Errorf("%w: %s is %v; it must be %s", ErrSettings, name, value, want)

@@ -106,12 +106,13 @@ func (j *job) keepHeads(untrained *step.Trainer) error {
 }
 
 // sweep trains with each setting until the budget is spent, and keeps the best. Settings
-// that came to an end before a kill are not trained again.
+// that came to an end before a kill are not trained again, and what they took counts. A setting
+// that diverges is one of the results; any other error is the sweep's.
 func (j *job) sweep(ctx context.Context) error {
 	j.told(0)
-	end := time.Now().Add(j.Budget)
+	spent := 0.0 // seconds of training, those before a kill too
 	for i, s := range j.Sweep {
-		if j.Budget > 0 && !time.Now().Before(end) && len(j.trials) > 0 {
+		if j.Budget > 0 && spent >= j.Budget.Seconds() && len(j.trials) > 0 {
 			j.trials = append(j.trials, Trial{N: i + 1, Of: len(j.Sweep), Settings: s, Err: errors.New("not begun: the budget was spent")})
 			continue
 		}
@@ -127,15 +128,19 @@ func (j *job) sweep(ctx context.Context) error {
 			}
 			return cmp.Or(err, ctx.Err())
 		}
-		t.Seconds, t.Err = time.Since(began).Seconds(), err
-		if err == nil {
+		switch {
+		case err == nil:
 			t.Epoch, t.Score = f.best()
+			t.Seconds = f.state.seconds()
 			err = j.keep(f)
+		case errors.Is(err, step.ErrDiverged):
+			t.Seconds, t.Err, err = time.Since(began).Seconds(), err, nil
 		}
+		if err != nil {
+			return fmt.Errorf("setting %d of %d (%s): %w", t.N, t.Of, s.InWords(), err)
+		}
+		spent += t.Seconds
 		j.trials = append(j.trials, t)
-		if t.Err == nil && err != nil {
-			return err
-		}
 	}
 	if j.best == nil {
 		errs := []error{ErrNoTrial}

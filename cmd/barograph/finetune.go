@@ -108,7 +108,7 @@ func (t *training) settingsFlags(cmd *cobra.Command) {
 	f.Float64Var(&s.Average, "average", s.Average, "decay of a moving average of the weights, which is what is kept (0.995: of some 200 updates); 0 = the last weights")
 	f.Uint64Var(&s.Seed, "seed", 0, "same seed, same bundle (on the CPU, with as many threads)")
 	f.StringVar(&t.sweep, "sweep", "", `settings to try, such as "lr=1e-4,3e-4 rank=8,16"; the best by validation is kept`)
-	f.DurationVar(&t.config.Budget, "budget", 0, "no further setting of --sweep begins after this time")
+	f.DurationVar(&t.config.Budget, "budget", 0, "no further setting of --sweep begins after so much training, that before --resume included")
 	f.BoolVar(&t.config.Resume, "resume", false, "go on from the last checkpoint in --out, to the same end")
 	f.StringVar(&t.device, "device", "auto", "auto, cpu or cuda")
 	f.IntVar(&t.config.Threads, "threads", 0, "on the CPU; 0 = one for each core")

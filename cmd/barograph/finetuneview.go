@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -90,7 +89,7 @@ func (v *trainingView) data(s finetune.Summary) {
 }
 
 func (v *trainingView) trial(t finetune.Trial) {
-	v.say("setting %d of %d: %s", t.N, t.Of, settingsInWords(t.Settings))
+	v.say("setting %d of %d: %s", t.N, t.Of, t.Settings.InWords())
 }
 
 func (v *trainingView) update(u finetune.Update) {
@@ -125,12 +124,6 @@ func (v *trainingView) epoch(e finetune.Epoch) {
 
 func (v *trainingView) stage(what string) { v.say("%s", what) }
 
-// settingsInWords names what a sweep can vary.
-func settingsInWords(s finetune.Settings) string {
-	return fmt.Sprintf("lr %g, rank %d, alpha %g, dropout %g, epochs %d, batch %d×%d, class-weights %g, smoothing %g, %s, seed %d", s.Rate, s.Rank,
-		cmp.Or(s.Alpha, float64(2*s.Rank)), s.Dropout, s.Epochs, s.Batch, s.Accumulate, s.ClassWeights, s.Smoothing, s.Decay, s.Seed)
-}
-
 // writeReport prints what was trained, in tables.
 func writeReport(w io.Writer, r finetune.Report) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
@@ -138,10 +131,10 @@ func writeReport(w io.Writer, r finetune.Report) error {
 		fmt.Fprintln(table, "setting\tmacro-F1\tbest epoch\tseconds\t")
 		for _, t := range r.Trials {
 			if t.Err != nil {
-				fmt.Fprintf(table, "%s\t-\t%s\t%.0f\t\n", settingsInWords(t.Settings), plain.Line(t.Err.Error(), 60), t.Seconds)
+				fmt.Fprintf(table, "%s\t-\t%s\t%.0f\t\n", t.Settings.InWords(), plain.Line(t.Err.Error(), 60), t.Seconds)
 				continue
 			}
-			fmt.Fprintf(table, "%s\t%.4f\t%d\t%.0f\t\n", settingsInWords(t.Settings), t.Score, t.Epoch, t.Seconds)
+			fmt.Fprintf(table, "%s\t%.4f\t%d\t%.0f\t\n", t.Settings.InWords(), t.Score, t.Epoch, t.Seconds)
 		}
 		if err := table.Flush(); err != nil {
 			return err
