@@ -25,6 +25,9 @@ const (
 	profilePrior   = 10.0                     // items' worth of prior knowledge of an hour's factor
 	profileKeep    = 0.97                     // of an hour's memory, each half hour of it
 	capDeviations  = 2.5                      // a chunk is learnt at most this far above the expected
+	capClusters    = 1.6                      // of its variance: that over the mean, by clusters
+	capVolume      = 0.2                      // of its variance: relative, by the day's volume
+	capItems       = 3.0                      // over that bound, so that a quiet series learns of an item
 	outageShare    = 0.15                     // of the usual items over all series: less is an outage
 	outageExposure = 86400.0                  // seconds of learnt time before an outage can be told
 	longestFreeze  = 24 * 3600 / chunkSeconds // chunks kept out in a row; then they are learnt after all
@@ -196,7 +199,7 @@ func (b *baseline) learnChunk(chunk int64, items, negative, leaning float64, p p
 	h := b.slot(chunk * bucketsPerChunk)
 	f, level := b.factor(h, p), b.level()
 	expected := level * f * chunkSeconds
-	if limit := expected + capDeviations*math.Sqrt(1.6*expected+0.2*expected*expected) + 3; items > limit {
+	if limit := expected + capDeviations*math.Sqrt(capClusters*expected+capVolume*expected*expected) + capItems; items > limit {
 		negative *= limit / items
 		leaning *= limit / items
 		items = limit
