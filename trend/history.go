@@ -72,7 +72,7 @@ func (h *History) Series() int { return len(h.replay.series) }
 
 // Threshold is the surprise from which something is a spike at now; infinite in the warm-up.
 func (h *History) Threshold(now time.Time) float64 {
-	return h.replay.budget.threshold(&h.replay.everything.base, now)
+	return h.replay.Threshold(now)
 }
 
 // Observe counts a reading and judges its series, at the clock's time now, which must not

@@ -155,6 +155,16 @@ func (r *Replay) company(of news.Series) *series {
 // isTopicOfCompany tells whether a series is one of a company's topics.
 func isTopicOfCompany(of news.Series) bool { return of.Entity != "" && of.Topic != "" }
 
+// Threshold is the surprise from which something is a spike at now; infinite in the warm-up.
+func (r *Replay) Threshold(now time.Time) float64 {
+	return r.budget.threshold(&r.everything.base, now)
+}
+
+// LeastSurprise is the floor of the threshold that a budget of false alerts gives: below it
+// nothing is a spike, however few the series. Where the threshold is there, a larger budget
+// finds no more.
+const LeastSurprise = leastSurprise
+
 // budget is what the threshold comes from; all kinds of spike share it.
 type budget struct {
 	rule  Rule

@@ -12,7 +12,8 @@ import (
 type Rule struct {
 	// FalseAlertsPerDay is how many spikes a day, over all series together, may be chance.
 	// The threshold on surprise follows from it and from how often series have come near
-	// one in the last 14 days. 0 = 1. What was asked and what came: bench/spikes/README.md.
+	// one in the last 14 days, but never falls below LeastSurprise: few series do not use a
+	// large number up. 0 = 1. What was asked and what came: bench/spikes/README.md.
 	FalseAlertsPerDay float64
 
 	// Surprise fixes the threshold instead: about -log10 of the chance of a window like

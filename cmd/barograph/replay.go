@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -355,20 +356,42 @@ func (r *replayRun) summary() string {
 	return text
 }
 
-// writeBudgets compares settings.
+// threshold is that at the end of history; infinite where that lies in the warm-up.
+func (r *replayRun) threshold() float64 {
+	switch {
+	case r.now.IsZero():
+		return math.Inf(1)
+	case r.bench != nil:
+		return r.bench.Threshold(r.now)
+	}
+	return r.counted.Threshold(r.now)
+}
+
+// writeBudgets compares settings. What a budget allows need not come: below the floor of the
+// threshold nothing is a spike, and then budgets differ in nothing.
 func writeBudgets(out io.Writer, runs []*replayRun) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "budget\talerts\talerts a day\tseries\tmedian surprise\t")
+	fmt.Fprintln(w, "budget\talerts\talerts a day\tseries\tmedian surprise\tlast threshold\tfloor reached\t")
+	reached := false
 	for _, r := range runs {
 		slices.SortFunc(r.surprises, cmp.Compare[float64])
-		median, perDay := "-", "-"
+		median, perDay, threshold, floor := "-", "-", "-", "-"
 		if n := len(r.surprises); n > 0 {
 			median = fmt.Sprintf("%.2f", (r.surprises[(n-1)/2]+r.surprises[n/2])/2)
 		}
 		if r.days() > 0 {
 			perDay = fmt.Sprintf("%.2f", float64(len(r.surprises))/r.days())
 		}
-		fmt.Fprintf(w, "%g\t%d\t%s\t%d\t%s\t\n", r.rule.FalseAlertsPerDay, len(r.surprises), perDay, len(r.series), median)
+		if limit := r.threshold(); !math.IsInf(limit, 1) {
+			threshold, floor = fmt.Sprintf("%.2f", limit), "no"
+			if limit <= trend.LeastSurprise {
+				floor, reached = "yes", true
+			}
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\t%s\t%s\t\n", strconv.FormatFloat(r.rule.FalseAlertsPerDay, 'f', -1, 64), len(r.surprises), perDay, len(r.series), median, threshold, floor)
 	}
 	w.Flush()
+	if reached {
+		fmt.Fprintf(out, "floor: a surprise below %g is no spike, whatever the budget; so few series do not use up the budgets that reach it\n", trend.LeastSurprise)
+	}
 }

@@ -168,8 +168,32 @@ func TestReplayComparesBudgets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows := strings.Split(strings.TrimSpace(out), "\n"); len(rows) != 3 || !strings.Contains(rows[0], "median surprise") {
+	if rows := strings.Split(strings.TrimSpace(out), "\n"); len(rows) != 4 || !strings.Contains(rows[0], "median surprise") {
 		t.Errorf("table\n%s", out)
+	}
+}
+
+// The table says by which threshold a budget came to its alerts, and where the floor rather than
+// the budget set it.
+func TestReplaySaysWhereABudgetEnds(t *testing.T) {
+	lines := quietThenBurst(t)
+	out, _, err := replayed(t, lines, "--budget", "0.001,1000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(strings.TrimSpace(out), "\n")
+	if len(rows) != 4 || !strings.HasSuffix(rows[0], "last threshold  floor reached") || !strings.HasPrefix(rows[3], "floor: a surprise below 2.2 ") {
+		t.Fatalf("table\n%s", out)
+	}
+	small, large := strings.Fields(rows[1]), strings.Fields(rows[2])
+	if small[6] != "no" || !(small[5] > "2.20") || !slices.Equal(large[5:], []string{"2.20", "yes"}) || large[0] != "1000000" {
+		t.Errorf("table\n%s", out)
+	}
+	if out, _, err = replayed(t, lines, "--budget", "0.001,0.002"); err != nil || strings.Contains(out, "floor:") {
+		t.Errorf("%v: no budget reaches the floor, and the table says\n%s", err, out)
+	}
+	if out, _, err = replayed(t, lines[:10], "--budget", "1,2"); err != nil || !slices.Equal(strings.Fields(lastLine(out))[5:], []string{"-", "-"}) {
+		t.Errorf("%v: there is no threshold in the warm-up, and the table says\n%s", err, out)
 	}
 }
 
@@ -248,7 +272,7 @@ func TestReplayTellsWhatARouteTakes(t *testing.T) {
 				t.Errorf("the page does not say %q", at)
 			}
 			table, _, err := replayed(t, lines, "-c", config, "--budget", "1,2")
-			if count := strings.Fields(lastLine(table))[1]; err != nil || (count == "0") != (tt.first == "") {
+			if count := strings.Fields(strings.Split(table, "\n")[1])[1]; err != nil || (count == "0") != (tt.first == "") {
 				t.Errorf("%v: the table\n%s", err, table)
 			}
 		})
