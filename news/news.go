@@ -7,6 +7,7 @@
 package news
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -90,6 +91,24 @@ func (s Sentiment) Label() string {
 		return "positive"
 	}
 	return "neutral"
+}
+
+// Check names a probability that is none: below 0, above 1, or all together above 1 by more than
+// rounding leaves.
+func (s Sentiment) Check() error {
+	const rounding = 0.01
+	for _, of := range []struct {
+		class string
+		p     float64
+	}{{"negative", s.Negative}, {"neutral", s.Neutral}, {"positive", s.Positive}} {
+		if !(of.p >= 0 && of.p <= 1+rounding) {
+			return fmt.Errorf("sentiment.%s is %g: a probability is between 0 and 1", of.class, of.p)
+		}
+	}
+	if sum := s.Negative + s.Neutral + s.Positive; sum > 1+rounding {
+		return fmt.Errorf("sentiment sums to %g: probabilities of classes sum to 1", sum)
+	}
+	return nil
 }
 
 // Topic is the most probable subject of a text and how probable it is.

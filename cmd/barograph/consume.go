@@ -130,6 +130,9 @@ func decodeReading(message kafka.Message) (news.Reading, error) {
 	if r.ID == "" || r.PublishedAt.IsZero() {
 		return r, &ingest.Rejection{Class: ingest.BadValue, Detail: "a reading needs id and published_at"}
 	}
+	if err := r.Sentiment.Check(); err != nil {
+		return r, &ingest.Rejection{Class: ingest.BadValue, Detail: err.Error()}
+	}
 	return r, nil
 }
 

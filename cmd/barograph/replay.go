@@ -99,6 +99,9 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 		if m.err != nil {
 			bad++
 			fmt.Fprintln(cmd.ErrOrStderr(), m.err)
+			if bad == hopeless && runs[0].readings == 0 {
+				return fmt.Errorf("the first %d %ss cannot be read; each is named above: is it history at all?", bad, o.unit())
+			}
 			continue
 		}
 		if warm != nil {
@@ -136,9 +139,24 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d lines or messages could not be read; each is named above", bad)
+		named := "each is"
+		if bad == 1 {
+			named = "it is"
+		}
+		return fmt.Errorf("%s could not be read; %s named above", news.Counted(bad, o.unit()), named)
 	}
 	return nil
+}
+
+// hopeless is from how many first lines, all of which cannot be read, the others are not tried.
+const hopeless = 20
+
+// unit is what history comes in.
+func (o replayOptions) unit() string {
+	if o.from != "" {
+		return "message"
+	}
+	return "line"
 }
 
 func (o replayOptions) check(args []string) error {
@@ -163,12 +181,17 @@ func (o replayOptions) check(args []string) error {
 	if o.report != "" && reportFormat(o.report) == "" {
 		return fmt.Errorf("--report %s: its name ends in .html or .png", o.report)
 	}
-	for _, at := range []string{o.from, o.to} {
-		if at == "" {
-			continue
+	if o.from != "" {
+		from, err := ingest.ParseTime(o.from)
+		if err != nil {
+			return fmt.Errorf("--from: %w", err)
 		}
-		if _, err := ingest.ParseTime(at); err != nil {
-			return err
+		to, err := ingest.ParseTime(o.to)
+		if err != nil {
+			return fmt.Errorf("--to: %w", err)
+		}
+		if !from.Before(to) {
+			return fmt.Errorf("--from %s is not before --to %s", o.from, o.to)
 		}
 	}
 	for _, budget := range o.budgets {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"github.com/barograph/barograph/news"
 )
 
@@ -198,12 +200,56 @@ func TestReplaySaysWhereABudgetEnds(t *testing.T) {
 }
 
 func TestReplayRefusesWrongUsage(t *testing.T) {
-	for _, args := range []string{"--from 2026-11-01T00:00:00Z", "--budget 0", "--format csv",
+	for _, args := range []string{"--from 2026-11-01T00:00:00Z", "--from 2026-11-08T00:00:00Z --to 2026-11-01T00:00:00Z", "--budget 0", "--format csv",
 		"--format bench --explain", "--budget 1,2 --explain"} {
 		var usage usageError
 		if _, _, err := replayed(t, nil, strings.Fields(args)...); !errors.As(err, &usage) {
 			t.Errorf("%s: %v, want that of wrong usage", args, err)
 		}
+	}
+	_, _, err := run(t, "replay", "--from", "2026-11-08T00:00:00Z", "--to", "2026-11-08T00:00:00Z")
+	if err == nil || !strings.Contains(err.Error(), "--from 2026-11-08T00:00:00Z is not before --to") {
+		t.Errorf("a stretch that is none: %v", err)
+	}
+}
+
+// A file of something else is said to be that, instead of a fault in each of its lines.
+func TestReplayKnowsAWrongFile(t *testing.T) {
+	readings := quietThenBurst(t)
+	event := `{"id":"1","ts":1772409600,"arrival":1772409600,"entity":"E","topic":"T","neg":0.1,"neu":0.8,"pos":0.1,"text":"1"}`
+	var usage usageError
+	if _, log, err := replayed(t, readings, "--format", "bench"); !errors.As(err, &usage) || !strings.Contains(err.Error(), "holds readings") || log != "" {
+		t.Errorf("readings as events: %v\n%s", err, log)
+	}
+	if _, log, err := replayed(t, []string{event}); !errors.As(err, &usage) || !strings.Contains(err.Error(), "--format bench") || log != "" {
+		t.Errorf("events as readings: %v\n%s", err, log)
+	}
+	wrong := slices.Repeat([]string{`{"sentiment":{}}`}, 1000)
+	_, log, err := replayed(t, wrong)
+	if err == nil || !strings.HasPrefix(err.Error(), "the first 20 lines cannot be read") || strings.Count(log, "\n") != 20 {
+		t.Errorf("a file of nothing else: %v\n%s", err, log)
+	}
+	if _, log, err = replayed(t, slices.Concat(readings[:1], wrong)); err == nil || !strings.HasPrefix(err.Error(), "1000 lines could not be read; each is") || strings.Count(log, "no id") != 1000 {
+		t.Errorf("behind a reading: %v", err)
+	}
+}
+
+func TestReplayRefusesWhatIsNoProbability(t *testing.T) {
+	lines := quietThenBurst(t)[:30]
+	for _, wrong := range []string{`{"negative":7,"neutral":0,"positive":0}`, `{"negative":0.1,"neutral":-3,"positive":0}`, `{"negative":0.9,"neutral":0.9,"positive":0.9}`} {
+		bad := slices.Clone(lines)
+		bad[20] = `{"id":"x","published_at":"2026-03-03T00:00:00Z","sentiment":` + wrong + `}`
+		_, log, err := replayed(t, bad)
+		if err == nil || err.Error() != "1 line could not be read; it is named above" || !strings.Contains(log, "in.jsonl:21: sentiment") || !strings.Contains(log, "29 readings") {
+			t.Errorf("%s: %v\n%s", wrong, err, log)
+		}
+		if _, err := decodeReading(kafka.Message{Value: []byte(bad[20])}); err == nil {
+			t.Errorf("the stream counts %s", wrong)
+		}
+	}
+	event := `{"id":"1","ts":1772409600,"arrival":1772409600,"entity":"E","topic":"T","neg":1.5,"neu":0,"pos":0,"text":"1"}`
+	if _, log, err := replayed(t, []string{event}, "--format", "bench"); err == nil || !strings.Contains(log, "in.jsonl:1: sentiment.negative is 1.5") {
+		t.Errorf("an event: %v\n%s", err, log)
 	}
 }
 

@@ -33,6 +33,9 @@ type benchAlert struct {
 func benchMoment(line []byte) (m moment, err error) {
 	m.event = &benchEvent{}
 	err = json.Unmarshal(line, m.event)
+	if err == nil {
+		err = news.Sentiment{Negative: m.event.Neg, Neutral: m.event.Neu, Positive: m.event.Pos}.Check()
+	}
 	m.at = unixMoment(m.event.Arrival)
 	return m, err
 }

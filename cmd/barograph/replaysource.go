@@ -49,6 +49,9 @@ func readingMoment(line []byte) (moment, error) {
 	case a.PublishedAt.IsZero():
 		return moment{}, errors.New("there is no published_at: a history needs the times of its texts")
 	}
+	if err := a.Sentiment.Check(); err != nil {
+		return moment{}, err
+	}
 	at := a.ArrivedAt
 	if at.IsZero() {
 		at = a.ClassifiedAt
@@ -63,7 +66,7 @@ func readingMoment(line []byte) (moment, error) {
 func openHistory(cmd *cobra.Command, cfg config, o replayOptions, args []string) (iter.Seq[moment], func(), error) {
 	ctx := cmd.Context()
 	if len(args) == 0 {
-		return topicHistory(ctx, cfg, o)
+		return topicHistory(ctx, cfg, o, cmd.ErrOrStderr())
 	}
 	input, size, err := openInput(args[0])
 	if err != nil {
@@ -71,12 +74,17 @@ func openHistory(cmd *cobra.Command, cfg config, o replayOptions, args []string)
 	}
 	bar := newProgress(cmd.ErrOrStderr(), size, "replay")
 	closeAll := func() { _ = bar.Close(); _ = input.Close() }
-	lines := io.TeeReader(input, bar)
-	if o.format == "bench" {
+	holds, lines := contentOf(io.TeeReader(input, bar))
+	switch {
+	case o.format == "bench" && (holds == ofReadings || holds == ofItems):
+		closeAll()
+		return nil, nil, usageError{fmt.Errorf("%s holds %s, and --format bench reads the events of the spike benchmark: leave it out", args[0], holds)}
+	case o.format == "bench":
 		return decoded(ctx, linesOf(lines, args[0]), benchMoment), closeAll, nil
-	}
-	readings, lines := holdsReadings(lines)
-	if readings {
+	case holds == ofEvents:
+		closeAll()
+		return nil, nil, usageError{fmt.Errorf("%s holds %s: they are read with --format bench", args[0], holds)}
+	case holds == ofReadings:
 		return decoded(ctx, linesOf(lines, args[0]), readingMoment), closeAll, nil
 	}
 	moments, closeModels, err := classifiedHistory(ctx, cfg, linesOf(lines, args[0]), args[0])
@@ -87,20 +95,35 @@ func openHistory(cmd *cobra.Command, cfg config, o replayOptions, args []string)
 	return moments, func() { closeModels(); closeAll() }, nil
 }
 
-// holdsReadings tells by the first line that is JSON. It gives back all that it read.
-func holdsReadings(r io.Reader) (bool, io.Reader) {
+// content is what the lines of a file are.
+type content string
+
+const (
+	ofReadings content = "readings"
+	ofItems    content = "items"
+	ofEvents   content = "events of the spike benchmark"
+)
+
+// contentOf tells by the first line that is JSON; "" where there is none. It gives back all
+// that it read.
+func contentOf(r io.Reader) (content, io.Reader) {
 	var head bytes.Buffer
 	scanner := bufio.NewScanner(io.TeeReader(io.LimitReader(r, maxLine), &head))
 	scanner.Buffer(nil, maxLine)
-	readings := false
-	for scanner.Scan() {
-		var line struct{ Sentiment json.RawMessage }
-		if json.Unmarshal(scanner.Bytes(), &line) == nil {
-			readings = line.Sentiment != nil
-			break
+	var holds content
+	for holds == "" && scanner.Scan() {
+		var line struct{ Sentiment, Arrival, Neg json.RawMessage }
+		switch err := json.Unmarshal(scanner.Bytes(), &line); {
+		case err != nil:
+		case line.Sentiment != nil:
+			holds = ofReadings
+		case line.Arrival != nil && line.Neg != nil:
+			holds = ofEvents
+		default:
+			holds = ofItems
 		}
 	}
-	return readings, io.MultiReader(&head, r)
+	return holds, io.MultiReader(&head, r)
 }
 
 // textLine is a line of a file; its text is its own.
@@ -265,7 +288,7 @@ func itemAt(decoder *ingest.Decoder, line textLine) (item news.Item, at time.Tim
 
 // topicHistory reads the readings topic between two times of its messages. Partitions are
 // put together by arrival.
-func topicHistory(ctx context.Context, cfg config, o replayOptions) (iter.Seq[moment], func(), error) {
+func topicHistory(ctx context.Context, cfg config, o replayOptions, says io.Writer) (iter.Seq[moment], func(), error) {
 	from, _ := ingest.ParseTime(o.from) // checked before
 	to, _ := ingest.ParseTime(o.to)
 	client, err := broker.New(cfg.Kafka.Config)
@@ -289,6 +312,9 @@ func topicHistory(ctx context.Context, cfg config, o replayOptions) (iter.Seq[mo
 				return
 			}
 			heads = append(heads, p)
+		}
+		if text := keptFrom(ctx, heads); text != "" {
+			fmt.Fprintf(says, "%s: %s\n", cfg.Kafka.Readings, text)
 		}
 		for {
 			var first *partition
@@ -316,7 +342,34 @@ type partition struct {
 	topic     string
 	number    int
 	next, end int64 // offsets
+	cut       bool  // older messages are deleted, and of the time asked for there may have been some
 	ready     []moment
+}
+
+// keptFrom says where history begins later than it was asked for; "" where it does not. It looks
+// at the first messages.
+func keptFrom(ctx context.Context, all []*partition) string {
+	cut, empty := 0, 0
+	var from time.Time
+	for _, p := range all {
+		if !p.cut {
+			continue
+		}
+		cut++
+		if m, ok := p.head(ctx); !ok {
+			empty++
+		} else if m.at.After(from) {
+			from = m.at
+		}
+	}
+	switch {
+	case cut == 0:
+		return ""
+	case cut == empty:
+		return fmt.Sprintf("what %d of %d partitions had from --from to --to is deleted: see the topic's retention", cut, len(all))
+	}
+	return fmt.Sprintf("what %d of %d partitions had before %s UTC is deleted, so that history is whole from there, not from --from: see the topic's retention",
+		cut, len(all), stampOf(from))
 }
 
 // fetchBytes is how much of a partition is in memory at once.
@@ -327,7 +380,11 @@ func (p *partition) seek(ctx context.Context, from, to time.Time) (err error) {
 		if p.next, err = p.client.OffsetAt(ctx, p.topic, p.number, from); err != nil {
 			return err
 		}
-		p.end, err = p.client.OffsetAt(ctx, p.topic, p.number, to)
+		if p.end, err = p.client.OffsetAt(ctx, p.topic, p.number, to); err != nil {
+			return err
+		}
+		first, _, err := p.client.Bounds(ctx, p.topic, p.number)
+		p.cut = first > 0 && p.next <= first
 		return err
 	})
 }

@@ -72,6 +72,49 @@ func TestReplayOfATopicIsThatOfAFile(t *testing.T) {
 	}
 }
 
+// Where the topic has deleted what was asked for, it is said from when history is whole.
+func TestReplaySaysWhatTheTopicNoLongerKeeps(t *testing.T) {
+	server := testenv.StartKafka(t, testenv.WithProperties(map[string]string{
+		"log.retention.ms": "3600000", "log.retention.check.interval.ms": "100", "log.initial.task.delay.ms": "100"}))
+	server.CreateTopic("barograph.readings", 1)
+	client := openBroker(t, server.Addr)
+	writer := client.Writer("")
+	defer writer.Close()
+	write := func(id string, at time.Time) {
+		line := fmt.Sprintf(`{"id":%q,"published_at":%q,"sentiment":{"negative":0.1}}`, id, at.Format(time.RFC3339))
+		if err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 10}, kafka.Message{Topic: "barograph.readings", Value: []byte(line), Time: at}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	write("old", now.Add(-48*time.Hour))
+	for first := int64(0); first == 0; {
+		var err error
+		if first, _, err = client.Bounds(t.Context(), "barograph.readings", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replayFrom := func(from time.Time) string {
+		_, log, err := run(t, "replay", "-c", writeConfig(t, fmt.Sprintf("kafka: {brokers: ['%s']}", server.Addr)),
+			"--from", from.Format(time.RFC3339), "--to", now.Add(time.Minute).Format(time.RFC3339))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
+	}
+	if log := replayFrom(now.Add(-72 * time.Hour)); !strings.Contains(log, "barograph.readings: what 1 of 1 partitions had from --from to --to is deleted") {
+		t.Errorf("nothing is left, and it says %s", log)
+	}
+	write("kept", now.Add(-2*time.Minute))
+	write("last", now.Add(-time.Minute))
+	if log := replayFrom(now.Add(-72 * time.Hour)); !strings.Contains(log, "had before "+stampOf(now.Add(-2*time.Minute))+" UTC is deleted") || !strings.Contains(log, "2 readings") {
+		t.Errorf("the first is deleted, and it says %s", log)
+	}
+	if log := replayFrom(now.Add(-time.Minute)); strings.Contains(log, "deleted") || !strings.Contains(log, "1 reading") {
+		t.Errorf("all is kept that was asked for, and it says %s", log)
+	}
+}
+
 // Items are read by the models first. Lines that are no items are named by their number, also
 // the first, and change nothing.
 func TestReplayOfItems(t *testing.T) {
@@ -135,7 +178,7 @@ func TestReplayOfBenchmarkEvents(t *testing.T) {
 		e := benchEvent{ID: fmt.Sprint(i - random.IntN(10)/9), TS: start + at, Arrival: start + at + random.ExpFloat64()*.01, Pos: .3,
 			Entity: fmt.Sprint("E", random.IntN(3)), Topic: []string{"legal", "M&A"}[random.IntN(2)], Neg: random.Float64() * .4, Text: fmt.Sprint(i - random.IntN(8)/7)}
 		if day := at / 86400; day > 3 && day < 3.2 || day > 5 && day < 5.2 {
-			e.Entity, e.Topic, e.Neg = "E1", "M&A", .9
+			e.Entity, e.Topic, e.Neg, e.Pos = "E1", "M&A", .9, .1
 		}
 		if err := encoder.Encode(e); err != nil {
 			t.Fatal(err)
