@@ -41,10 +41,13 @@ type Config struct {
 	Valid []Source // none: Settings.Split takes validation rows out of Train
 
 	Settings Settings
-	Sweep    []Settings    // tried instead, each from the start; the best by validation is kept
-	Budget   time.Duration // of training, what was trained before a kill included: no further one of Sweep begins after it; 0 = no limit
-	SkipBad  bool          // rows that cannot be used are counted, not an error
-	Resume   bool          // goes on from the last checkpoint in Out, if there is one
+	Sweep    []Settings // tried instead, each from the start; the best by validation is kept
+	// Asked are settings that somebody chose, by their flags' names ("rank"), those that Sweep
+	// varies included: one that the mode, the base or another makes useless is refused.
+	Asked   []string
+	Budget  time.Duration // of training, what was trained before a kill included: no further one of Sweep begins after it; 0 = no limit
+	SkipBad bool          // rows that cannot be used are counted, not an error
+	Resume  bool          // goes on from the last checkpoint in Out, if there is one
 
 	Name      string   // the bundle's; "" = Out's last element
 	Version   string   // "" = 1
@@ -186,6 +189,9 @@ func (j *job) prepare() error {
 			s := &j.Sweep[i]
 			s.Rank, s.Alpha, s.Targets = j.Settings.Rank, j.Settings.Alpha, j.Settings.Targets
 		}
+	}
+	if err := j.checkAsked(); err != nil {
+		return err
 	}
 	return j.read()
 }

@@ -439,6 +439,50 @@ func TestASweepStopsWhenASettingEnds(t *testing.T) {
 	}
 }
 
+// TestASettingThatDoesNothingIsRefused: who chose it would believe that it was trained with.
+func TestASettingThatDoesNothingIsRefused(t *testing.T) {
+	tiny := filepath.Join("..", "classify", "bert", "testdata", "tiny")
+	adapter := filepath.Join(t.TempDir(), "adapter")
+	err := errors.Join(os.CopyFS(adapter, os.DirFS(filepath.Join(tiny, "lora-list"))),
+		os.WriteFile(filepath.Join(adapter, "vocab.txt"), []byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\nup\ndown"), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	further := func(c *Config) {
+		c.Base, c.Bases, c.Asked = adapter, []string{filepath.Join(tiny, "bases")}, []string{"rank"}
+	}
+	for said, change := range map[string]func(*Config){
+		"rank is of LoRA":           func(c *Config) { c.Settings.Mode, c.Asked = step.HeadOnly, []string{"lr", "rank"} },
+		"targets is of LoRA":        func(c *Config) { c.Settings.Mode, c.Asked = step.Full, []string{"targets"} },
+		"rank is that of the adapt": further,
+		"steps and epochs both":     func(c *Config) { c.Settings.Updates, c.Asked = 3, []string{"steps", "epochs"} },
+		"split takes validation":    func(c *Config) { c.Asked = []string{"split"} },
+		"settings 1 and 3 of the s": func(c *Config) {
+			other := c.Settings
+			other.Seed++
+			c.Sweep = []Settings{c.Settings, other, c.Settings}
+		},
+		"settings 1 and 2 of the s": func(c *Config) { // the adapter's rank takes the place of both
+			further(c)
+			other := c.Settings
+			other.Rank = 2 * other.Rank
+			c.Asked, c.Sweep = nil, []Settings{c.Settings, other}
+		},
+	} {
+		c := sampleConfig(t, 32, 16)
+		change(&c)
+		j := &job{Config: c}
+		if err := j.prepare(); !errors.Is(err, ErrSettings) || !strings.Contains(err.Error(), said) {
+			t.Errorf("%q is wanted: %v", said, err)
+		}
+	}
+	c := sampleConfig(t, 32, 16)
+	c.Asked = []string{"rank", "alpha", "epochs", "lr"}
+	if err := (&job{Config: c}).prepare(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestASweepGoesOnAfterAKill: what was trained counts with the time it took, and with other
 // settings it ends, as a single run does. The card says what came to its end.
 func TestASweepGoesOnAfterAKill(t *testing.T) {

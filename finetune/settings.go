@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
 
 	"github.com/barograph/barograph/finetune/step"
 )
@@ -130,6 +132,37 @@ func (s Settings) check() error {
 		return refuse("split", s.Split, "stratified or hash")
 	case s.Patience < 0:
 		return refuse("patience", s.Patience, "0 or more")
+	}
+	return nil
+}
+
+// checkAsked refuses settings that would do nothing, and settings that a sweep has twice.
+func (j *job) checkAsked() error {
+	asked := func(names ...string) string {
+		for _, name := range names {
+			if slices.Contains(j.Asked, name) {
+				return name
+			}
+		}
+		return ""
+	}
+	switch name := asked("rank", "alpha", "targets"); {
+	case name != "" && j.Settings.Mode != step.LoRA:
+		return fmt.Errorf("%w: %s is of LoRA, and this trains without: leave it out", ErrSettings, name)
+	case name != "" && j.base.adapter:
+		return fmt.Errorf("%w: %s is that of the adapter, which is trained further as it is (rank %d, alpha %g): leave it out, merge the adapter by --full, or begin from its base",
+			ErrSettings, name, j.Settings.Rank, j.Settings.Alpha)
+	case asked("epochs") != "" && asked("steps") != "":
+		return fmt.Errorf("%w: steps and epochs both say how long it trains: leave one out", ErrSettings)
+	case asked("split") != "" && len(j.Valid) > 0:
+		return fmt.Errorf("%w: split takes validation rows out of the others, and there are some of their own: leave it out, or --valid", ErrSettings)
+	}
+	for i := range j.Sweep {
+		for k := range i {
+			if reflect.DeepEqual(j.Sweep[i], j.Sweep[k]) {
+				return fmt.Errorf("%w: settings %d and %d of the sweep are the same (%s)", ErrSettings, k+1, i+1, j.Sweep[i].InWords())
+			}
+		}
 	}
 	return nil
 }

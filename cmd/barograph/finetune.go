@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
@@ -140,6 +141,11 @@ func (t *training) prepare(cmd *cobra.Command) error {
 	s.Decay, s.Split = finetune.Decay(t.decay), finetune.Split(t.split)
 	if err := c.Device.UnmarshalText([]byte(t.device)); err != nil {
 		return fmt.Errorf("device: %w", err)
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) { c.Asked = append(c.Asked, f.Name) })
+	for _, part := range strings.Fields(t.sweep) {
+		name, _, _ := strings.Cut(part, "=")
+		c.Asked = append(c.Asked, name)
 	}
 	var err error
 	c.Sweep, err = parseSweep(*s, t.sweep)
