@@ -162,7 +162,7 @@ func (j *job) close() {
 	}
 }
 
-func (j *job) prepare() error {
+func (j *job) prepare() (err error) {
 	j.Log = cmp.Or(j.Log, slog.Default())
 	j.Checkpoint = cmp.Or(j.Checkpoint, 5*time.Minute)
 	if abs, err := filepath.Abs(j.Out); err == nil {
@@ -180,7 +180,11 @@ func (j *job) prepare() error {
 	if err := j.checkOut(); err != nil {
 		return err
 	}
-	var err error
+	defer func() {
+		if err != nil {
+			_ = os.Remove(j.Out) // where nothing is in it
+		}
+	}()
 	if j.base, err = openBase(j.Base, j.Bases, &j.Settings); err != nil {
 		return err
 	}
@@ -196,7 +200,8 @@ func (j *job) prepare() error {
 	return j.read()
 }
 
-// checkOut refuses to write over what is there: a bundle, or a run's checkpoints.
+// checkOut refuses to write over what is there: a bundle, or a run's checkpoints. It makes the
+// folder and writes to it: a run that cannot should not train for an hour first.
 func (j *job) checkOut() error {
 	if _, err := os.Stat(filepath.Join(j.Out, "config.json")); err == nil {
 		return fmt.Errorf("%w: %s is a bundle already: choose another --out", ErrSettings, j.Out)
@@ -204,7 +209,14 @@ func (j *job) checkOut() error {
 	if _, err := os.Stat(filepath.Join(j.Out, checkpointsName)); err == nil && !j.Resume {
 		return fmt.Errorf("%w: %s has the checkpoints of a run: go on with --resume, or choose another --out", ErrSettings, j.Out)
 	}
-	return nil
+	if err := os.MkdirAll(j.Out, 0o755); err != nil {
+		return fmt.Errorf("--out cannot be made: %w", err)
+	}
+	probe, err := os.CreateTemp(j.Out, ".probe-*")
+	if err != nil {
+		return fmt.Errorf("--out cannot be written to: %w", err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 func (j *job) openRuntime() (*onnx.Runtime, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -538,6 +539,27 @@ func TestOutIsNotWrittenOver(t *testing.T) {
 		if _, err := Run(t.Context(), c); !errors.Is(err, ErrSettings) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestAFolderThatCannotBeWrittenToIsFoundFirst, before the base and the rows are read; and one that
+// was made for a run that does not begin goes again.
+func TestAFolderThatCannotBeWrittenToIsFoundFirst(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := sampleConfig(t, 1, 1)
+	c.Base, c.Out = "nothing", filepath.Join(file, "bundle")
+	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "--out") || !strings.Contains(err.Error(), file) {
+		t.Errorf("below a file: %v", err)
+	}
+	c.Out = filepath.Join(t.TempDir(), "bundle")
+	if _, err := Run(t.Context(), c); !errors.Is(err, ErrBase) {
+		t.Errorf("without a base: %v", err)
+	}
+	if _, err := os.Stat(c.Out); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the empty folder is left (%v)", err)
 	}
 }
 
