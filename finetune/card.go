@@ -19,9 +19,9 @@ func (j *job) describe(dir string, r Report) error {
 	}
 	points := j.best.state.Points
 	for name, write := range map[string]writer{
-		"README.md":   func(w io.Writer) error { _, err := io.WriteString(w, j.card(r)); return err },
-		"metrics.csv": func(w io.Writer) error { return writeMetrics(w, tasks, points, r.Epochs) },
-		"metrics.png": func(w io.Writer) error { return writeCurves(w, tasks, points, r.Epochs) },
+		"README.md": func(w io.Writer) error { _, err := io.WriteString(w, j.card(r)); return err },
+		metricsName: func(w io.Writer) error { return writeMetrics(w, tasks, points, r.Epochs) },
+		curvesName:  func(w io.Writer) error { return writeCurves(w, tasks, points, r.Epochs) },
 	} {
 		if err := writeFile(filepath.Join(dir, name), write); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"image/png"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -437,6 +438,38 @@ func TestASweepStopsWhenASettingEnds(t *testing.T) {
 	c.Resume, c.OnEpoch = true, func(Epoch) { t.Error("trained again") }
 	if _, err := Run(t.Context(), c); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCurvesAreThereWhileItTrains: after each epoch, of the run or of the setting of a sweep.
+func TestCurvesAreThereWhileItTrains(t *testing.T) {
+	for name, folder := range map[string]string{"a run": "", "a sweep": filepath.Join(checkpointsName, "trial-001")} {
+		c := sampleConfig(t, 32, 16)
+		c.Settings.Epochs = 2
+		if folder != "" {
+			c.Sweep = []Settings{c.Settings}
+		}
+		seen := 0
+		c.OnEpoch = func(e Epoch) {
+			seen++
+			numbers, err := os.ReadFile(filepath.Join(c.Out, folder, metricsName))
+			if rows := strings.Count(string(numbers), "\n"); err != nil || rows != 1+e.Updates {
+				t.Errorf("%s: %d lines of numbers after update %d (%v)", name, rows, e.Updates, err)
+			}
+			file, err := os.Open(filepath.Join(c.Out, folder, curvesName))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer file.Close()
+			if _, err := png.Decode(file); err != nil {
+				t.Errorf("%s: the curves: %v", name, err)
+			}
+		}
+		trainJob(t, &job{Config: c})
+		if seen != 2 {
+			t.Errorf("%s: %d epochs", name, seen)
+		}
 	}
 }
 

@@ -53,6 +53,7 @@ type fit struct {
 	classWeights [][]float32
 	trainer      *step.Trainer
 	checkpoints  checkpoints
+	curves       string        // folder of the curves, drawn after each epoch
 	every        time.Duration // between checkpoints within an epoch
 	onUpdate     func(Update)
 	onEpoch      func(Epoch)
@@ -182,7 +183,7 @@ func (f *fit) endEpoch() error {
 	}
 	f.state.Epochs = append(f.state.Epochs, e)
 	f.state.InEpoch = 0
-	if err := f.save(); err != nil {
+	if err := errors.Join(f.save(), f.draw()); err != nil {
 		return err
 	}
 	if f.onEpoch != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -20,6 +22,35 @@ type point struct {
 	Loss  float64 `json:"l"`
 	Rate  float64 `json:"r"`
 	Norm  float64 `json:"n"`
+}
+
+// The numbers and the curves of a run, in its folder and in the bundle's.
+const (
+	metricsName = "metrics.csv"
+	curvesName  = "metrics.png"
+)
+
+// draw writes the numbers and the curves so far, beside and renamed: they can be looked at while
+// it trains.
+func (f *fit) draw() error {
+	var tasks []string
+	for _, h := range f.heads {
+		tasks = append(tasks, h.Task)
+	}
+	for name, write := range map[string]writer{
+		metricsName: func(w io.Writer) error { return writeMetrics(w, tasks, f.state.Points, f.state.Epochs) },
+		curvesName:  func(w io.Writer) error { return writeCurves(w, tasks, f.state.Points, f.state.Epochs) },
+	} {
+		path := filepath.Join(f.curves, name)
+		err := writeFile(path+newName, write)
+		if err == nil {
+			err = os.Rename(path+newName, path)
+		}
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // writeMetrics writes a row for each update, with the validation figures in the rows that

@@ -26,7 +26,7 @@ func (j *job) train(ctx context.Context) error {
 	}
 	if len(j.Sweep) == 0 {
 		j.told(0)
-		f, err := j.fit(ctx, j.Settings, checkpoints(filepath.Join(j.Out, checkpointsName)))
+		f, err := j.fit(ctx, j.Settings, checkpoints(filepath.Join(j.Out, checkpointsName)), j.Out)
 		if err != nil {
 			return err
 		}
@@ -43,8 +43,9 @@ func (j *job) told(resumed int) {
 	}
 }
 
-// fit trains with one setting, from the start or from its last checkpoint.
-func (j *job) fit(ctx context.Context, s Settings, at checkpoints) (_ *fit, err error) {
+// fit trains with one setting, from the start or from its last checkpoint, and draws the curves
+// in a folder.
+func (j *job) fit(ctx context.Context, s Settings, at checkpoints, curves string) (_ *fit, err error) {
 	weights := make([][]float32, len(j.heads))
 	for i, h := range j.heads {
 		weights[i] = classWeights(counts(j.data.train, i, len(h.Labels)), s.ClassWeights)
@@ -58,7 +59,7 @@ func (j *job) fit(ctx context.Context, s Settings, at checkpoints) (_ *fit, err 
 		return nil, err
 	}
 	f := &fit{settings: s, plan: s.plan(len(j.data.train)), heads: j.heads, train: j.data.train, valid: j.data.valid,
-		classWeights: weights, trainer: trainer, checkpoints: at, every: j.Checkpoint, onUpdate: j.OnUpdate, onEpoch: j.OnEpoch}
+		classWeights: weights, trainer: trainer, checkpoints: at, curves: curves, every: j.Checkpoint, onUpdate: j.OnUpdate, onEpoch: j.OnEpoch}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, trainer.Close())
@@ -121,7 +122,8 @@ func (j *job) sweep(ctx context.Context) error {
 			j.OnTrial(t)
 		}
 		began := time.Now()
-		f, err := j.fit(ctx, s, checkpoints(filepath.Join(j.Out, checkpointsName, fmt.Sprintf("trial-%03d", i+1))))
+		folder := filepath.Join(j.Out, checkpointsName, fmt.Sprintf("trial-%03d", i+1))
+		f, err := j.fit(ctx, s, checkpoints(folder), folder)
 		if ctx.Err() != nil { // also where this setting came to its end before it was noticed
 			if err == nil {
 				err = f.trainer.Close()
