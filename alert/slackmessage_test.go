@@ -128,6 +128,9 @@ func TestSlackPicture(t *testing.T) {
 	goldenBlocks(t, "slack-picture.json", blocks, text)
 	blocks, text = slackPicture(Picture{Series: lawsuit, ShareBefore: .2, DayItems: make([]int, 24), DayNegatives: make([]int, 24)}, nil)
 	goldenBlocks(t, "slack-picture-calm.json", blocks, text)
+	if _, text = slackPicture(Picture{Series: lawsuit, ShareBefore: .2, TooFew: true}, nil); !strings.Contains(text, "Too few to tell") {
+		t.Errorf("of too few texts it says %q", text)
+	}
 }
 
 // What Slack parses as mrkdwn holds nothing of the stream's unescaped, and all is within

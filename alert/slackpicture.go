@@ -22,6 +22,7 @@ type Picture struct {
 	Expected     float64 // negatives that the series' past leads one to expect in it
 	ShareBefore  float64 // usual share of negatives, 0..1
 	Surprise     float64 // as in news.Spike
+	TooFew       bool    // the rule abstains: too few items or negatives to tell
 	DayItems     []int   // items of each of the last 24 hours, the latest last
 	DayNegatives []int   // likewise
 }
@@ -78,7 +79,10 @@ func (s *SlackActions) picture(ctx context.Context, words string) ([]slack.Block
 // open for the company or topic.
 func slackPicture(p Picture, open []news.Alert) (blocks []slack.Block, text string) {
 	standing := fmt.Sprintf("Calm: nothing stands out. Usually %s of its texts are negative.", percent(p.ShareBefore))
-	if p.Length > 0 {
+	switch {
+	case p.TooFew:
+		standing = fmt.Sprintf("Too few to tell: not enough negative texts in 12 h for the rule to judge by. Usually %s of its texts are negative.", percent(p.ShareBefore))
+	case p.Length > 0:
 		standing = fmt.Sprintf("%d negative of %s in %s, where %s are expected; surprise %.1f. Usually %s of its texts are negative.",
 			p.Negative, news.Counted(p.Items, "item"), news.Duration(p.Length).Words(), amount(p.Expected), p.Surprise, percent(p.ShareBefore))
 	}

@@ -80,7 +80,8 @@ type Outlook struct {
 	Expected    float64       `json:"expected"`
 	Surprise    float64       `json:"surprise"`
 	ShareBefore float64       `json:"share_before"`
-	Recent      []Count       `json:"-"` // of the last 24 h
+	TooFew      bool          `json:"too_few"` // the rule abstains: it cannot tell
+	Recent      []Count       `json:"-"`       // of the last 24 h
 }
 
 // Count is what was counted in a stretch of event time.

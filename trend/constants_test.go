@@ -85,6 +85,7 @@ idParts textParts keySeparator adoptAttempts
 keepEvidence keepNear keepPeaks learnWithin batch reads attempts attemptTimeout learnAttempts scanCalls scanCount sampleStep BusyItems
 evidenceSeparator longestID longestSource longestTitle longestURL keptSources keptTexts shown smallestP
 BucketLength chunkSeconds bucketsPerHour bucketsPerDay markNegative markPositive markVolume markLeans
+LeastSurprise Spiked NearMiss Usual TooFew WarmingUp
 `)
 
 var documented = regexp.MustCompile("(?m)^\\| `([A-Za-z.]+)` \\| ([^|]*) \\| [^|]+ \\|$")

@@ -25,6 +25,8 @@ type History struct {
 	near    map[string]nearTexts
 	shown   map[subject]*shownTexts
 	Counts  HistoryCounts
+
+	Judged func(Judgement) // hears of each judgement; nil = nobody does
 }
 
 // HistoryCounts says what became of the readings.
@@ -128,11 +130,12 @@ func (h *History) judge(kind *Replay, of news.Series, r *news.Reading, l *lender
 		return news.Spike{}, false
 	}
 	h.Counts.Judged++
-	current := bucketOf(now)
-	if s.ring.between(current-int64(longestWindow/BucketLength)+1, current+1).sum().negative < kind.rule.MinNegative {
+	peak := s.base.peak
+	v := kind.judge(s, of, l, now)
+	if v.thin {
 		h.Counts.Thin++
 	}
-	v := kind.judge(s, of, l, now)
+	h.tell(kind, of, s, v, peak, l.limit, now)
 	if v.surprise < l.limit {
 		return news.Spike{}, false
 	}

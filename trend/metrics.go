@@ -10,7 +10,7 @@ import (
 
 type metrics struct {
 	readings *prometheus.CounterVec
-	judged   prometheus.Counter
+	judged   *prometheus.CounterVec
 	spikes   prometheus.Counter
 	retries  prometheus.Counter
 	lost     prometheus.Counter
@@ -27,7 +27,8 @@ func newMetrics(to prometheus.Registerer, days *market.Market) (metrics, error) 
 	m := metrics{
 		readings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barograph_trend_readings_total",
 			Help: "Readings by what became of them: new, copy, near_copy, repeat, too_old, too_new, no_id."}, []string{"outcome"}),
-		judged:  counter("judged_total", "Series judged."),
+		judged: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barograph_trend_judged_total",
+			Help: "Judgements of series by what came of them: spike, near (a near miss), usual, too_few (it abstains), warm_up."}, []string{"outcome"}),
 		spikes:  counter("spikes_total", "Spikes found; a running spike is found again at each of its items."),
 		retries: counter("redis_retries_total", "Redis calls repeated after an error."),
 		lost: counter("baseline_conflicts_total",

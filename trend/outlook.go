@@ -21,6 +21,10 @@ type Outlook struct {
 	Surprise     float64     // as in news.Spike
 	ShareBefore  float64     // usual share of negatives, 0..1
 	Recent       []Bucket    // of the last 24 h
+
+	// TooFew says that the rule abstains: there are fewer negatives than it asks for, but more of
+	// them than usual, or too few items for there to be enough.
+	TooFew bool
 }
 
 // Step is a stretch of a series' course: what was counted, and what its past leads one to
@@ -96,6 +100,8 @@ func (s *Store) outlook(of news.Series, state, company *stored, by *lender, now 
 	o.Expected, o.VolumeFactor, o.Surprise = v.expected, v.volume, v.surprise
 	o.ShareBefore = state.base.share(p).mean()
 	current := bucketOf(now)
+	longest := state.ring.between(current-int64(longestWindow/BucketLength)+1, current+1).sum()
+	o.TooFew = v.thin && (longest.items < s.rule.MinNegative || float64(longest.negative) > o.ShareBefore*float64(longest.items))
 	for _, c := range state.ring.between(current-bucketsPerDay+1, current+1) {
 		o.Recent = append(o.Recent, Bucket{Start: startOf(c.bucket), Items: c.items, Negative: c.negative, Copies: c.copies})
 	}

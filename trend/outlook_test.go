@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/barograph/barograph/news"
@@ -129,5 +130,42 @@ func TestCourse(t *testing.T) {
 	}
 	if _, err := s.Course(t.Context(), boeing, c.at, c.at, 7*time.Minute); err == nil {
 		t.Error("a step of seven minutes was taken")
+	}
+}
+
+// Few items are told from nothing unusual; and what is judged is counted by what came of it.
+func TestTheRuleSaysThatItAbstains(t *testing.T) {
+	c := &clock{monday}
+	registry := prometheus.NewRegistry()
+	s, err := trend.New(trend.Config{Redis: realRedis(t), Clock: func() time.Time { return c.at }, Rule: trend.Rule{Surprise: 2, WarmUp: -1}, Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		observe(t, s, reading(fmt.Sprint("calm", i), c.at, .1, "CALM"))
+	}
+	observe(t, s, reading("few", c.at, .9, "FEW"))
+	for i := range 12 {
+		observe(t, s, reading(fmt.Sprint("bad", i), c.at, .9, "BAD"))
+	}
+	for i, got := range outlook(t, s, news.Series{Entity: "CALM"}, news.Series{Entity: "FEW"}, news.Series{Entity: "BAD"}) {
+		if want := i == 1; got.TooFew != want {
+			t.Errorf("%s: too few %t, want %t: %+v", got.Series, got.TooFew, want, got)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() == "barograph_trend_judged_total" {
+			for _, m := range f.GetMetric() {
+				outcomes[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	if outcomes["too_few"] < 3 || outcomes["spike"] < 1 || outcomes["warm_up"] != 0 {
+		t.Errorf("outcomes %v", outcomes)
 	}
 }

@@ -116,7 +116,7 @@ func (r *Replay) judge(s *replayed, of news.Series, l *lender, now time.Time) ve
 		r.budget.know(s)
 		s.base.learn(s.ring, unixSeconds(now), lent, l.down)
 		s.forget(now, r.history)
-		return verdict{}
+		return verdict{thin: true}
 	}
 	if company := r.company(of); company != nil {
 		if company.base.learn(company.ring, unixSeconds(now), l.lent, l.down) {

@@ -97,6 +97,7 @@ type verdict struct {
 	volume   float64 // factor, at least lowVolume
 	share    float64 // usual
 	started  int64   // first bucket of the window with negatives
+	thin     bool    // no window has enough negatives to say anything
 }
 
 // judge scores a series at now (Unix seconds): how much likelier it is to be in a spike than
@@ -119,7 +120,7 @@ func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
 	}
 	surprise := surpriseOf(all)
 	if surprise == 0 {
-		return verdict{}
+		return verdict{thin: at[len(at)-1].got.negative < minNegative}
 	}
 	v := verdict{surprise: surprise, window: time.Duration(best.seconds) * time.Second, got: best.got,
 		share: best.told.mean(), started: best.started}

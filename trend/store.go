@@ -202,14 +202,17 @@ func (s *Store) assess(of subject, state *stored, found map[subject]*stored, by 
 		// It was read only to be made short.
 	case !state.judge || !by.knows(&state.series):
 		state.base.learn(state.ring, unixSeconds(now), lent, by.down)
+		if state.judge {
+			s.metrics.judged.WithLabelValues(string(verdict{thin: true}.outcome(by.limit))).Inc()
+		}
 	default:
-		s.metrics.judged.Inc()
 		// A reading of a company's topic is one of the company too, so that both are found.
 		if company := found[subject{news.Series{Entity: of.of.Entity}, of.kind}]; company != nil && isTopicOfCompany(of.of) {
 			company.base.learn(company.ring, unixSeconds(now), by.lent, by.down)
 			lent.company = &company.series
 		}
 		state.verdict, state.move, _ = state.series.assess(lent, by.down, now, s.rule.MinNegative)
+		s.metrics.judged.WithLabelValues(string(state.verdict.outcome(by.limit))).Inc()
 	}
 	return state.packed != state.base.encode() || s.wantsShortening(state, now)
 }

@@ -72,7 +72,7 @@ func outlookOf(counts *trend.Store) func(context.Context, []news.Series) ([]cons
 		out := make([]console.Outlook, len(found))
 		for i, o := range found {
 			out[i] = console.Outlook{Series: o.Series, Window: news.Duration(o.Window.Length), Items: o.Window.Items, Negative: o.Window.Negative,
-				Copies: o.Window.Copies, Expected: o.Expected, Surprise: o.Surprise, ShareBefore: o.ShareBefore}
+				Copies: o.Window.Copies, Expected: o.Expected, Surprise: o.Surprise, ShareBefore: o.ShareBefore, TooFew: o.TooFew}
 			for _, b := range o.Recent {
 				out[i].Recent = append(out[i].Recent, console.Count{Start: b.Start, Items: b.Items, Negative: b.Negative})
 			}

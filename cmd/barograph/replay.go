@@ -232,6 +232,7 @@ type replayRun struct {
 	readings   int
 	series     map[news.Series]bool // that fired
 	surprises  []float64            // of alerts, when people would have been told first
+	abstained  map[string]time.Time // when --explain last said so, by series and kind
 	decided    int                  // alerts that fired, also those that no route takes
 }
 
@@ -258,6 +259,9 @@ func runsOf(cfg config, o replayOptions, out, explain io.Writer) []*replayRun {
 		}
 		if o.explain {
 			r.explain = explain
+			if r.counted != nil {
+				r.counted.Judged, r.abstained = r.judged, map[string]time.Time{}
+			}
 		}
 		runs = append(runs, r)
 	}
@@ -342,6 +346,32 @@ func untold(said alert.Said) string {
 		return ""
 	}
 	return ", no route takes it"
+}
+
+// judged explains what is no decision: near misses, each as it comes nearer, and that the rule
+// abstains, once a day for a series.
+func (r *replayRun) judged(j trend.Judgement) {
+	s := j.Spike
+	switch j.Outcome {
+	case trend.NearMiss:
+		if !j.Higher {
+			return
+		}
+		fmt.Fprintf(r.explain, "%s  %-8s %-18s %s\n", stampOf(s.At), "none", "near_miss", numbersOf(news.Alert{Kind: s.Kind, Series: s.Series,
+			Items: s.Window.Items, Negative: s.Window.Negative, Positive: s.Window.Positive, Copies: s.Window.Copies, Expected: s.Expected,
+			VolumeFactor: s.VolumeFactor, Window: news.Duration(s.Window.Length), Share: s.Share(), ShareBefore: s.ShareBefore, Surprise: s.Surprise}, j.Threshold))
+	case trend.TooFew:
+		key := s.Series.Key() + string(s.Kind)
+		if last, said := r.abstained[key]; said && s.At.Sub(last) < 24*time.Hour {
+			return
+		}
+		r.abstained[key] = s.At
+		why := fmt.Sprintf("%d of %s in %s", s.Count(), news.Counted(s.Window.Items, "item"), news.Duration(s.Window.Length))
+		if s.Kind == news.SpikeVolume {
+			why = "its volume has been seen for less than a day, or is below min_negative"
+		}
+		fmt.Fprintf(r.explain, "%s  %-8s %-18s %-8s %q: %s\n", stampOf(s.At), "abstain", "too_few", s.Kind.OrNegative(), s.Series.String(), why)
+	}
 }
 
 func stampOf(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }

@@ -336,3 +336,19 @@ func TestReplayRefusesARouteThatIsWrong(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What the rule did not say is explained, too: that it abstains, once a day, and what came near.
+func TestExplainOfWhatIsNoSpike(t *testing.T) {
+	_, log, err := replayed(t, quietThenBurst(t), "--explain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	timesOf(t, log)
+	if strings.Count(log, `abstain  too_few            negative "ACME": 1 of 12 items in 12h`) != 1 || strings.Count(log, `too_few            negative "ACME"`) != 1 {
+		t.Errorf("the first negative of ACME is too few, and it says\n%s", log)
+	}
+	_, log, err = replayed(t, quietThenBurst(t), "--explain", "-c", writeConfig(t, "trend: {surprise: 3.5}"))
+	if near := `none     near_miss          negative "ACME": negatives `; err != nil || !strings.Contains(log, near) || strings.Index(log, near) > strings.Index(log, "first_exceedance") {
+		t.Errorf("%v: before it is a spike it is near one, and it says\n%s", err, log)
+	}
+}

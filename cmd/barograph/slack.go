@@ -153,7 +153,7 @@ func (m *monitor) seriesNamed(words string) (series []news.Series) {
 
 func pictureOf(o trend.Outlook, now time.Time) alert.Picture {
 	p := alert.Picture{Series: o.Series, Length: o.Window.Length, Items: o.Window.Items, Negative: o.Window.Negative, Expected: o.Expected,
-		ShareBefore: o.ShareBefore, Surprise: o.Surprise, DayItems: make([]int, 24), DayNegatives: make([]int, 24)}
+		ShareBefore: o.ShareBefore, Surprise: o.Surprise, TooFew: o.TooFew, DayItems: make([]int, 24), DayNegatives: make([]int, 24)}
 	for _, b := range o.Recent {
 		if hour := 23 - int(now.Sub(b.Start)/time.Hour); hour >= 0 && hour < 24 {
 			p.DayItems[hour] += b.Items

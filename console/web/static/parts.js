@@ -31,7 +31,7 @@ export function seriesTable(rows, caption, part = {}) {
 
 function seriesRow(row, part) {
   const unusual = row.window !== '0s' && row.surprise > 0;
-  const words = unusual ? chance(row.surprise) : w.nothingUnusual;
+  const words = unusual ? chance(row.surprise) : row.too_few ? w.tooFew : w.nothingUnusual;
   return h('tr', { role: 'row' },
     h('td.name', { role: 'cell' }, seriesAnchor(row.series, part, `series ${row.series.entity}|${row.series.topic}`), row.alert ? [' ', h('a.badge', { href: `/a/${encodeURIComponent(row.alert)}` }, w.firingOne)] : null),
     h('td', { role: 'cell' }, h('div.meter', {}, meter(row.surprise), h(row.surprise >= 4 ? 'span.small.high' : 'span.small', {}, words))),

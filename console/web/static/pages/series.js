@@ -39,7 +39,7 @@ export async function start(body, fail) {
   async function load() {
     const s = await get(`/series/${seriesPath(series)}`, { range: view.range });
     const o = s.outlook;
-    show(lead, o.window !== '0s' && o.surprise > 0 ? sentence({ ...o, volume_factor: 1 }) : w.nothingUnusual);
+    show(lead, o.window !== '0s' && o.surprise > 0 ? sentence({ ...o, volume_factor: 1 }) : o.too_few ? w.tooFew : w.nothingUnusual);
     const step = seconds(s.step);
     course.draw({ steps: s.steps, step, from: s.from, to: s.to, spikes: s.spikes });
     note.textContent = seconds(s.keeps) < (new Date(s.to) - new Date(s.from)) / 1000 - step ? w.kept(span(seconds(s.keeps))) : '';
