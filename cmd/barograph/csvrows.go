@@ -25,6 +25,10 @@ func csvRows(r io.Reader) iter.Seq[row] {
 			return
 		}
 		header[0] = strings.TrimPrefix(header[0], "\ufeff")
+		if err := checkHeader(header, ','); err != nil {
+			yield(row{line: 1, err: err})
+			return
+		}
 		before := 0 // lines read before the present reader's first
 		for {
 			lines.forget()
@@ -36,7 +40,7 @@ func csvRows(r io.Reader) iter.Seq[row] {
 			switch {
 			case errors.As(err, &wrong):
 				line := before + wrong.StartLine
-				if !yield(row{line: line, err: csvFault(wrong, before)}) {
+				if !yield(row{line: line, err: csvFault(wrong, before, len(record), len(header))}) {
 					return
 				}
 				if errors.Is(err, csv.ErrQuote) {
@@ -61,11 +65,35 @@ func csvRows(r io.Reader) iter.Seq[row] {
 	}
 }
 
+// checkHeader refuses a header that names a column twice, for only one of the two would be read,
+// and one of a file whose fields are parted by something else.
+func checkHeader(header []string, parted rune) error {
+	seen := map[string]bool{}
+	for _, name := range header {
+		if name != "" && seen[name] {
+			return fmt.Errorf("the header names the column %s twice: rename one of them", name)
+		}
+		seen[name] = true
+	}
+	for by, named := range map[rune]string{',': "commas", ';': "semicolons", '\t': "tabs"} {
+		if by != parted && len(header) == 1 && strings.ContainsRune(header[0], by) {
+			way := "write it with commas, or name it .tsv where they are tabs"
+			if parted == '\t' {
+				way = "write it with tabs, or name it .csv where they are commas"
+			}
+			return fmt.Errorf("the header is one column, %.80q: it looks parted by %s; %s", header[0], named, way)
+		}
+	}
+	return nil
+}
+
 // csvFault says what is wrong with a row whose line is said beside it.
-func csvFault(wrong *csv.ParseError, before int) error {
+func csvFault(wrong *csv.ParseError, before, fields, columns int) error {
 	switch {
+	case errors.Is(wrong, csv.ErrFieldCount) && fields > columns:
+		return fmt.Errorf("%d fields, the header has %d: a text with a comma in it must be in quotation marks", fields, columns)
 	case errors.Is(wrong, csv.ErrFieldCount):
-		return wrong.Err
+		return fmt.Errorf("%d fields, the header has %d: an empty field needs its comma, too", fields, columns)
 	case wrong.Line > wrong.StartLine && errors.Is(wrong, csv.ErrQuote):
 		return fmt.Errorf("a quotation mark opens here and is not closed: line %d, column %d: %w", before+wrong.Line, wrong.Column, wrong.Err)
 	}

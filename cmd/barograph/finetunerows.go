@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"path/filepath"
@@ -102,10 +103,15 @@ func (t *training) open(ctx context.Context, out *sourceSet, task, file string) 
 // fileRows are a file's rows, each named by its line.
 func fileRows(input io.Reader, name string) iter.Seq[finetune.Row] {
 	return func(yield func(finetune.Row) bool) {
+		none := true
 		for r := range rowsOf(input, name) {
+			none = false
 			if !yield(finetune.Row{At: "line " + strconv.Itoa(r.line), Fields: r.fields, Err: r.err}) {
 				return
 			}
+		}
+		if none {
+			yield(finetune.Row{At: "line 1", Err: errors.New("there is no row: the file is empty, or has a header only")})
 		}
 	}
 }

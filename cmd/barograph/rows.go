@@ -46,16 +46,64 @@ func openInput(path string) (file io.ReadCloser, size int64, err error) {
 }
 
 // rowsOf reads CSV with a header where the name ends in .csv, tab-separated values for
-// .tsv, else JSON lines. A row that cannot be read comes with its error; the rows after it
-// come all the same.
+// .tsv, JSON lines for .jsonl, .ndjson and .json. What has another name, as standard input has
+// none, is what it begins like. A row that cannot be read comes with its error; the rows after
+// it come all the same.
 func rowsOf(r io.Reader, name string) iter.Seq[row] {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".csv":
-		return csvRows(r)
-	case ".tsv":
-		return tsvRows(r)
+	return func(yield func(row) bool) {
+		input := bufio.NewReaderSize(r, 64<<10)
+		_, _ = input.Peek(1)                                  // an error comes again when it is read
+		begin, _ := input.Peek(min(input.Buffered(), peeked)) // no more than there is: a pipe may be slow
+		if err := foreign(begin); err != nil {
+			yield(row{line: 1, err: err})
+			return
+		}
+		rows := csvRows
+		switch formatOf(name, begin) {
+		case "tsv":
+			rows = tsvRows
+		case "jsonl":
+			rows = jsonRows
+		}
+		rows(input)(yield)
 	}
-	return jsonRows(r)
+}
+
+// peeked is how much of a file is looked at to tell what it is, in bytes.
+const peeked = 4096
+
+// formatOf is csv, tsv or jsonl: by the name, or else by what the rows begin like.
+func formatOf(name string, begin []byte) string {
+	switch ext := strings.ToLower(filepath.Ext(name)); ext {
+	case ".csv", ".tsv":
+		return ext[1:]
+	case ".jsonl", ".ndjson", ".json":
+		return "jsonl"
+	}
+	begin = bytes.TrimSpace(bytes.TrimPrefix(begin, []byte("\ufeff")))
+	first, _, _ := bytes.Cut(begin, []byte("\n"))
+	switch {
+	case len(begin) == 0 || begin[0] == '{' || begin[0] == '[':
+		return "jsonl"
+	case bytes.ContainsRune(first, '\t'):
+		return "tsv"
+	}
+	return "csv"
+}
+
+// foreign says what a file is that holds no rows as they are read here, and the way out.
+func foreign(begin []byte) error {
+	switch {
+	case bytes.HasPrefix(begin, []byte("\x1f\x8b")):
+		return errors.New("it is packed with gzip: unpack it first (gunzip)")
+	case bytes.HasPrefix(begin, []byte("PK\x03\x04")):
+		return errors.New("it is a zip archive, as a spreadsheet (.xlsx) is: unpack it, or save the sheet as CSV in UTF-8")
+	case bytes.HasPrefix(begin, []byte("PAR1")):
+		return errors.New("it is Parquet: write it as CSV or JSON lines")
+	case bytes.HasPrefix(begin, []byte("\xff\xfe")), bytes.HasPrefix(begin, []byte("\xfe\xff")):
+		return errors.New("it is UTF-16: write it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
+	}
+	return nil
 }
 
 // tsvRows reads a row a line. A field is as it stands, for a text may begin with a quotation;
@@ -78,6 +126,10 @@ func tsvRows(r io.Reader) iter.Seq[row] {
 			if header == nil {
 				header = record
 				header[0] = unquoted(strings.TrimPrefix(header[0], "\ufeff"))
+				if err := checkHeader(header, '\t'); err != nil {
+					yield(row{line: line, err: err})
+					return
+				}
 				continue
 			}
 			if !yield(tsvRow(header, record, line)) {
@@ -140,6 +192,9 @@ func jsonRow(text []byte, line int) row {
 	var object map[string]json.RawMessage
 	if !utf8.Valid(text) { // encoding/json would replace it
 		return row{line: line, err: errors.New("not valid UTF-8")}
+	}
+	if begin := bytes.TrimSpace(text); begin[0] == '[' || len(begin) == 1 && begin[0] == '{' {
+		return row{line: line, err: errors.New("rows are read as JSON lines, one object a line, and this is an array or goes over several lines: jq -c '.[]' writes the objects of an array so, jq -c . others")}
 	}
 	if err := json.Unmarshal(text, &object); err != nil {
 		return row{line: line, err: fmt.Errorf("not a JSON object: %w", err)}
