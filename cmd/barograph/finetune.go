@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/text/language"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
@@ -139,6 +140,11 @@ func (t *training) prepare(cmd *cobra.Command) error {
 		s.Rate = defaults.Rate
 	}
 	s.Decay, s.Split = finetune.Decay(t.decay), finetune.Split(t.split)
+	for _, code := range c.Languages {
+		if !isLanguage(code) {
+			return fmt.Errorf("--languages %q: texts are routed by the codes of ISO 639-1, such as en and zh", code)
+		}
+	}
 	if err := c.Device.UnmarshalText([]byte(t.device)); err != nil {
 		return fmt.Errorf("device: %w", err)
 	}
@@ -226,6 +232,13 @@ func checkTask(task string) error {
 		return fmt.Errorf("task %q: there are %s and %s", task, news.TaskSentiment, news.TaskTopic)
 	}
 	return nil
+}
+
+// isLanguage tells a code of ISO 639-1: routing compares the first subtag of an item's language,
+// in small letters, with those of the bundles.
+func isLanguage(code string) bool {
+	base, err := language.ParseBase(code)
+	return err == nil && len(code) == 2 && base.String() == code
 }
 
 // minutes writes a time as people count it.

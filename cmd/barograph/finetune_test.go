@@ -98,6 +98,8 @@ func TestFinetuneRefusesWrongUsage(t *testing.T) {
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--full", "--head-only"},
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--sweep", "speed=3"},
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--budget", "1h"},
+		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--languages", "english"},
+		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--languages", "en,ZH"},
 	} {
 		root := newRoot()
 		root.SetArgs(append([]string{"finetune"}, args...))
@@ -129,6 +131,24 @@ func TestFinetuneNamesTheFileOfABadRow(t *testing.T) {
 	}
 }
 
+// A setting that does nothing is refused by the command line's name of it, in --sweep, too.
+func TestFinetuneRefusesASettingThatDoesNothing(t *testing.T) {
+	base, rows := filepath.Join(testenv.Deps(t), "bases", "all-minilm-l6-v2"), filepath.Join(t.TempDir(), "rows.csv")
+	if err := os.WriteFile(rows, []byte("text,sentiment\nShares fall,negative\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--head-only", "--sweep", "rank=2,4"}, {"--full", "--alpha", "8"}, {"--steps", "4", "--epochs", "2"}} {
+		root := newRoot()
+		root.SetArgs(append([]string{"finetune", "--task", "sentiment", "--train", rows, "--base", base, "--out", filepath.Join(t.TempDir(), "out")}, args...))
+		root.SetOut(new(bytes.Buffer))
+		root.SetErr(new(bytes.Buffer))
+		var usage usageError
+		if err := root.ExecuteContext(t.Context()); !errors.As(err, &usage) || !errors.Is(err, finetune.ErrSettings) {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
 func TestSweepsAreEveryCombination(t *testing.T) {
 	all, err := parseSweep(finetune.Defaults(step.LoRA), "lr=1e-4,3e-4 rank=8,16")
 	if err != nil {
@@ -145,6 +165,9 @@ func TestSweepsAreEveryCombination(t *testing.T) {
 		if _, err := parseSweep(finetune.Defaults(step.LoRA), bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
+	}
+	if _, err := parseSweep(finetune.Defaults(step.LoRA), "lr=1e-4,abc"); err == nil || !strings.Contains(err.Error(), `"abc" is no value of lr: it wants numbers, such as lr=1e-4,3e-4`) {
+		t.Errorf("lr=abc: %v", err)
 	}
 }
 

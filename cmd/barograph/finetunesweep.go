@@ -48,6 +48,17 @@ func whole(field func(*finetune.Settings) *int) func(*finetune.Settings, string)
 	}
 }
 
+// sweepExample is a value of a setting as it can be written.
+func sweepExample(name string) string {
+	switch name {
+	case "lr":
+		return "lr=1e-4,3e-4"
+	case "rank", "epochs", "batch", "accumulate", "seed":
+		return name + "=8,16"
+	}
+	return name + "=0.1,0.2"
+}
+
 // parseSweep reads "lr=1e-4,3e-4 rank=8,16" into every combination, the last setting
 // varying fastest. Nothing gives nil.
 func parseSweep(s finetune.Settings, sweep string) ([]finetune.Settings, error) {
@@ -69,7 +80,7 @@ func parseSweep(s finetune.Settings, sweep string) ([]finetune.Settings, error) 
 			for value := range strings.SplitSeq(values, ",") {
 				one := have
 				if err := set(&one, value); err != nil {
-					return nil, fmt.Errorf("--sweep %s: %w", part, err)
+					return nil, fmt.Errorf("--sweep %s: %q is no value of %s: it wants numbers, such as %s", part, value, name, sweepExample(name))
 				}
 				next = append(next, one)
 			}
