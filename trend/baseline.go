@@ -29,6 +29,7 @@ const (
 	capVolume      = 0.2                      // of its variance: relative, by the day's volume
 	capItems       = 3.0                      // over that bound, so that a quiet series learns of an item
 	outageShare    = 0.15                     // of the usual items over all series: less is an outage
+	longOutage     = 86400 / chunkSeconds     // chunks in a row without news from which an outage is remembered: it is as long as counts are kept
 	outageExposure = 86400.0                  // seconds of learnt time before an outage can be told
 	longestFreeze  = 24 * 3600 / chunkSeconds // chunks kept out in a row; then they are learnt after all
 	longestLesson  = 30 * 48                  // chunks; what is older is forgotten at once
@@ -73,6 +74,9 @@ type baseline struct {
 
 	fired     int64 // bucket of the clock in which the series was last over the threshold; 0 = never
 	openUntil int64 // when that spike is over, if nothing is over the threshold any more; Unix seconds
+
+	down         int   // of everything: chunks in a row, up to next, in which feeds failed; at most longOutage
+	lost, lostTo int64 // of everything: the first chunk of the last long outage, and the first after it
 
 	market *market.Market // whose days the weekly profile follows; nil = UTC
 }
@@ -225,9 +229,29 @@ func (b *baseline) freeze(from, to float64) bool {
 	return bits.OnesCount64(b.frozen) != before
 }
 
+// note remembers, as everything, whether feeds failed in a chunk, the next after those noted before. Series that
+// are behind learn of a long outage only when its counts, or their absence, are dropped already. It gives failed back.
+func (b *baseline) note(chunk int64, failed bool) bool {
+	if !failed {
+		b.down = 0
+		return false
+	}
+	if b.down = min(b.down+1, longOutage); b.down < longOutage {
+		return true
+	}
+	if chunk != b.lostTo {
+		b.lost = chunk + 1 - longOutage
+	}
+	b.lostTo = chunk + 1
+	return true
+}
+
 // outage tells whether a chunk of everything brought so little that feeds must have
-// failed. Counts that the ring has dropped already say nothing.
+// failed. Counts that the ring has dropped already say nothing; a long outage is remembered.
 func (b *baseline) outage(r ring, chunk int64) bool {
+	if chunk >= b.lost && chunk < b.lostTo {
+		return true
+	}
 	if b.exposure < outageExposure || len(r) == 0 || r[0].bucket > chunk*bucketsPerChunk {
 		return false
 	}

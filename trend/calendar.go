@@ -30,7 +30,8 @@ func (b *baseline) marketCode() string {
 // day has told: while the profile is flat, quiet hours would pass for outages.
 func (b *baseline) follow(m *market.Market, stored string) {
 	b.market = m
-	if size := sizeOfBase(stored); size == 0 || stored[size:] == b.marketCode() {
+	size := sizeOfBase(stored)
+	if code, _, _ := cutBase(stored, size); size == 0 || code == b.marketCode() {
 		return
 	}
 	clear(b.hour[:])

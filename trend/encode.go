@@ -102,9 +102,12 @@ func parseCount(part string) (c count, ok bool) {
 // four bytes a number.
 const baseVersion = 4
 
-// baseSize is the size of a stored baseline, in bytes. The code of a market may follow. The
+// baseSize is the size of a stored baseline, in bytes. The code of a market may follow, and of everything,
+// where feeds have failed, outageSize bytes about that. The
 // profile is most of it. Redis takes memory in steps: up to 379 bytes are one of 384.
 const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3 + 3
+
+const outageSize = 1 + 2*5
 
 // sizeOfBase is the size of a stored baseline without the code of a market; 0 = it cannot be read.
 func sizeOfBase(stored string) int {
@@ -128,8 +131,7 @@ func (b *baseline) encode() string {
 	out := make([]byte, 0, baseSize)
 	out = append(out, baseVersion)
 	for _, x := range [...]int64{b.next, b.since, b.episodeUntil, b.fired, b.openUntil} {
-		out = binary.LittleEndian.AppendUint32(out, uint32(x))
-		out = append(out, byte(x>>32)) // 40 bits reach to the year 19,000
+		out = appendTime(out, x)
 	}
 	for _, x := range [...]float64{b.items, b.exposure, b.seen, b.negative, b.copies, b.peak} {
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
@@ -140,8 +142,21 @@ func (b *baseline) encode() string {
 		out = appendShort(out, h.items)
 		out = appendShort(out, h.expected)
 	}
-	return string(appendShort(out, b.leaning)) + b.marketCode()
+	out = append(appendShort(out, b.leaning), b.marketCode()...)
+	if b.down > 0 || b.lostTo > 0 {
+		out = append(out, byte(b.down))
+		out = appendTime(appendTime(out, b.lost), b.lostTo)
+	}
+	return string(out)
 }
+
+// appendTime packs a time or its chunk: 40 bits of seconds reach to the year 19,000.
+func appendTime(out []byte, x int64) []byte {
+	return append(binary.LittleEndian.AppendUint32(out, uint32(x)), byte(x>>32))
+}
+
+// readTime is what appendTime has packed.
+func readTime(in []byte) int64 { return int64(int8(in[4]))<<32 | int64(binary.LittleEndian.Uint32(in)) }
 
 // appendShort packs a number that is not negative: the upper 24 bits of a float32 without its sign.
 func appendShort(out []byte, x float64) []byte {
@@ -152,7 +167,8 @@ func appendShort(out []byte, x float64) []byte {
 // decodeBase unpacks a baseline, but for its market.
 func decodeBase(text string) (b baseline, err error) {
 	size := sizeOfBase(text)
-	if size == 0 || len(text) > size+marketCode {
+	_, outage, ok := cutBase(text, size)
+	if size == 0 || !ok {
 		return b, fmt.Errorf("baseline of %d bytes that begins with %.1q: want %d bytes of version %d", len(text), text, baseSize, baseVersion)
 	}
 	in, old := []byte(text[1:]), text[0] == 2
@@ -176,7 +192,7 @@ func decodeBase(text string) (b baseline, err error) {
 			*x = int64(word())
 			continue
 		}
-		*x = int64(int8(in[4]))<<32 | int64(binary.LittleEndian.Uint32(in))
+		*x = readTime(in)
 		in = in[5:]
 	}
 	for _, x := range [...]*float64{&b.items, &b.exposure, &b.seen, &b.negative, &b.copies, &b.peak} {
@@ -192,5 +208,22 @@ func decodeBase(text string) (b baseline, err error) {
 	} else {
 		b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
 	}
+	if outage != "" {
+		b.down, b.lost, b.lostTo = int(outage[0]), readTime([]byte(outage[1:])), readTime([]byte(outage[1+5:]))
+	}
 	return b, nil
+}
+
+// cutBase gives what follows a stored baseline's size bytes: the code of its market and what it says of
+// outages, both of which may be missing.
+func cutBase(stored string, size int) (market, outage string, ok bool) {
+	rest := stored[size:]
+	switch len(rest) {
+	case 0, marketCode:
+		return rest, "", true
+	case outageSize, marketCode + outageSize:
+		at := len(rest) - outageSize
+		return rest[:at], rest[at:], true
+	}
+	return "", "", false
 }

@@ -125,7 +125,9 @@ func lenderOf(kind news.SpikeKind, everything *series, now time.Time, history ti
 	l.down = func(chunk int64) bool {
 		return everything.base.outage(everything.ring[everything.ring.from(first):], chunk)
 	}
-	everything.base.learn(everything.ring, unixSeconds(now), l.unknown, l.down)
+	everything.base.learn(everything.ring, unixSeconds(now), l.unknown, func(chunk int64) bool {
+		return everything.base.note(chunk, l.down(chunk))
+	})
 	first = kept()
 	l.lent = everything.base.prior()
 	if kind == news.SpikeVolume {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/barograph/barograph/trend/market"
 )
 
 // noon is that of a Monday, in UTC.
@@ -261,6 +263,16 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	for h, want := range b.hour {
 		if got := got.hour[h]; math.Abs(got.items-want.items) > 1e-5*want.items || math.Abs(got.expected-want.expected) > 1e-5*want.expected {
 			t.Errorf("hour %d: %+v, want %+v", h, got, want)
+		}
+	}
+	// What everything remembers of outages follows, also behind the code of a market.
+	for _, days := range []*market.Market{nil, exchange(t, "XNYS")} {
+		all := b
+		all.market, all.down, all.lost, all.lostTo = days, 31, b.next-300, b.next-200
+		known, err := decodeBase(all.encode())
+		if known.follow(days, all.encode()); err != nil || known.encode() != all.encode() || known.down != 31 ||
+			known.lost != all.lost || known.lostTo != all.lostTo {
+			t.Errorf("%+v (%v)\nwant %+v", known, err, all)
 		}
 	}
 	// What older versions stored is read; of what leans to negative they knew nothing.

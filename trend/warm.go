@@ -82,7 +82,9 @@ func (s *Store) Adopt(ctx context.Context, h *History, progress func(done, of in
 	if h.replay.kind != news.SpikeNegative {
 		return a, errors.New("trend: the history was not judged for negative spikes, which alone have a past to give")
 	}
-	everything.base.learn(everything.ring, unixSeconds(now), noPrior(), everything.outage)
+	everything.base.learn(everything.ring, unixSeconds(now), noPrior(), func(chunk int64) bool {
+		return everything.base.note(chunk, everything.outage(chunk))
+	})
 	since, err := s.Since(ctx)
 	switch old := time.Unix(everything.base.since, 0).UTC(); {
 	case err != nil:
