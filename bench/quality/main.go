@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/barograph/barograph/bench/summary"
 	"github.com/barograph/barograph/classify"
 )
 
@@ -72,6 +73,9 @@ func run(data, dir string) error {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.0f\t%.0f\n", m.bundle, m.task, float.Rows,
 			float.Accuracy, int8.Accuracy, float.MacroF1, int8.MacroF1, float.ECE, int8.ECE, floatTook.Seconds(), int8Took.Seconds())
+		if err := summary.Row("accuracy, "+m.bundle+", "+m.task+", int8", fmt.Sprintf("%.3f", int8.Accuracy), fmt.Sprintf("fp32: %.3f", float.Accuracy), ""); err != nil {
+			return err
+		}
 	}
 	return table.Flush()
 }

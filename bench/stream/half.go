@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/barograph/barograph/bench/summary"
 	"github.com/barograph/barograph/news"
 )
 
@@ -43,5 +44,5 @@ func (b *bench) halfLoad(items []news.Item, rate float64, steady time.Duration) 
 	for _, q := range []float64{0.5, 0.9, 0.99} {
 		fmt.Printf("  append to decision, p%-2.0f  %6.0f ms\n", 100*q, 1000*quantile(before[name], after[name], q))
 	}
-	return nil
+	return summary.Row("Kafka to decision, half load, p99", fmt.Sprintf("%.0f ms", 1000*quantile(before[name], after[name], 0.99)), "250 ms are asked for", "")
 }

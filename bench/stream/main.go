@@ -28,6 +28,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/barograph/barograph/bench/summary"
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/news"
 )
@@ -80,6 +81,10 @@ func measure(data string, n int, steady time.Duration) error {
 	fmt.Printf("  barograph run, Kafka to decision      %7.0f texts/s   %.2f ms\n", d.rate, each(cpu))
 	fmt.Printf("  against the peer                      %7.2f           %.2f\n", d.rate/bare, cpu/bareCPU)
 	d.where()
+	if err := summary.Row("Kafka to decision, a backlog", fmt.Sprintf("%.0f texts/s", d.rate), fmt.Sprintf("barograph classify: %.0f", bare),
+		fmt.Sprintf("%.2f of it", d.rate/bare)); err != nil {
+		return err
+	}
 	return b.halfLoad(items[n:2*n], d.rate/2, steady)
 }
 
