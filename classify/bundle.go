@@ -40,6 +40,7 @@ type Bundle struct {
 
 	// EntitySegment says that the sentiment is that toward one entity, read after the text.
 	EntitySegment bool
+	TrainedOn     []bert.TrainedOn // what it says it was trained on; nil where it says nothing
 
 	export    string         // the user's own model.onnx, "" for a checkpoint
 	base      string         // the folder of an adapter's base, "" without
@@ -70,7 +71,7 @@ func openFolder(dir, name string, bases []string) (*Bundle, error) {
 	}
 	if own := config.Barograph; own != nil {
 		b.Name, b.Version, b.Languages = cmp.Or(own.Name, b.Name), own.Version, own.Languages
-		b.EntitySegment, b.precision = own.EntitySegment, own.Precision
+		b.EntitySegment, b.precision, b.TrainedOn = own.EntitySegment, own.Precision, own.TrainedOn
 	}
 	b.MaxTokens = min(config.MaxPositions, maxTokens)
 	if b.Heads, err = namedHeads(config.Heads()); err != nil {

@@ -135,10 +135,29 @@ func (j *job) section(precision bert.Precision) bert.Bundle {
 	if b.Languages == nil && j.base.kept != nil {
 		b.Languages = j.base.kept.Languages
 	}
+	b.TrainedOn = j.trainedOn()
 	if j.best.settings.Mode == step.LoRA {
 		b.Base = bert.Base{Name: j.base.name, SHA256: j.base.sha256}
 	}
 	return b
+}
+
+// trainedOn lists what the bundle was trained on, after what the bundle was that it continues.
+func (j *job) trainedOn() []bert.TrainedOn {
+	var out []bert.TrainedOn
+	if j.base.kept != nil {
+		out = slices.Clone(j.base.kept.TrainedOn)
+	}
+	for _, s := range j.Train {
+		rows := bert.TrainedOn{SHA256: s.SHA256}
+		if len(j.Valid) == 0 {
+			rows.Split = string(j.Settings.Split)
+		}
+		if !slices.Contains(out, rows) {
+			out = append(out, rows)
+		}
+	}
+	return out
 }
 
 func writeJSON(w io.Writer, v any) error {

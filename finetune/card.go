@@ -38,7 +38,7 @@ func (j *job) card(r Report) string {
 	cardFigures(c, r)
 	cardPrecisions(c, r)
 	j.cardBase(c, r)
-	cardSources(c, r)
+	j.cardSources(c, r)
 	cardTraining(c, r)
 	cardDetails(c, r)
 	return c.String()
@@ -118,7 +118,7 @@ func (j *job) cardBase(c *strings.Builder, r Report) {
 	fmt.Fprintf(c, " Text → links (`https?://\\S+`) removed → tokenizer → encoder → pooling (%s) → head → softmax of logits / temperature.\n\n", j.section("").Pooling)
 }
 
-func cardSources(c *strings.Builder, r Report) {
+func (j *job) cardSources(c *strings.Builder, r Report) {
 	fmt.Fprint(c, "## Data\n\n| source | for | training rows | validation rows | weight | sha256 |\n|---|---|---|---|---|---|\n")
 	for _, s := range r.Sources {
 		sum := ""
@@ -135,7 +135,15 @@ func cardSources(c *strings.Builder, r Report) {
 	if f.Bad > 0 {
 		fmt.Fprintf(c, ", %d that could not be used", f.Bad)
 	}
-	fmt.Fprintf(c, ", %d training texts that copy a validation text.\n\n", f.Copies)
+	fmt.Fprintf(c, ", %d training texts that copy a validation text. ", f.Copies)
+	switch {
+	case len(j.Valid) > 0:
+		fmt.Fprint(c, "Validation rows were given.\n\n")
+	case j.Settings.Split == Hashed:
+		fmt.Fprint(c, "Validation rows are those whose text's SHA-256 begins with a byte below 26, which `barograph evaluate --split validation` takes.\n\n")
+	default:
+		fmt.Fprintf(c, "Validation rows are a tenth of each label's texts, by seed %d (--split stratified): `barograph evaluate --split validation` takes others, so measure on other files.\n\n", j.Settings.Seed)
+	}
 }
 
 func cardTraining(c *strings.Builder, r Report) {

@@ -49,6 +49,17 @@ type Bundle struct {
 	// Precision is what the bundle is to run in, where the CPU's int8 costs it too much. ""
 	// leaves it to the device.
 	Precision Precision `json:"precision,omitempty"`
+	// TrainedOn names what it was trained on, and the bundle before that it was trained further
+	// from, so that it is not measured on the same rows unawares.
+	TrainedOn []TrainedOn `json:"trained_on,omitempty"`
+}
+
+// TrainedOn is a file whose rows a bundle was trained on, all but those that were held back.
+type TrainedOn struct {
+	SHA256 string `json:"sha256,omitempty"` // hex, of the file; "" is the corrections topic
+	// Split is how rows were held back: "hash" is finetune.InValidation's rule, which holds for
+	// the same text in every file, "stratified" another, and "" held none back.
+	Split string `json:"split,omitempty"`
 }
 
 // Base names the checkpoint that an adapter needs.

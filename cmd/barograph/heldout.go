@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/internal/digest"
+)
+
+// errTrainedOn says that a bundle would be measured on rows that it was trained on.
+var errTrainedOn = errors.New("rows that a bundle was trained on do not show how good it is")
+
+// trainedOn says why a split of a file (its hex SHA-256) holds rows that the bundle was trained on;
+// "" where it does not, as far as the bundle's config.json says.
+func trainedOn(b *classify.Bundle, sum, split string) string {
+	for _, rows := range b.TrainedOn {
+		switch {
+		case rows.SHA256 != sum || split == "validation" && rows.Split == string(finetune.Hashed):
+		case rows.Split == "":
+			return "it was trained on all of its rows"
+		case split == "validation":
+			return fmt.Sprintf("its rows were held back by the split %s, so that it was trained on nine tenths of those that --split validation takes", rows.Split)
+		default:
+			return "it was trained on its rows"
+		}
+	}
+	return ""
+}
+
+// fileDigest is a file's SHA-256 as a bundle's config.json names it, "" for standard input.
+func fileDigest(file string) (string, error) {
+	if file == "-" {
+		return "", nil
+	}
+	return digest.File(file)
+}
+
+// checkHeld refuses --split validation of a file where the bundle did not hold those rows back, and
+// says it where other splits have rows that the bundle was trained on.
+func (e evaluation) checkHeld(w io.Writer, b *classify.Bundle) error {
+	sum, err := fileDigest(e.data)
+	if err != nil || sum == "" {
+		return err
+	}
+	switch why := trainedOn(b, sum, e.split); {
+	case why == "":
+	case e.split == "validation":
+		return fmt.Errorf("%s and %s: %s: %w; give rows of another file, or train with --split hash", b.Dir, e.data, why, errTrainedOn)
+	default:
+		fmt.Fprintf(w, "%s and %s: %s: the figures are brighter than on other rows\n", b.Dir, e.data, why)
+	}
+	return nil
+}
+
+// checkHeld refuses to judge a bundle by rows that it was trained on, and says it where the live
+// one was.
+func (p promotion) checkHeld(w io.Writer, files map[string]string, serving, candidate *classify.Bundle) error {
+	for _, file := range slices.Compact(slices.Sorted(maps.Values(files))) {
+		sum, err := fileDigest(file)
+		if err != nil {
+			return err
+		}
+		if sum == "" {
+			continue
+		}
+		if why := trainedOn(candidate, sum, p.split); why != "" {
+			return fmt.Errorf("%s and %s: %s: %w; give rows of another file, train with --split hash and compare on --split validation, or --force",
+				candidate.Dir, file, why, errTrainedOn)
+		}
+		if why := trainedOn(serving, sum, p.split); why != "" {
+			fmt.Fprintf(w, "the live bundle and %s: %s: its figures are brighter than on other rows\n", file, why)
+		}
+	}
+	return nil
+}
