@@ -69,7 +69,7 @@ func (p promotion) checkHeld(w io.Writer, files map[string]string, serving, cand
 			continue
 		}
 		if why := trainedOn(candidate, sum, p.split); why != "" {
-			return fmt.Errorf("%s and %s: %s: %w; give rows of another file, train with --split hash and compare on --split validation, or --force",
+			return fmt.Errorf("%s and %s: %s: %w; give rows of another file, or train with --split hash and compare on --split validation",
 				candidate.Dir, file, why, errTrainedOn)
 		}
 		if why := trainedOn(serving, sum, p.split); why != "" {

@@ -41,11 +41,12 @@ func newModelPromote() *cobra.Command {
 		Use:   "promote FOLDER --data FILE",
 		Short: "Put a bundle live if it beats the one that serves",
 		Long: "Reads labelled rows with the bundle and with the one that serves in its place, and puts it live if it is\n" +
-			"better on one head, worse on none, each beyond chance (in 95 % of resamples of the rows), and has every head\n" +
-			"that the other has. Rows that it was trained on prove nothing and are refused: give others, or train with\n" +
-			"--split hash and compare on --split validation. --force puts it live all the same. It takes the place of the configured bundle of its\n" +
-			"name or, if there is none, the only one of its languages. Running monitors notice within two looks\n" +
-			"(classify.reload), load it beside the old one and switch between two batches; no item is lost or read twice.",
+			"better on one head, worse on none, each beyond chance (in 95 % of resamples of the rows), and has the other's\n" +
+			"heads, labels and languages; each head needs rows. Rows that it was trained on prove nothing and are refused:\n" +
+			"give others, or train with --split hash and compare on --split validation. --force puts it live all the same.\n" +
+			"It takes the place of the configured bundle of its name or, if there is none, the only one of its languages.\n" +
+			"Running monitors notice within two looks (classify.reload), load it beside the old one and switch between two\n" +
+			"batches; no item is lost or read twice.",
 		Example: `  barograph model promote models/mine --data held-out.csv
   barograph model promote models/mine --to models/en --data held-out.csv --data topic=news.csv
   barograph model promote .deps/bases/finbert --to models/en --force`,
@@ -92,22 +93,22 @@ func (p promotion) run(cmd *cobra.Command, dir string) error {
 		}
 		serving = nil
 	}
+	var files map[string]string
+	if serving != nil && len(p.data) > 0 { // all that can be known before rows are read
+		files, err = p.files(serving, candidate)
+		err = errors.Join(misfit(cfg.Classify.Bundles, slot, serving, candidate), err, p.checkHeld(cmd.ErrOrStderr(), files, serving, candidate))
+		if err = p.forced(cmd, err); err != nil {
+			return err
+		}
+	}
 	v, err := classify.Promote(slot, candidate, time.Now(), func(copied string) error {
 		if err := p.opens(cfg.Classify, copied); err != nil {
 			return err
 		}
-		if serving == nil || len(p.data) == 0 {
+		if len(files) == 0 {
 			return nil
 		}
-		err := p.compare(cmd, cfg.Classify, serving, candidate, slot, copied)
-		switch {
-		case err != nil && p.force && cmd.Context().Err() == nil:
-			fmt.Fprintf(cmd.OutOrStdout(), "forced, though %v\n", err)
-			return nil
-		case errors.Is(err, errNotBetter):
-			return fmt.Errorf("%w (--force puts it live all the same)", err)
-		}
-		return err
+		return p.forced(cmd, p.compare(cmd, cfg.Classify, files, serving, candidate, slot, copied))
 	})
 	if err != nil {
 		return err
@@ -118,6 +119,19 @@ func (p promotion) run(cmd *cobra.Command, dir string) error {
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s serves in %s now%s\n", describe(v), slot, back)
 	return nil
+}
+
+// forced lets an error pass with --force, and says it. Else it says that there is --force where
+// that is a way.
+func (p promotion) forced(cmd *cobra.Command, err error) error {
+	switch {
+	case err != nil && p.force && cmd.Context().Err() == nil:
+		fmt.Fprintf(cmd.OutOrStdout(), "forced, though %v\n", err)
+		return nil
+	case errors.Is(err, errNotBetter) || errors.Is(err, errMisfit) || errors.Is(err, errTrainedOn):
+		return fmt.Errorf("%w (--force puts it live all the same)", err)
+	}
+	return err
 }
 
 // holdsBundle tells a folder with a bundle from one that is to get its first.
@@ -172,16 +186,10 @@ func (p promotion) opens(cfg classifyConfig, dir string) error {
 	return stage.Close()
 }
 
-// compare measures the heads that both bundles have, prints the table, and gives errNotBetter
-// with the reason.
-func (p promotion) compare(cmd *cobra.Command, cfg classifyConfig, serving, candidate *classify.Bundle, slot, copied string) error {
-	files, err := p.files(serving, candidate)
-	if err != nil {
-		return err
-	}
-	if err := p.checkHeld(cmd.ErrOrStderr(), files, serving, candidate); err != nil {
-		return err
-	}
+// compare measures the heads that both bundles have on the files, by task, prints the table, and
+// gives errNotBetter with the reason.
+func (p promotion) compare(cmd *cobra.Command, cfg classifyConfig, files map[string]string, serving, candidate *classify.Bundle, slot, copied string) error {
+	var err error
 	fmt.Fprintf(cmd.OutOrStdout(), "live: %s in %s\nnew:  %s\n\n", describeBundle(serving), slot, describeBundle(candidate))
 	var rows []compared
 	for _, task := range tasksOf(serving) {
@@ -200,34 +208,6 @@ func (p promotion) compare(cmd *cobra.Command, cfg classifyConfig, serving, cand
 		return fmt.Errorf("%w: %s", errNotBetter, why)
 	}
 	return nil
-}
-
-// files finds the file to measure each head on that both bundles have.
-func (p promotion) files(serving, candidate *classify.Bundle) (map[string]string, error) {
-	files := map[string]string{}
-	shared := slices.DeleteFunc(tasksOf(serving), func(task string) bool { return !slices.Contains(tasksOf(candidate), task) })
-	for _, data := range p.data {
-		if task, file, only := strings.Cut(data, "="); only && slices.Contains(shared, task) {
-			files[task] = file
-			continue
-		}
-		columns, err := columnsOf(data)
-		if err != nil {
-			return nil, err
-		}
-		for _, task := range shared {
-			labelled := slices.Contains(columns, or(p.source.Label, task)) ||
-				task == "sentiment" && p.source.Entity != "" && slices.Contains(columns, p.source.Entity)
-			if files[task] == "" && labelled {
-				files[task] = data
-			}
-		}
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("--data %s: no column is named for a head that both bundles have (%s): name it with --label-column",
-			strings.Join(p.data, ", "), strings.Join(shared, ", "))
-	}
-	return files, nil
 }
 
 // columnsOf lists the columns of the first row of a file that can be read: what to do about the
@@ -274,6 +254,8 @@ func verdict(rows []compared, tasks []string) string {
 		switch {
 		case !slices.Contains(tasks, row.task):
 			return "it has no head for " + row.task
+		case row.Rows == 0:
+			return "it was not measured on " + row.task
 		case row.High < 0:
 			return "it is worse on " + row.task
 		}

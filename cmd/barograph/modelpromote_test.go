@@ -168,7 +168,7 @@ func TestVerdict(t *testing.T) {
 		"by chance":                      {[]compared{row("sentiment", -.01, .05)}, []string{"sentiment"}, false},
 		"better on one, chance on one":   {[]compared{row("sentiment", .01, .05), row("topic", -.02, .01)}, []string{"topic", "sentiment"}, true},
 		"better on one, worse on one":    {[]compared{row("sentiment", .01, .05), row("topic", -.02, -.01)}, []string{"topic", "sentiment"}, false},
-		"better, the other not measured": {[]compared{row("sentiment", .01, .05), {task: "topic"}}, []string{"topic", "sentiment"}, true},
+		"better, the other not measured": {[]compared{row("sentiment", .01, .05), {task: "topic"}}, []string{"topic", "sentiment"}, false},
 		"better, but a head is missing":  {[]compared{row("sentiment", .01, .05), {task: "topic"}}, []string{"sentiment"}, false},
 		"nothing measured":               {[]compared{{task: "sentiment"}}, []string{"sentiment"}, false},
 	} {

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
+)
+
+func TestMisfit(t *testing.T) {
+	bundle := func(languages string, heads ...string) *classify.Bundle {
+		b := &classify.Bundle{Languages: strings.Fields(languages)}
+		for _, h := range heads {
+			task, labels, _ := strings.Cut(h, ":")
+			b.Heads = append(b.Heads, bert.Head{Task: task, Labels: strings.Split(labels, " ")})
+		}
+		return b
+	}
+	const mood, topic = "sentiment:negative neutral positive", "topic:Macro Oil"
+	live := bundle("en", mood, topic)
+	for name, c := range map[string]struct {
+		new  *classify.Bundle
+		slot string
+		want []string
+	}{
+		"alike":                             {bundle("en", topic, "sentiment:positive negative neutral"), "b", nil},
+		"a head more":                       {bundle("en", mood, topic, "region:EU US"), "b", nil},
+		"another language":                  {bundle("zh", mood, topic), "b", []string{"it reads zh, the live one en"}},
+		"a language more":                   {bundle("en zh", mood, topic), "b", []string{"it reads en, zh, the live one en"}},
+		"no language, in the first place":   {bundle("", mood, topic), "a", nil},
+		"no language, in the second":        {bundle("", mood, topic), "b", []string{"no language that it names"}},
+		"no topics":                         {bundle("en", mood), "b", []string{"no head for topic"}},
+		"other topics and another language": {bundle("zh", mood, "topic:Macro Gold"), "b", []string{"it reads zh", "its labels of topic are Macro, Gold, the live one's Macro, Oil"}},
+	} {
+		err := misfit([]string{"a", "b"}, c.slot, live, c.new)
+		if (err != nil) != (len(c.want) > 0) || err != nil && !errors.Is(err, errMisfit) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v; want %q", name, err, want)
+			}
+		}
+	}
+}
+
+// What makes a bundle unfit for a place is said before rows are read, and --force overrules it.
+func TestPromoteRefusesWhatDoesNotFit(t *testing.T) {
+	slot := tinyBundle(t, filepath.Join(t.TempDir(), "slot"), "1", 0)
+	next := tinyBundle(t, t.TempDir(), "2", 17)
+	chinese := tinyBundle(t, t.TempDir(), `3`, 17)
+	path := filepath.Join(chinese, "config.json")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(strings.Replace(string(text), `"en"`, `"zh"`, 1)), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, rows := slotConfig(t, slot, ""), labelledBy(t, next)
+	moods := filepath.Join(t.TempDir(), "moods.csv")
+	if err := os.WriteFile(moods, []byte("text,sentiment\nw1 w2,positive\nw3,merry\n"), 0o644); err != nil { // which no reader of rows would take
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		bundle string
+		data   []string
+		is     error
+		says   string
+	}{
+		"another language":         {chinese, []string{rows}, errMisfit, "it reads zh"},
+		"no rows for a head":       {next, []string{moods}, errNotBetter, "give --data topic=FILE"},
+		"no such head":             {next, []string{"mood=" + rows}, nil, "no head for mood that both bundles have (they have sentiment, topic)"},
+		"neither, of another head": {chinese, []string{moods}, errMisfit, "give --data topic=FILE"},
+	} {
+		args := []string{"model", "promote", c.bundle, "-c", config, "--to", slot}
+		for _, d := range c.data {
+			args = append(args, "--data", d)
+		}
+		_, err := commandLine(t, args...)
+		if err == nil || c.is != nil && (!errors.Is(err, c.is) || !strings.Contains(err.Error(), "--force")) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v; want %q", name, err, c.says)
+		}
+	}
+	if said := mustRun(t, "model", "promote", chinese, "-c", config, "--to", slot, "--data", rows, "--force"); !strings.Contains(said, "forced, though") || !strings.Contains(said, "serves in") {
+		t.Errorf("forced:\n%s", said)
+	}
+}
