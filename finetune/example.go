@@ -37,8 +37,8 @@ type Source struct {
 	Weight float64 // of each row in the loss; 0 is 1
 }
 
-// entitiesColumn is SEntFiN's: a JSON object of entity and label.
-const entitiesColumn = "entities_json"
+// EntitiesColumn is SEntFiN's: a JSON object of entity and label.
+const EntitiesColumn = "entities_json"
 
 // Example is a labelled text.
 type Example struct {
@@ -79,7 +79,7 @@ func (s Source) read(row Row) (all []labelled, whole bool, err error) {
 		label, err := s.label(row, s.Task)
 		return []labelled{{text, entity, label, row.At}}, false, err
 	}
-	label, err := s.label(row, s.Task, entitiesColumn)
+	label, err := s.label(row, s.Task, EntitiesColumn)
 	if err != nil {
 		return nil, false, err
 	}

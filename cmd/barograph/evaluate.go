@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"text/tabwriter"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
-	"github.com/barograph/barograph/news"
 )
 
 // evaluation is what `barograph evaluate` is asked for.
@@ -41,7 +39,7 @@ func newEvaluate() *cobra.Command {
 		Short: "Measure a bundle on labelled rows",
 		Long: "Reads labelled rows (CSV with a header, TSV or JSON lines) and prints accuracy, macro-F1, calibration, and\n" +
 			"precision, recall and F1 for each class, with the confusion matrix. Rows with a text seen before are left\n" +
-			"out. --split validation keeps the tenth of the rows whose text's SHA-256 begins with a byte below 26: the\n" +
+			"out, and counted. A bundle that reads a company reads those of a column entities_json. --split validation keeps the tenth of the rows whose text's SHA-256 begins with a byte below 26: the\n" +
 			"shipped bundles never trained on those, nor does finetune --split hash. Of a file that a bundle was trained on\n" +
 			"in another way it is refused. --against says whether another bundle is worse by more than chance.",
 		Example: `  barograph evaluate --model models/en --data tweets.csv --label-column sentiment --split validation
@@ -85,7 +83,8 @@ func newEvaluate() *cobra.Command {
 type judged struct {
 	Bundle        string `json:"bundle"` // name, version, digest and what it ran on
 	labels        []string
-	truth         []int
+	examples      []*finetune.Example
+	truth         []int // of each, an index into labels
 	probabilities [][]float64
 	classify.Evaluation
 }
@@ -103,7 +102,7 @@ func (e evaluation) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	first, err := e.judge(cmd, e.model.Bundles[0], nil)
+	first, err := e.judge(cmd, e.model.Bundles[0], judged{})
 	if err != nil {
 		return err
 	}
@@ -113,7 +112,7 @@ func (e evaluation) run(cmd *cobra.Command) error {
 		}
 		return e.write(cmd.OutOrStdout(), first)
 	}
-	other, err := e.judge(cmd, e.other, first.labels)
+	other, err := e.judge(cmd, e.other, first)
 	if err != nil {
 		return err
 	}
@@ -134,9 +133,9 @@ func (e evaluation) run(cmd *cobra.Command) error {
 	return writeComparison(cmd.OutOrStdout(), first, other, c)
 }
 
-// judge reads the rows with one bundle. Classes are in the order of labels where they are
-// given: two bundles may order theirs differently.
-func (e evaluation) judge(cmd *cobra.Command, dir string, labels []string) (judged, error) {
+// judge reads the rows with one bundle, those of first where it has any. Classes are in the order
+// of first's labels then: two bundles may order theirs differently.
+func (e evaluation) judge(cmd *cobra.Command, dir string, first judged) (judged, error) {
 	config, err := modelConfig(e.model, newLogger(logConfig{Level: slog.LevelWarn}))
 	if err != nil {
 		return judged{}, usageError{err}
@@ -152,9 +151,9 @@ func (e evaluation) judge(cmd *cobra.Command, dir string, labels []string) (judg
 	}
 	own := model.Bundle.Heads[head].Labels
 	b := model.Bundle
-	j := judged{labels: labels, Bundle: fmt.Sprintf("%s %s, digest %.12s, %s on %s", b.Name, b.Version, b.Digest,
+	j := judged{labels: first.labels, examples: first.examples, Bundle: fmt.Sprintf("%s %s, digest %.12s, %s on %s", b.Name, b.Version, b.Digest,
 		cmp.Or(string(model.Precision), "as exported"), model.Device)}
-	if labels == nil {
+	if j.labels == nil {
 		j.labels = own
 	}
 	order := make([]int, len(j.labels))
@@ -163,14 +162,15 @@ func (e evaluation) judge(cmd *cobra.Command, dir string, labels []string) (judg
 			return judged{}, fmt.Errorf("%s has other labels for %s than the first bundle: %q and %q", dir, e.task, own, j.labels)
 		}
 	}
-	examples, err := e.rows(j.labels)
-	if err != nil {
-		return judged{}, err
+	if j.examples == nil {
+		if j.examples, err = e.rows(cmd.ErrOrStderr(), b, j.labels); err != nil {
+			return judged{}, err
+		}
 	}
-	for _, x := range examples {
+	for _, x := range j.examples {
 		j.truth = append(j.truth, x.Labels[0])
 	}
-	said, err := predict(cmd, model, examples, head)
+	said, err := predict(cmd, model, j.examples, head)
 	if err != nil {
 		return judged{}, fmt.Errorf("%s: %w", e.data, err)
 	}
@@ -185,8 +185,9 @@ func (e evaluation) judge(cmd *cobra.Command, dir string, labels []string) (judg
 	return j, err
 }
 
-// rows reads the examples of the split.
-func (e evaluation) rows(labels []string) ([]*finetune.Example, error) {
+// rows reads the examples of the split, and says what of the file is left out. For a bundle that
+// reads one, the entity is in the column that SEntFiN has for it, unless another is named.
+func (e evaluation) rows(w io.Writer, b *classify.Bundle, labels []string) ([]*finetune.Example, error) {
 	input, _, err := openInput(e.data)
 	if err != nil {
 		return nil, err
@@ -195,12 +196,15 @@ func (e evaluation) rows(labels []string) ([]*finetune.Example, error) {
 	s := e.source
 	s.Task, s.Name = e.task, e.data
 	s.Rows = fileRows(input, e.data)
+	if b.EntitySegment && s.Label == "" {
+		s.Entity = cmp.Or(s.Entity, finetune.EntitiesColumn)
+	}
 	examples, found, err := finetune.Read(s, bert.Head{Task: e.task, Labels: labels}, e.skipBad)
 	if err != nil {
 		return nil, err
 	}
-	if found.Bad > 0 {
-		fmt.Fprintf(os.Stderr, "%s: left out: %s that cannot be used\n", e.data, news.Counted(found.Bad, "row"))
+	for _, line := range leftOut(found) {
+		fmt.Fprintf(w, "%s: %s\n", e.data, line)
 	}
 	if e.split != "all" {
 		examples = slices.DeleteFunc(examples, func(x *finetune.Example) bool {

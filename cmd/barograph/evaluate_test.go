@@ -95,3 +95,32 @@ func TestEvaluateLeavesBadRowsOutWhenAsked(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// What of a file is not measured is said: rows that repeat a text, or contradict it, by their
+// lines. A bundle that reads a company reads those of SEntFiN's column unasked.
+func TestEvaluateSaysWhatItLeavesOut(t *testing.T) {
+	dir := t.TempDir()
+	whole, byEntity := tinyBundle(t, filepath.Join(dir, "whole"), "1", 0), tinyBundle(t, filepath.Join(dir, "by-entity"), `1", "entity_segment": true, "x": "`, 0)
+	twice, companies := filepath.Join(dir, "twice.csv"), filepath.Join(dir, "companies.csv")
+	err := errors.Join(os.WriteFile(twice, []byte("text,sentiment\nw1,negative\nw2,neutral\nw1,negative\nw2,positive\n"), 0o644),
+		os.WriteFile(companies, []byte("title,entities_json\nw1 w2 w3,\"{\"\"w1\"\":\"\"negative\"\",\"\"w2\"\":\"\"positive\"\"}\"\nw4 w5,\"{\"\"w4\"\":\"\"neutral\"\"}\"\n"), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		model, data string
+		says        []string
+	}{
+		{whole, twice, []string{"2 rows: accuracy", "left out: 1 repeat a text before them with the same label", "left out: 1 repeat a text before them with another label",
+			twice + ": line 5 says positive of a text that is neutral at line 3"}},
+		{whole, companies, []string{"1 rows: accuracy", "left out: 1 have entities of several sentiments"}},
+		{byEntity, companies, []string{"3 rows: accuracy"}},
+	} {
+		said := mustRun(t, "evaluate", "--model", c.model, "--data", c.data, "--against", c.model, "--precision", "fp32", "--threads", "1")
+		for _, want := range c.says {
+			if strings.Count(said, want) != 1 {
+				t.Errorf("%s of %s: %q is not there once:\n%s", c.model, c.data, want, said)
+			}
+		}
+	}
+}

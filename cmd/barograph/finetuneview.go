@@ -60,6 +60,22 @@ func (v *trainingView) data(s finetune.Summary) {
 		}
 		v.say("  %s of %s: %s", from.Task, plain.Line(from.Name, 120), taken)
 	}
+	for _, line := range leftOut(f) {
+		v.say("%s", line)
+	}
+	if f.Truncated > 0 {
+		v.say("%d texts are longer than --max-tokens and are cut off in training", f.Truncated)
+	}
+	for _, label := range s.Untaught {
+		v.say("no training row is %s: the head learns never to say it", label)
+	}
+	for _, task := range s.Kept {
+		v.say("no row is for %s: its head is held to what it says now on these texts; give it rows by --tasks to be sure", task)
+	}
+}
+
+// leftOut says how many rows are not used and why, and names the first of them.
+func leftOut(f finetune.Findings) (lines []string) {
 	for _, found := range []struct {
 		n    int
 		what string
@@ -71,21 +87,13 @@ func (v *trainingView) data(s finetune.Summary) {
 		{f.Copies, "training texts copy a validation text"},
 	} {
 		if found.n > 0 {
-			v.say("left out: %d %s", found.n, found.what)
+			lines = append(lines, fmt.Sprintf("left out: %d %s", found.n, found.what))
 		}
 	}
 	for _, first := range f.First {
-		v.say("  %s", plain.Line(first, 240))
+		lines = append(lines, "  "+plain.Line(first, 240))
 	}
-	if f.Truncated > 0 {
-		v.say("%d texts are longer than --max-tokens and are cut off in training", f.Truncated)
-	}
-	for _, label := range s.Untaught {
-		v.say("no training row is %s: the head learns never to say it", label)
-	}
-	for _, task := range s.Kept {
-		v.say("no row is for %s: its head is held to what it says now on these texts; give it rows by --tasks to be sure", task)
-	}
+	return lines
 }
 
 func (v *trainingView) trial(t finetune.Trial) {

@@ -237,10 +237,10 @@ type compared struct {
 func (p promotion) measure(cmd *cobra.Command, cfg classifyConfig, task, file, slot, copied string) (c compared, err error) {
 	e := evaluation{model: cfg, source: p.source, data: file, task: task, split: p.split, skipBad: p.skipBad}
 	c.task = task
-	if c.new, err = e.judge(cmd, copied, nil); err != nil {
+	if c.new, err = e.judge(cmd, copied, judged{}); err != nil {
 		return c, err
 	}
-	if c.live, err = e.judge(cmd, slot, c.new.labels); err != nil {
+	if c.live, err = e.judge(cmd, slot, c.new); err != nil {
 		return c, err
 	}
 	c.Comparison, err = classify.Compare(c.new.labels, c.new.truth, c.new.probabilities, c.live.probabilities)
