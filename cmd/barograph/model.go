@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,8 +189,12 @@ func newModelShow() *cobra.Command {
 				return err
 			}
 			card, err := os.ReadFile(filepath.Join(live, "README.md"))
+			if errors.Is(err, fs.ErrNotExist) {
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), "\nThe bundle has no model card (README.md).")
+				return err
+			}
 			if err != nil {
-				return fmt.Errorf("the bundle has no model card: %w", err)
+				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "\n%s", card)
 			return nil

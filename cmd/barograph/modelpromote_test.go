@@ -322,3 +322,17 @@ func TestBundlesAmongFiles(t *testing.T) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 }
+
+// A bundle without a model card, as many on the hub and most made by hand are, is shown all the same.
+func TestModelShowWithoutACard(t *testing.T) {
+	dir := tinyBundle(t, t.TempDir(), "7", 0)
+	if said := mustRun(t, "model", "show", dir); !strings.Contains(said, "tiny") || !strings.Contains(said, "no model card") {
+		t.Errorf("without a card:\n%s", said)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte("# Of words\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if said := mustRun(t, "model", "show", dir); !strings.Contains(said, "# Of words") {
+		t.Errorf("with a card:\n%s", said)
+	}
+}
