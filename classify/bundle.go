@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/internal/digest"
 	"github.com/barograph/barograph/news"
 )
@@ -42,9 +43,9 @@ type Bundle struct {
 	EntitySegment bool
 	TrainedOn     []bert.TrainedOn // what it says it was trained on; nil where it says nothing
 
-	export    string         // the user's own model.onnx, "" for a checkpoint
-	base      string         // the folder of an adapter's base, "" without
-	precision bert.Precision // what it wants on the CPU, "" for int8
+	export    string                         // the user's own model.onnx, "" for a checkpoint
+	base      string                         // the folder of an adapter's base, "" without
+	precision map[onnx.Device]bert.Precision // what it wants there, "" for what suits the device
 }
 
 // OpenBundle reads what dir, or the bundle promoted into its place, says of itself. An
@@ -71,7 +72,8 @@ func openFolder(dir, name string, bases []string) (*Bundle, error) {
 	}
 	if own := config.Barograph; own != nil {
 		b.Name, b.Version, b.Languages = cmp.Or(own.Name, b.Name), own.Version, own.Languages
-		b.EntitySegment, b.precision, b.TrainedOn = own.EntitySegment, own.Precision, own.TrainedOn
+		b.EntitySegment, b.TrainedOn = own.EntitySegment, own.TrainedOn
+		b.precision = map[onnx.Device]bert.Precision{onnx.CPU: own.Precision, onnx.CUDA: own.PrecisionCUDA}
 	}
 	b.MaxTokens = min(config.MaxPositions, maxTokens)
 	if b.Heads, err = namedHeads(config.Heads()); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/internal/testenv"
 )
 
@@ -139,5 +140,34 @@ func TestOnlyTheCurrentCompiledFilesStay(t *testing.T) {
 	file := filepath.Join(dir, "notes.txt", "below")
 	if err := writeWhole(file, "x.onnx", nil); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("writing below a file: %v", err)
+	}
+}
+
+// A bundle whose int8 or fp16 costs too much says so for each device; what is asked for goes first.
+func TestABundleChoosesItsPrecisionByDevice(t *testing.T) {
+	b := &Bundle{precision: map[onnx.Device]bert.Precision{onnx.CPU: "", onnx.CUDA: bert.FP32}}
+	for _, c := range []struct {
+		device      onnx.Device
+		asked, want bert.Precision
+	}{{onnx.CPU, "", bert.INT8}, {onnx.CUDA, "", bert.FP32}, {onnx.CUDA, bert.FP16, bert.FP16}} {
+		if got := b.runsIn(c.device, c.asked); got != c.want {
+			t.Errorf("on %v, asked for %q: %q, want %q", c.device, c.asked, got, c.want)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("bert", "testdata", "tiny", "brain-cls"))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		_ = os.Remove(path)
+		err = os.WriteFile(path, []byte(strings.Replace(string(text), `"version": "1"`, `"version": "1", "precision_cuda": "fp32"`, 1)), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = OpenBundle(dir, nil); err != nil || b.runsIn(onnx.CUDA, "") != bert.FP32 || b.runsIn(onnx.CPU, "") != bert.INT8 {
+		t.Errorf("precision_cuda is fp32: %+v, %v", b, err)
 	}
 }

@@ -129,10 +129,7 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 	m.config.BatchThreads = cmp.Or(c.BatchThreads, 1)
 	m.config.TokenBudget = cmp.Or(c.TokenBudget, tokenBudgets[m.Device])
 	if b.export == "" {
-		m.Precision = cmp.Or(c.Precision, precisions[m.Device])
-		if m.Device == onnx.CPU {
-			m.Precision = cmp.Or(c.Precision, b.precision, m.Precision)
-		}
+		m.Precision = b.runsIn(m.Device, c.Precision)
 	}
 	open := compiler{m.runtime, c.Bases, m.Device, m.Precision, m.config.BatchThreads, c.Log}
 	s, err := open.open(b)
@@ -152,6 +149,12 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// runsIn is the precision on a device: the one asked for, else the bundle's own wish, else what
+// suits the device.
+func (b *Bundle) runsIn(device onnx.Device, asked bert.Precision) bert.Precision {
+	return cmp.Or(asked, b.precision[device], precisions[device])
 }
 
 func tokenizerFolders(b *Bundle) []string {

@@ -33,7 +33,7 @@ func (j *job) writeBundle(dir string) error {
 			return fmt.Errorf("writing %s: %w", name, err)
 		}
 	}
-	return j.writeConfig(dir, "")
+	return j.writeConfig(dir, "", "")
 }
 
 type writer = func(io.Writer) error
@@ -104,8 +104,9 @@ func (j *job) tokenizerFiles(files map[string]writer) error {
 	return nil
 }
 
-// writeConfig writes config.json: the base's, with what was trained.
-func (j *job) writeConfig(dir string, precision bert.Precision) error {
+// writeConfig writes config.json: the base's, with what was trained, and the precisions on the CPU
+// and on CUDA where they are not the usual ones.
+func (j *job) writeConfig(dir string, cpu, cuda bert.Precision) error {
 	raw, err := os.ReadFile(filepath.Join(j.base.dir, "config.json"))
 	if err != nil {
 		return err
@@ -123,15 +124,15 @@ func (j *job) writeConfig(dir string, precision bert.Precision) error {
 	delete(config, "_name_or_path")
 	maps.Copy(config, map[string]any{
 		"model_type": "bert", "architectures": []string{"BertForSequenceClassification"}, "problem_type": "single_label_classification",
-		"num_labels": len(labels), "id2label": labels, "label2id": ids, "barograph": j.section(precision),
+		"num_labels": len(labels), "id2label": labels, "label2id": ids, "barograph": j.section(cpu, cuda),
 	})
 	return writeFile(filepath.Join(dir, "config.json"), func(w io.Writer) error { return writeJSON(w, config) })
 }
 
 // section is Barograph's own part of config.json.
-func (j *job) section(precision bert.Precision) bert.Bundle {
+func (j *job) section(cpu, cuda bert.Precision) bert.Bundle {
 	b := bert.Bundle{Name: j.Name, Version: j.Version, Languages: j.Languages, Pooling: j.base.checkpoint.Config.Pooling(),
-		Heads: j.heads, EntitySegment: j.entities(), Precision: precision}
+		Heads: j.heads, EntitySegment: j.entities(), Precision: cpu, PrecisionCUDA: cuda}
 	if b.Languages == nil && j.base.kept != nil {
 		b.Languages = j.base.kept.Languages
 	}

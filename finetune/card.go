@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/barograph/barograph/classify/bert"
@@ -45,7 +46,7 @@ func (j *job) card(r Report) string {
 }
 
 func (j *job) cardHeader(c *strings.Builder, r Report) {
-	section := j.section(r.Precision)
+	section := j.section(r.Precision, r.PrecisionCUDA)
 	fmt.Fprintln(c, "---")
 	if len(section.Languages) > 0 {
 		fmt.Fprintf(c, "language: [%s]\n", strings.Join(section.Languages, ", "))
@@ -93,21 +94,36 @@ func cardPrecisions(c *strings.Builder, r Report) {
 	for _, m := range r.Measures {
 		switch {
 		case m.Err != nil:
-			fmt.Fprintf(c, "| all | %s | not measured: it does not run where this was trained | | |\n", m.Precision)
+			fmt.Fprintf(c, "| all | %s | not measured: reading the validation rows failed | | |\n", m.Precision)
 		case m.Source == "":
 			e := m.Evaluation
 			fmt.Fprintf(c, "| %s | %s | %.4f | %.4f | %.4f |\n", m.Task, m.Precision, e.Accuracy, e.MacroF1, e.ECE)
 		}
 	}
-	if r.Precision == bert.FP32 {
-		fmt.Fprintf(c, "\nint8 costs more than %.1f points of macro-F1: `config.json` asks for fp32 on the CPU.\n\n", 100*maxLoss)
-	} else {
-		fmt.Fprintf(c, "\nint8 costs at most %.1f points of macro-F1: it is what the CPU runs.\n\n", 100*maxLoss)
-	}
-	for _, cost := range r.Int8 {
+	cardCost(c, r, bert.INT8, "CPU", r.Precision)
+	cardCost(c, r, bert.FP16, "GPU", r.PrecisionCUDA)
+	for _, cost := range r.Costs {
 		fmt.Fprintf(c, "- %s\n", cost)
 	}
 	fmt.Fprintln(c)
+}
+
+// cardCost says what a device runs, and why.
+func cardCost(c *strings.Builder, r Report, p bert.Precision, device string, instead bert.Precision) {
+	costs := slices.DeleteFunc(slices.Clone(r.Costs), func(cost Cost) bool { return cost.Precision != p })
+	doubt := ""
+	if slices.ContainsFunc(costs, Cost.Unsure) {
+		doubt = ", which are too few to be sure"
+	}
+	switch {
+	case len(costs) == 0 && instead == bert.FP32:
+		fmt.Fprintf(c, "\nWhat %s costs is not known: `config.json` asks for fp32 on the %s.\n\n", p, device)
+	case len(costs) == 0:
+	case instead == bert.FP32:
+		fmt.Fprintf(c, "\n%s costs more than %.1f points of macro-F1 on these rows%s: `config.json` asks for fp32 on the %s.\n\n", p, 100*maxLoss, doubt, device)
+	default:
+		fmt.Fprintf(c, "\n%s costs at most %.1f points of macro-F1 on these rows%s: it is what the %s runs.\n\n", p, 100*maxLoss, doubt, device)
+	}
 }
 
 func (j *job) cardBase(c *strings.Builder, r Report) {
@@ -115,7 +131,7 @@ func (j *job) cardBase(c *strings.Builder, r Report) {
 	if j.base.kept != nil {
 		fmt.Fprintf(c, " Training went on from the bundle %s %s.", j.base.kept.Name, j.base.kept.Version)
 	}
-	fmt.Fprintf(c, " Text → links (`https?://\\S+`) removed → tokenizer → encoder → pooling (%s) → head → softmax of logits / temperature.\n\n", j.section("").Pooling)
+	fmt.Fprintf(c, " Text → links (`https?://\\S+`) removed → tokenizer → encoder → pooling (%s) → head → softmax of logits / temperature.\n\n", j.section("", "").Pooling)
 }
 
 func (j *job) cardSources(c *strings.Builder, r Report) {

@@ -109,12 +109,12 @@ type Report struct {
 	Trials   []Trial
 	Teachers []string // name, version and digest
 	Measures []Measure
-	Int8     []Int8Cost // for each head with validation rows
+	Costs    []Cost // of int8 and fp16, for each head with validation rows
 	// Precision is what the bundle is to run in on the CPU: "" is int8, FP32 where that
-	// costs too much.
-	Precision bert.Precision
-	Seconds   float64
-	Out       string
+	// costs too much. PrecisionCUDA is the same of fp16, and FP32 where that could not be measured.
+	Precision, PrecisionCUDA bert.Precision
+	Seconds                  float64
+	Out                      string
 }
 
 // Run trains, writes the bundle, fits its temperatures and measures it. When the context

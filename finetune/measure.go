@@ -54,14 +54,11 @@ func (j *job) finish(ctx context.Context) (Report, error) {
 	if err := j.calibrate(ctx, dir); err != nil {
 		return Report{}, err
 	}
-	if r.Measures, r.Int8, err = j.measureAll(ctx, dir); err != nil {
+	if err := j.measureAll(ctx, dir, &r); err != nil {
 		return r, err
 	}
-	r.Precision = onCPU(r.Int8)
-	if r.Precision != "" {
-		if err := j.writeConfig(dir, r.Precision); err != nil {
-			return r, err
-		}
+	if err := j.writeConfig(dir, r.Precision, r.PrecisionCUDA); err != nil {
+		return r, err
 	}
 	if err := j.describe(dir, r); err != nil {
 		return r, err
@@ -80,7 +77,7 @@ func (j *job) calibrate(ctx context.Context, dir string) error {
 			j.heads[i].Temperature = 1
 		}
 	}
-	if err := j.writeConfig(dir, ""); err != nil {
+	if err := j.writeConfig(dir, "", ""); err != nil {
 		return err
 	}
 	j.stage("fitting temperatures")
@@ -100,7 +97,7 @@ func (j *job) calibrate(ctx context.Context, dir string) error {
 			j.heads[h].Temperature = fitTemperature(truth, logits)
 		}
 	}
-	return j.writeConfig(dir, "")
+	return j.writeConfig(dir, "", "")
 }
 
 func all(*Example) bool { return true }
@@ -166,27 +163,41 @@ func (j *job) basesHere() ([]string, error) {
 	return append([]string{folder}, j.Bases...), nil
 }
 
-// measureAll measures the bundle in each precision, and what int8 costs each head.
-func (j *job) measureAll(ctx context.Context, dir string) (measures []Measure, costs []Int8Cost, err error) {
-	predictions := map[bert.Precision][]classify.Prediction{}
+// measureAll measures the bundle in each precision, what int8 and fp16 cost each head, and what it
+// is to run in then. fp16 that fails is no reason not to have a bundle for the CPU.
+func (j *job) measureAll(ctx context.Context, dir string, r *Report) error {
+	var exact []classify.Prediction
 	for _, p := range []bert.Precision{bert.FP32, bert.INT8, bert.FP16} {
 		j.stage("measuring in " + string(p))
-		predictions[p], err = j.readAll(ctx, dir, p)
+		said, err := j.readAll(ctx, dir, p)
 		if err != nil && p == bert.FP16 && ctx.Err() == nil {
-			measures = append(measures, Measure{Precision: p, Err: err})
+			r.Measures, r.PrecisionCUDA = append(r.Measures, Measure{Precision: p, Err: err}), bert.FP32
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		own, err := j.measure(p, said)
+		if err != nil {
+			return err
+		}
+		r.Measures = append(r.Measures, own...)
+		if p == bert.FP32 {
+			exact = said
 			continue
 		}
+		costs, err := j.costs(p, exact, said)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		own, err := j.measure(p, predictions[p])
-		if err != nil {
-			return nil, nil, err
+		r.Costs = append(r.Costs, costs...)
+		if p == bert.INT8 {
+			r.Precision = instead(costs)
+		} else {
+			r.PrecisionCUDA = instead(costs)
 		}
-		measures = append(measures, own...)
 	}
-	costs, err = j.int8Costs(predictions[bert.FP32], predictions[bert.INT8])
-	return measures, costs, err
+	return nil
 }
 
 // measure evaluates each head on all of its rows and, where they are of several sources,

@@ -46,9 +46,10 @@ type Bundle struct {
 	// EntitySegment says that the sentiment is that toward one entity, which the model reads
 	// after the text: [CLS] text [SEP] entity [SEP], token types 0 and 1.
 	EntitySegment bool `json:"entity_segment,omitempty"`
-	// Precision is what the bundle is to run in, where the CPU's int8 costs it too much. ""
-	// leaves it to the device.
-	Precision Precision `json:"precision,omitempty"`
+	// Precision is what the bundle is to run in on the CPU, where int8 costs it too much, and
+	// PrecisionCUDA what on CUDA, where fp16 does. "" leaves it to the device.
+	Precision     Precision `json:"precision,omitempty"`
+	PrecisionCUDA Precision `json:"precision_cuda,omitempty"`
 	// TrainedOn names what it was trained on, and the bundle before that it was trained further
 	// from, so that it is not measured on the same rows unawares.
 	TrainedOn []TrainedOn `json:"trained_on,omitempty"`
@@ -138,8 +139,10 @@ func (c Config) check() error {
 	if !slices.Contains([]Pooling{"", PoolPooler, PoolCLS, PoolMean}, c.Barograph.Pooling) {
 		return refuse("barograph.pooling", c.Barograph.Pooling, "pooler, cls and mean are")
 	}
-	if !slices.Contains([]Precision{"", FP32, FP16, INT8}, c.Barograph.Precision) {
-		return refuse("barograph.precision", c.Barograph.Precision, "fp32, fp16 and int8 are")
+	for key, p := range map[string]Precision{"precision": c.Barograph.Precision, "precision_cuda": c.Barograph.PrecisionCUDA} {
+		if !slices.Contains([]Precision{"", FP32, FP16, INT8}, p) {
+			return refuse("barograph."+key, p, "fp32, fp16 and int8 are")
+		}
 	}
 	return checkHeads(c.Barograph.Heads)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -156,7 +157,7 @@ func writeReport(w io.Writer, r finetune.Report) error {
 			name += " on " + plain.Line(m.Source, 40)
 		}
 		if m.Err != nil {
-			fmt.Fprintf(table, "all\t\t%s\tdoes not run here\t\t\t\n", m.Precision)
+			fmt.Fprintf(table, "all\t\t%s\tfailed\t\t\t\n", m.Precision)
 			continue
 		}
 		e := m.Evaluation
@@ -166,11 +167,19 @@ func writeReport(w io.Writer, r finetune.Report) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	for _, cost := range r.Int8 {
+	for _, m := range r.Measures {
+		if m.Err != nil {
+			fmt.Fprintf(w, "%s was not measured, so that the bundle asks for fp32 on CUDA: %s\n", m.Precision, plain.Line(m.Err.Error(), 500))
+		}
+	}
+	for _, cost := range r.Costs {
 		fmt.Fprintln(w, cost)
 	}
 	if r.Precision == bert.FP32 {
 		fmt.Fprintln(w, "int8 costs more than half a point of macro-F1: the bundle asks for fp32 on the CPU.")
+	}
+	if r.PrecisionCUDA == bert.FP32 && slices.ContainsFunc(r.Costs, func(c finetune.Cost) bool { return c.Precision == bert.FP16 }) {
+		fmt.Fprintln(w, "fp16 costs more than half a point of macro-F1: the bundle asks for fp32 on CUDA.")
 	}
 	_, err := fmt.Fprintf(w, "\n%s: %d values trained in %s, best epoch %d of %d\n", r.Out, r.Trained,
 		minutes(time.Duration(r.Seconds*float64(time.Second))), r.Best, len(r.Epochs))
