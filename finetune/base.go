@@ -15,6 +15,7 @@ import (
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune/step"
 	"github.com/barograph/barograph/internal/digest"
+	"github.com/barograph/barograph/internal/hub"
 	"github.com/barograph/barograph/news"
 )
 
@@ -32,6 +33,7 @@ type base struct {
 	sha256     string       // of its model.safetensors
 	kept       *bert.Bundle // of the bundle that is continued, nil for a bare base
 	heads      []bert.Head  // that it has
+	pulled     hub.Origin   // of dir; zero where it was not pulled
 	init       map[string][]float32
 }
 
@@ -92,6 +94,9 @@ func openBase(dir string, bases []string, s *Settings) (*base, error) {
 			return nil, err
 		}
 		b.name = path.Base(promoted.Name)
+	}
+	if b.pulled, err = hub.ReadOrigin(b.dir); err != nil {
+		return nil, err
 	}
 	b.sha256, err = digest.File(filepath.Join(b.dir, "model.safetensors"))
 	return b, err

@@ -128,6 +128,9 @@ func cardCost(c *strings.Builder, r Report, p bert.Precision, device string, ins
 
 func (j *job) cardBase(c *strings.Builder, r Report) {
 	fmt.Fprintf(c, "## Base\n\n%s, `model.safetensors` with sha256 `%s`.", r.Base, r.BaseSHA)
+	if o := j.base.pulled; o.Commit != "" {
+		fmt.Fprintf(c, " It was pulled from %s at commit %s.", cell(o.Repo), cell(o.Commit))
+	}
 	if j.base.kept != nil {
 		fmt.Fprintf(c, " Training went on from the bundle %s %s.", j.base.kept.Name, j.base.kept.Version)
 	}

@@ -86,6 +86,9 @@ func (p pulling) run(cmd *cobra.Command, reference hub.Reference) error {
 	if err != nil {
 		return fmt.Errorf("%s was pulled to %s, but cannot be used: %w", reference, dir, err)
 	}
+	if err := client.Origin(found).Write(dir); err != nil {
+		return err
+	}
 	if err := os.Rename(dir, p.out); err != nil {
 		return err
 	}

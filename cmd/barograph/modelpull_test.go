@@ -65,6 +65,9 @@ func TestModelPull(t *testing.T) {
 	if err != nil || b.Name != "finbert" {
 		t.Errorf("the bundle is %+v, %v", b, err)
 	}
+	if o, err := hub.ReadOrigin(out("finbert")); err != nil || o != (hub.Origin{Endpoint: s.URL, Repo: "org/finbert", Revision: "main", Commit: hubfake.Commit}) {
+		t.Errorf("it says it is of %+v (%v)", o, err)
+	}
 	if said = mustRun(t, "model", "list", folder); strings.Count(said, "\n") != 2 {
 		t.Errorf("the list:\n%s", said)
 	}
