@@ -24,7 +24,7 @@ def share(a, b):
 
 def summary(*cells):
     """Adds a row to the one table of bench/run (bench/summary)."""
-    if path := os.environ.get("BAROGRAPH_SUMMARY"):
+    if path := os.environ.get("BENCH_SUMMARY"):
         with open(path, "a", encoding="utf-8") as file:
             print("| " + " | ".join(cells) + " |", file=file)
 

@@ -6,8 +6,9 @@ import (
 	"os"
 )
 
-// Env names the file that the rows are appended to. Where it is not set, nothing is kept.
-const Env = "BAROGRAPH_SUMMARY"
+// Env names the file that the rows are appended to. Where it is not set, nothing is kept. It does not
+// begin with BAROGRAPH_: those are settings of the program, which refuses others.
+const Env = "BENCH_SUMMARY"
 
 // Row adds a row: what was measured, what Barograph did, what stands beside it (a peer, or what
 // is asked for; "" for nothing) and how they compare. bench/peers/table.py writes rows of the same form.
