@@ -73,6 +73,26 @@ func TestTheBundlesReadBothLanguages(t *testing.T) {
 	}
 }
 
+// TestCompaniesAreReadEachByItself by the bundle that is for that: what is bad for one is not bad for
+// the other.
+func TestCompaniesAreReadEachByItself(t *testing.T) {
+	m := openReal(t, "en-company", bert.INT8)
+	for text, want := range map[string]map[string]string{
+		"Nokia falls as Ericsson wins order":                      {"Nokia": "negative", "Ericsson": "neutral"},
+		"Infosys shares surge while Wipro slumps on weak results": {"Infosys": "positive", "Wipro": "negative"},
+	} {
+		for company, label := range want {
+			predictions, errs := m.PredictFor([]string{text}, []string{company})
+			if errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+			if got := m.Bundle.Heads[0].Labels[argmax(predictions[0][0])]; got != label {
+				t.Errorf("%s: %s for %s, want %s", text, got, company, label)
+			}
+		}
+	}
+}
+
 // validation is the rows of a data set that the bundles were not trained on: the first
 // byte of the SHA-256 of the raw text is below 26.
 func validation(t testing.TB, set string, most int) (texts, labels []string) {
