@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -67,7 +70,7 @@ func newEvaluate() *cobra.Command {
 	modelFlags(cmd, &e.model)
 	cmd.Flags().Lookup("model").Usage = "the bundle"
 	configFlags(cmd, &e.path)
-	cmd.Flags().StringVar(&e.data, "data", "", "labelled rows: .csv or .tsv with a header, or JSON lines")
+	cmd.Flags().StringVar(&e.data, "data", "", "labelled rows: .csv or .tsv with a header, or JSON lines; labels is the corrections topic")
 	cmd.Flags().StringVar(&e.task, "task", "sentiment", "head to measure: sentiment or topic")
 	cmd.Flags().StringVar(&e.source.Text, "text-column", "", "column with the text; text or title without it")
 	cmd.Flags().StringVar(&e.source.Label, "label-column", "", "column with the label; the task's name without it")
@@ -94,9 +97,15 @@ func (e evaluation) run(cmd *cobra.Command) error {
 		if dir == "" {
 			continue
 		}
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: there is no such folder: --model and --against are bundles' folders; see barograph model list", dir)
+		}
 		b, err := classify.OpenBundle(dir, e.model.Bases)
 		if err != nil {
 			return err
+		}
+		if tasks := tasksOf(b); !slices.Contains(tasks, e.task) {
+			return fmt.Errorf("%s has no head for %s: --task is one of %s", b.Dir, e.task, strings.Join(tasks, ", "))
 		}
 		if err := e.checkHeld(cmd.ErrOrStderr(), b); err != nil {
 			return err
@@ -163,7 +172,7 @@ func (e evaluation) judge(cmd *cobra.Command, dir string, first judged) (judged,
 		}
 	}
 	if j.examples == nil {
-		if j.examples, err = e.rows(cmd.ErrOrStderr(), b, j.labels); err != nil {
+		if j.examples, err = e.rows(cmd, b, j.labels); err != nil {
 			return judged{}, err
 		}
 	}
@@ -187,17 +196,33 @@ func (e evaluation) judge(cmd *cobra.Command, dir string, first judged) (judged,
 
 // rows reads the examples of the split, and says what of the file is left out. For a bundle that
 // reads one, the entity is in the column that SEntFiN has for it, unless another is named.
-func (e evaluation) rows(w io.Writer, b *classify.Bundle, labels []string) ([]*finetune.Example, error) {
-	input, _, err := openInput(e.data)
-	if err != nil {
-		return nil, err
-	}
-	defer input.Close()
+func (e evaluation) rows(cmd *cobra.Command, b *classify.Bundle, labels []string) ([]*finetune.Example, error) {
+	w := cmd.ErrOrStderr()
 	s := e.source
 	s.Task, s.Name = e.task, e.data
-	s.Rows = fileRows(input, e.data)
 	if b.EntitySegment && s.Label == "" {
 		s.Entity = cmp.Or(s.Entity, finetune.EntitiesColumn)
+	}
+	if e.data == labelsSource {
+		labels, topic, err := (&training{path: e.path}).readLabels(cmd.Context())
+		if err != nil {
+			return nil, err
+		}
+		s.Name, s.Text, s.Label, s.Entity = "topic "+topic, "", "", "entity"
+		if !b.EntitySegment {
+			s.Entity = ""
+		}
+		s.Rows = labelRows(labels, e.task, b.EntitySegment)
+		for _, line := range (&sourceSet{labels: labels, tasks: []string{e.task}}).unusedInWords(b.EntitySegment) {
+			fmt.Fprintf(w, "%s: left out: %s\n", s.Name, line)
+		}
+	} else {
+		input, _, err := openInput(e.data)
+		if err != nil {
+			return nil, err
+		}
+		defer input.Close()
+		s.Rows = fileRows(input, e.data)
 	}
 	examples, found, err := finetune.Read(s, bert.Head{Task: e.task, Labels: labels}, e.skipBad)
 	if err != nil {

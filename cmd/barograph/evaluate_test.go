@@ -4,14 +4,21 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
 
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/internal/broker"
+	"github.com/barograph/barograph/internal/retry"
 	"github.com/barograph/barograph/internal/testenv"
+	"github.com/barograph/barograph/news"
 )
 
 // TestEvaluateAgainst holds a bundle against itself, on headlines with several companies: a
@@ -122,5 +129,55 @@ func TestEvaluateSaysWhatItLeavesOut(t *testing.T) {
 				t.Errorf("%s of %s: %q is not there once:\n%s", c.model, c.data, want, said)
 			}
 		}
+	}
+}
+
+// TestEvaluateReadsTheCorrections as finetune does, and so does promote; a bundle that was trained
+// on them is not judged by them.
+func TestEvaluateReadsTheCorrections(t *testing.T) {
+	server := testenv.StartKafka(t)
+	server.CreateTopic("barograph.labels", 1)
+	writer := openBroker(t, server.Addr).Writer("barograph.labels")
+	defer writer.Close()
+	for i, l := range []news.Label{{Task: "sentiment", Label: "negative"}, {Task: "sentiment", Label: "positive"}, {Task: "topic", Label: "Macro"}} {
+		l.ID, l.At, l.Author, l.Text = fmt.Sprint(i), time.Now(), "console:jane", tinyText(i)
+		value, err := json.Marshal(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 10}, kafka.Message{Key: []byte(l.Key()), Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slot := tinyBundle(t, filepath.Join(t.TempDir(), "slot"), "1", 0)
+	next := tinyBundle(t, t.TempDir(), "2", 17)
+	config := slotConfig(t, slot, fmt.Sprintf("kafka: {brokers: ['%s'], topics: [{name: news, kind: news}]}", server.Addr))
+	said := mustRun(t, "evaluate", "-c", config, "--model", slot, "--data", "labels", "--threads", "1")
+	if !strings.Contains(said, "2 rows: accuracy") || !strings.Contains(said, "left out: 1 correction of topic") {
+		t.Errorf("evaluate says\n%s", said)
+	}
+	if _, err := commandLine(t, "model", "promote", next, "-c", config, "--data", "labels", "--data", "topic="+labelledBy(t, slot)); !errors.Is(err, errNotBetter) {
+		t.Errorf("promote: %v", err)
+	}
+	path := filepath.Join(next, "config.json")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(strings.Replace(string(text), `"version": "2"`, `"version": "2", "trained_on": [{"split": "stratified"}]`, 1)), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := commandLine(t, "model", "promote", next, "-c", config, "--data", "labels", "--data", "topic="+labelledBy(t, slot)); !errors.Is(err, errTrainedOn) {
+		t.Errorf("promote, trained on them: %v", err)
+	}
+}
+
+func TestEvaluateNamesHeadsAndFolders(t *testing.T) {
+	dir := tinyBundle(t, t.TempDir(), "1", 0)
+	if _, err := commandLine(t, "evaluate", "--model", dir, "--data", "rows.csv", "--task", "mood"); err == nil || !strings.Contains(err.Error(), "no head for mood: --task is one of sentiment, topic") {
+		t.Errorf("another task: %v", err)
+	}
+	if _, err := commandLine(t, "evaluate", "--model", "nope", "--data", "rows.csv"); err == nil || !strings.Contains(err.Error(), "nope: there is no such folder") {
+		t.Errorf("no bundle: %v", err)
 	}
 }

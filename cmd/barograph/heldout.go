@@ -32,19 +32,24 @@ func trainedOn(b *classify.Bundle, sum, split string) string {
 	return ""
 }
 
-// fileDigest is a file's SHA-256 as a bundle's config.json names it, "" for standard input.
-func fileDigest(file string) (string, error) {
-	if file == "-" {
-		return "", nil
+// fileDigest is a file's SHA-256 as a bundle's config.json names it, "" for the corrections topic.
+// Of standard input nothing is known.
+func fileDigest(file string) (sum string, known bool, err error) {
+	switch file {
+	case "-":
+		return "", false, nil
+	case labelsSource:
+		return "", true, nil
 	}
-	return digest.File(file)
+	sum, err = digest.File(file)
+	return sum, true, err
 }
 
 // checkHeld refuses --split validation of a file where the bundle did not hold those rows back, and
 // says it where other splits have rows that the bundle was trained on.
 func (e evaluation) checkHeld(w io.Writer, b *classify.Bundle) error {
-	sum, err := fileDigest(e.data)
-	if err != nil || sum == "" {
+	sum, known, err := fileDigest(e.data)
+	if err != nil || !known {
 		return err
 	}
 	switch why := trainedOn(b, sum, e.split); {
@@ -61,11 +66,11 @@ func (e evaluation) checkHeld(w io.Writer, b *classify.Bundle) error {
 // one was.
 func (p promotion) checkHeld(w io.Writer, files map[string]string, serving, candidate *classify.Bundle) error {
 	for _, file := range slices.Compact(slices.Sorted(maps.Values(files))) {
-		sum, err := fileDigest(file)
+		sum, known, err := fileDigest(file)
 		if err != nil {
 			return err
 		}
-		if sum == "" {
+		if !known {
 			continue
 		}
 		if why := trainedOn(candidate, sum, p.split); why != "" {

@@ -63,7 +63,7 @@ func newModelPromote() *cobra.Command {
 	}
 	configFlags(cmd, &p.config)
 	cmd.Flags().StringVar(&p.slot, "to", "", "folder of the configured bundle whose place it takes")
-	cmd.Flags().StringArrayVar(&p.data, "data", nil, "labelled rows (.csv, .tsv or JSON lines) for every head that they have a column of; TASK=FILE for one head")
+	cmd.Flags().StringArrayVar(&p.data, "data", nil, "labelled rows (.csv, .tsv or JSON lines) for every head that they have a column of; TASK=FILE for one head; labels is the corrections topic")
 	cmd.Flags().StringVar(&p.source.Text, "text-column", "", "column with the text; text or title without it")
 	cmd.Flags().StringVar(&p.source.Label, "label-column", "", "column with the label; the task's name without it")
 	cmd.Flags().StringVar(&p.source.Entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label")
@@ -95,7 +95,7 @@ func (p promotion) run(cmd *cobra.Command, dir string) error {
 	}
 	var files map[string]string
 	if serving != nil && len(p.data) > 0 { // all that can be known before rows are read
-		files, err = p.files(serving, candidate)
+		files, err = p.files(cmd.Context(), serving, candidate)
 		err = errors.Join(misfit(cfg.Classify.Bundles, slot, serving, candidate), err, p.checkHeld(cmd.ErrOrStderr(), files, serving, candidate))
 		if err = p.forced(cmd, err); err != nil {
 			return err
@@ -235,7 +235,7 @@ type compared struct {
 }
 
 func (p promotion) measure(cmd *cobra.Command, cfg classifyConfig, task, file, slot, copied string) (c compared, err error) {
-	e := evaluation{model: cfg, source: p.source, data: file, task: task, split: p.split, skipBad: p.skipBad}
+	e := evaluation{model: cfg, source: p.source, data: file, task: task, split: p.split, skipBad: p.skipBad, path: p.config}
 	c.task = task
 	if c.new, err = e.judge(cmd, copied, judged{}); err != nil {
 		return c, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -46,7 +47,7 @@ func languages(names []string) string {
 
 // files finds the file to measure each head on that both bundles have. A head without one is an
 // error; those of the others come with it.
-func (p promotion) files(serving, candidate *classify.Bundle) (map[string]string, error) {
+func (p promotion) files(ctx context.Context, serving, candidate *classify.Bundle) (map[string]string, error) {
 	files := map[string]string{}
 	shared := slices.DeleteFunc(tasksOf(serving), func(task string) bool { return !slices.Contains(tasksOf(candidate), task) })
 	for _, data := range p.data {
@@ -57,6 +58,18 @@ func (p promotion) files(serving, candidate *classify.Bundle) (map[string]string
 		}
 		if _, err := os.Stat(data); only && err != nil {
 			return nil, fmt.Errorf("--data %s: there is no such file, and no head for %s that both bundles have (they have %s)", data, task, strings.Join(shared, ", "))
+		}
+		if data == labelsSource {
+			labels, _, err := (&training{path: p.config}).readLabels(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, l := range labels {
+				if slices.Contains(shared, l.Task) && files[l.Task] == "" {
+					files[l.Task] = data
+				}
+			}
+			continue
 		}
 		columns, err := columnsOf(data)
 		if err != nil {
