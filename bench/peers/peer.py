@@ -39,6 +39,7 @@ else:
     session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(512)
+    tokenizer.no_padding()  # the file pads to 128
     tokens = sum(len(e.ids) for e in tokenizer.encode_batch(texts))
     tokenizer.enable_padding()
 
