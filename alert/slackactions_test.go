@@ -43,7 +43,7 @@ func newFloor(t *testing.T, change func(*SlackActionsConfig)) *floor {
 			if words != "AAPL" {
 				return Picture{}, ErrUnknownSeries
 			}
-			return Picture{Series: apple, Length: time.Hour, Items: 12, Negative: 10, Expected: 2, Surprise: 3}, nil
+			return Picture{Series: apple, Length: time.Hour, Items: 12, Count: 10, Expected: 2, Surprise: 3}, nil
 		},
 	}
 	if change != nil {

@@ -121,12 +121,12 @@ func TestSlackPicture(t *testing.T) {
 	for i := range day {
 		day[i] = i * i
 	}
-	p := Picture{Series: apple, Length: 30 * time.Minute, Items: 12, Negative: 9, Expected: 1.2, ShareBefore: .13, Surprise: 4.3,
-		DayItems: day, DayNegatives: append(make([]int, 22), 3, 9)}
+	p := Picture{Series: apple, Length: 30 * time.Minute, Items: 12, Count: 9, Expected: 1.2, ShareBefore: .13, Surprise: 4.3,
+		DayItems: day, DayCounts: append(make([]int, 22), 3, 9)}
 	open := []news.Alert{opened(burst(appleLawsuit, noon, 9, 4), 6).Alert, opened(burst(tesla, noon, 9, 4), 6).Alert}
 	blocks, text := slackPicture(p, open)
 	goldenBlocks(t, "slack-picture.json", blocks, text)
-	blocks, text = slackPicture(Picture{Series: lawsuit, ShareBefore: .2, DayItems: make([]int, 24), DayNegatives: make([]int, 24)}, nil)
+	blocks, text = slackPicture(Picture{Series: lawsuit, ShareBefore: .2, DayItems: make([]int, 24), DayCounts: make([]int, 24)}, nil)
 	goldenBlocks(t, "slack-picture-calm.json", blocks, text)
 	if _, text = slackPicture(Picture{Series: lawsuit, ShareBefore: .2, TooFew: true}, nil); !strings.Contains(text, "Too few to tell") {
 		t.Errorf("of too few texts it says %q", text)

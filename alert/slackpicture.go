@@ -15,16 +15,17 @@ import (
 
 // Picture is how a series stands now, for an answer to a person.
 type Picture struct {
-	Series       news.Series
-	Length       time.Duration // of the window that stands out most; 0 = none is worth a look
-	Items        int           // in the window, as in news.Window
-	Negative     int
-	Expected     float64 // negatives that the series' past leads one to expect in it
-	ShareBefore  float64 // usual share of negatives, 0..1
-	Surprise     float64 // as in news.Spike
-	TooFew       bool    // the rule abstains: too few items or negatives to tell
-	DayItems     []int   // items of each of the last 24 hours, the latest last
-	DayNegatives []int   // likewise
+	Series      news.Series
+	Kind        news.SpikeKind // what is counted; "" = negative
+	Length      time.Duration  // of the window that stands out most; 0 = none is worth a look
+	Items       int            // in the window, as in news.Window
+	Count       int            // of them, those of the kind
+	Expected    float64        // of the kind, that the series' past leads one to expect in it
+	ShareBefore float64        // usual share of the kind, 0..1
+	Surprise    float64        // as in news.Spike
+	TooFew      bool           // the rule abstains: too few items of the kind to tell
+	DayItems    []int          // items of each of the last 24 hours, the latest last
+	DayCounts   []int          // of them, those of the kind
 }
 
 // ErrUnknownSeries is Picture's error for words that name nothing that was counted.
@@ -78,16 +79,25 @@ func (s *SlackActions) picture(ctx context.Context, words string) ([]slack.Block
 // slackPicture is the answer: what stands out, the day hour by hour, and the alerts that are
 // open for the company or topic.
 func slackPicture(p Picture, open []news.Alert) (blocks []slack.Block, text string) {
-	standing := fmt.Sprintf("Calm: nothing stands out. Usually %s of its texts are negative.", percent(p.ShareBefore))
-	switch {
-	case p.TooFew:
-		standing = fmt.Sprintf("Too few to tell: not enough negative texts in 12 h for the rule to judge by. Usually %s of its texts are negative.", percent(p.ShareBefore))
-	case p.Length > 0:
-		standing = fmt.Sprintf("%d negative of %s in %s, where %s are expected; surprise %.1f. Usually %s of its texts are negative.",
-			p.Negative, news.Counted(p.Items, "item"), news.Duration(p.Length).Words(), amount(p.Expected), p.Surprise, percent(p.ShareBefore))
+	kind := string(p.Kind.OrNegative())
+	counted, usually := fmt.Sprintf("%d %s of %s", p.Count, kind, news.Counted(p.Items, "item")),
+		fmt.Sprintf(" Usually %s of its texts are %s.", percent(p.ShareBefore), kind)
+	day := fmt.Sprintf("Last 24 h, an hour a bar\n%-*s  %s  %d", len(kind), "items", sparkline(p.DayItems), total(p.DayItems))
+	if p.Kind == news.SpikeVolume {
+		counted, usually = news.Counted(p.Items, "item"), ""
+	} else {
+		day += fmt.Sprintf("\n%s  %s  %d", kind, sparkline(p.DayCounts), total(p.DayCounts))
 	}
-	day := fmt.Sprintf("Last 24 h, an hour a bar\nitems     %s  %d\nnegative  %s  %d",
-		sparkline(p.DayItems), total(p.DayItems), sparkline(p.DayNegatives), total(p.DayNegatives))
+	standing := "Calm: nothing stands out." + usually
+	switch {
+	case p.TooFew && p.Kind == news.SpikeVolume:
+		standing = "Too few to tell: not enough texts in 12 h for the rule to judge by."
+	case p.TooFew:
+		standing = fmt.Sprintf("Too few to tell: not enough %s texts in 12 h for the rule to judge by.%s", kind, usually)
+	case p.Length > 0:
+		standing = fmt.Sprintf("%s in %s, where %s are expected; surprise %.1f.%s",
+			counted, news.Duration(p.Length).Words(), amount(p.Expected), p.Surprise, usually)
+	}
 	blocks = []slack.Block{
 		slack.NewHeaderBlock(plainText(name(p.Series))),
 		slack.NewRichTextBlock("", slack.NewRichTextSection(words(standing))),

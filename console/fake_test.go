@@ -38,15 +38,19 @@ func (w *world) sources() *Sources {
 		Outlook: func(_ context.Context, of []news.Series) ([]Outlook, error) {
 			var out []Outlook
 			for _, s := range of {
-				out = append(out, Outlook{Series: s, Window: news.Duration(30 * time.Minute), Items: 4, Negative: 3, Expected: .5, Surprise: float64(len(s.Entity)),
+				out = append(out, Outlook{Series: s, Kind: news.SpikeNegative, Window: news.Duration(30 * time.Minute), Items: 4, Negative: 3, Expected: .5, Surprise: float64(len(s.Entity)),
 					ShareBefore: .2, Recent: []Count{{Start: noon.Add(-time.Hour), Items: 4, Negative: 3}}})
 			}
 			return out, w.broken
 		},
-		Course: func(_ context.Context, _ news.Series, from, to time.Time, step time.Duration) ([]Step, error) {
+		Course: func(_ context.Context, _ news.Series, kind news.SpikeKind, from, to time.Time, step time.Duration) ([]Step, error) {
 			var out []Step
 			for at := from.Truncate(step); at.Before(to); at = at.Add(step) {
-				out = append(out, Step{Start: at, Items: 2, Negative: 1, Usual: 1.5, Expected: .3, High: 2})
+				step := Step{Start: at, Items: 2, Negative: 1, Usual: 1.5, Expected: .3, High: 2}
+				if kind == news.SpikePositive {
+					step.Negative, step.Positive = 0, 2
+				}
+				out = append(out, step)
 			}
 			return out, w.broken
 		},

@@ -24,7 +24,8 @@ const (
 type seriesRow struct {
 	Outlook
 	Items24    int    `json:"items_24h"`
-	Negative24 int    `json:"negative_24h"`
+	Negative24 int    `json:"negative_24h"` // as in news.Window
+	Positive24 int    `json:"positive_24h"`
 	Alert      string `json:"alert"` // ID of the one that is on; "" = none
 	Spark      spark  `json:"spark"`
 }
@@ -34,7 +35,8 @@ type spark struct {
 	Start    time.Time     `json:"start"`
 	Step     news.Duration `json:"step"`
 	Items    []int         `json:"items"`
-	Negative []int         `json:"negative"`
+	Negative []int         `json:"negative"` // as in news.Window
+	Positive []int         `json:"positive"`
 }
 
 // pressures remembers for a moment what working out the list has cost.
@@ -58,7 +60,7 @@ func (s *Server) pressure(ctx context.Context) ([]seriesRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	on, err := s.alertsOn(ctx)
+	on, err := s.alertsOn(ctx, outlooks)
 	if err != nil {
 		return nil, err
 	}
@@ -67,23 +69,26 @@ func (s *Server) pressure(ctx context.Context) ([]seriesRow, error) {
 		rows = append(rows, rowOf(o, on[o.Series], now))
 	}
 	slices.SortStableFunc(rows, func(a, b seriesRow) int {
-		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(b.Negative24, a.Negative24),
+		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(b.Negative24+b.Positive24, a.Negative24+a.Positive24),
 			cmp.Compare(b.Items24, a.Items24), strings.Compare(a.Series.Key(), b.Series.Key()))
 	})
 	s.pressures.rows, s.pressures.at = rows, time.Now()
 	return rows, nil
 }
 
-// alertsOn is the ID of the alert that is on for a series: of several kinds, of the negative
-// one, which is what the pressure beside it is about.
-func (s *Server) alertsOn(ctx context.Context) (map[news.Series]string, error) {
+// alertsOn is the ID of the alert that is on for a series: of several kinds, of the one that the
+// outlook beside it is about.
+func (s *Server) alertsOn(ctx context.Context, beside []Outlook) (map[news.Series]string, error) {
 	firing, err := s.sources.Firing(ctx)
 	if err != nil {
 		return nil, err
 	}
-	on := map[news.Series]string{}
+	on, kind := map[news.Series]string{}, news.SpikeNegative
+	if len(beside) > 0 {
+		kind = beside[0].Kind.OrNegative() // it is the same of all
+	}
 	for _, a := range firing {
-		if on[a.Series] == "" || a.Kind.OrNegative() == news.SpikeNegative {
+		if on[a.Series] == "" || a.Kind.OrNegative() == kind {
 			on[a.Series] = a.ID
 		}
 	}
@@ -93,13 +98,15 @@ func (s *Server) alertsOn(ctx context.Context) (map[news.Series]string, error) {
 func rowOf(o Outlook, alert string, now time.Time) seriesRow {
 	row := seriesRow{Outlook: o, Alert: alert}
 	row.Spark = spark{Start: now.Truncate(sparkStep).Add(-(sparkSteps - 1) * sparkStep), Step: news.Duration(sparkStep),
-		Items: make([]int, sparkSteps), Negative: make([]int, sparkSteps)}
+		Items: make([]int, sparkSteps), Negative: make([]int, sparkSteps), Positive: make([]int, sparkSteps)}
 	for _, c := range o.Recent {
 		row.Items24 += c.Items
 		row.Negative24 += c.Negative
+		row.Positive24 += c.Positive
 		if i := int(c.Start.Sub(row.Spark.Start) / sparkStep); i >= 0 && i < sparkSteps && !c.Start.Before(row.Spark.Start) {
 			row.Spark.Items[i] += c.Items
 			row.Spark.Negative[i] += c.Negative
+			row.Spark.Positive[i] += c.Positive
 		}
 	}
 	return row

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,24 +59,28 @@ func (s *Server) stretch(p *params) (from, to time.Time) {
 	return from.UTC(), to.UTC()
 }
 
-// seriesAndStretch reads which series is asked for, and over what.
-func (s *Server) seriesAndStretch(r *http.Request) (of news.Series, from, to time.Time, err error) {
+// seriesAndStretch reads which series is asked for, and over what; where it may be asked, by
+// which kind of spike.
+func (s *Server) seriesAndStretch(r *http.Request, byKind bool) (of news.Series, from, to time.Time, kind news.SpikeKind, err error) {
 	if of, err = seriesOf(r.PathValue("entity"), r.PathValue("topic")); err != nil {
-		return of, from, to, err
+		return of, from, to, "", err
 	}
 	p := params{values: r.URL.Query()}
 	from, to = s.stretch(&p)
-	return of, from, to, p.end()
+	if byKind {
+		kind = news.SpikeKind(p.oneOf("kind", string(news.SpikeNegative), string(news.SpikePositive), string(news.SpikeVolume)))
+	}
+	return of, from, to, kind, p.end()
 }
 
 // oneSeries is a series' course beside what is expected, and what it is made of.
 func (s *Server) oneSeries(r *http.Request) (any, error) {
-	of, from, to, err := s.seriesAndStretch(r)
+	of, from, to, kind, err := s.seriesAndStretch(r, true)
 	if err != nil {
 		return nil, err
 	}
 	ctx, now, step := r.Context(), s.now(), stepFor(to.Sub(from))
-	steps, err := s.sources.Course(ctx, of, from, minTime(to, now), step)
+	steps, err := s.sources.Course(ctx, of, kind, from, minTime(to, now), step)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +89,7 @@ func (s *Server) oneSeries(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	on, err := s.alertsOn(ctx)
+	on, err := s.alertsOn(ctx, outlooks)
 	if err != nil {
 		return nil, err
 	}
@@ -93,17 +98,18 @@ func (s *Server) oneSeries(r *http.Request) (any, error) {
 		rows = append(rows, rowOf(o, on[o.Series], now))
 	}
 	return struct {
-		Now    time.Time     `json:"now"`
-		Series news.Series   `json:"series"`
-		From   time.Time     `json:"from"`
-		To     time.Time     `json:"to"`
-		Step   news.Duration `json:"step"`
-		Keeps  news.Duration `json:"keeps"` // how long counts are kept
-		Row    seriesRow     `json:"outlook"`
-		Steps  []Step        `json:"steps"`
-		Spikes []news.Alert  `json:"spikes"`
-		Parts  []seriesRow   `json:"parts"`
-	}{now, of, from, to, news.Duration(step), news.Duration(s.sources.Keeps), rowOf(outlooks[0], on[of], now),
+		Now    time.Time      `json:"now"`
+		Series news.Series    `json:"series"`
+		Kind   news.SpikeKind `json:"kind"` // of the steps
+		From   time.Time      `json:"from"`
+		To     time.Time      `json:"to"`
+		Step   news.Duration  `json:"step"`
+		Keeps  news.Duration  `json:"keeps"` // how long counts are kept
+		Row    seriesRow      `json:"outlook"`
+		Steps  []Step         `json:"steps"`
+		Spikes []news.Alert   `json:"spikes"`
+		Parts  []seriesRow    `json:"parts"`
+	}{now, of, cmp.Or(kind, outlooks[0].Kind), from, to, news.Duration(step), news.Duration(s.sources.Keeps), rowOf(outlooks[0], on[of], now),
 		emptyNotNull(steps), s.spikesOf(of, from, to), rows}, nil
 }
 
@@ -146,7 +152,7 @@ func (s *Server) spikesOf(of news.Series, from, to time.Time) []news.Alert {
 
 // spikes lists a series' alerts alone.
 func (s *Server) spikes(r *http.Request) (any, error) {
-	of, from, to, err := s.seriesAndStretch(r)
+	of, from, to, _, err := s.seriesAndStretch(r, false)
 	if err != nil {
 		return nil, err
 	}
@@ -161,10 +167,11 @@ func (s *Server) spikes(r *http.Request) (any, error) {
 type windowSum struct {
 	Length   news.Duration `json:"length"`
 	Items    int           `json:"items"`
-	Negative int           `json:"negative"`
+	Negative int           `json:"negative"` // as in news.Window
+	Positive int           `json:"positive"`
 	Copies   int           `json:"copies"`
 	Usual    float64       `json:"usual"`
-	Share    float64       `json:"share"` // of negatives, 0..1
+	Share    float64       `json:"share"` // of the negatives or positives, 0..1
 }
 
 // windows sums a series up over the windows that the rule judges.
@@ -180,7 +187,7 @@ func (s *Server) windows(r *http.Request) (any, error) {
 	const bucket = 5 * time.Minute
 	now := s.now()
 	after := now.Truncate(bucket).Add(bucket) // the end of the bucket that holds now
-	steps, err := s.sources.Course(r.Context(), of, after.Add(-24*time.Hour), after, bucket)
+	steps, err := s.sources.Course(r.Context(), of, "", after.Add(-24*time.Hour), after, bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -190,11 +197,12 @@ func (s *Server) windows(r *http.Request) (any, error) {
 		w := windowSum{Length: news.Duration(length)}
 		for _, step := range steps {
 			if !step.Start.Before(after.Add(-length)) {
-				w.Items, w.Negative, w.Copies, w.Usual = w.Items+step.Items, w.Negative+step.Negative, w.Copies+step.Copies, w.Usual+step.Usual
+				w.Items, w.Negative, w.Positive = w.Items+step.Items, w.Negative+step.Negative, w.Positive+step.Positive
+				w.Copies, w.Usual = w.Copies+step.Copies, w.Usual+step.Usual
 			}
 		}
 		if w.Items > 0 {
-			w.Share = float64(w.Negative) / float64(w.Items)
+			w.Share = float64(w.Negative+w.Positive) / float64(w.Items)
 		}
 		out[i] = w
 	}

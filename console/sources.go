@@ -15,9 +15,10 @@ type Sources struct {
 	Index *Index
 
 	// Outlook says what the rule sees in series now, in the order of the question. Course
-	// lists a series' counts in steps of event time [from, to).
+	// lists a series' counts for a kind of spike in steps of event time [from, to); "" is the
+	// kind that Outlook is of.
 	Outlook func(ctx context.Context, of []news.Series) ([]Outlook, error)
-	Course  func(ctx context.Context, of news.Series, from, to time.Time, step time.Duration) ([]Step, error)
+	Course  func(ctx context.Context, of news.Series, kind news.SpikeKind, from, to time.Time, step time.Duration) ([]Step, error)
 
 	// Windows are the lengths of the windows that the rule judges, a day at most.
 	Windows []time.Duration
@@ -72,33 +73,37 @@ var (
 
 // Outlook is what the rule sees in a series now.
 type Outlook struct {
-	Series      news.Series   `json:"series"`
-	Window      news.Duration `json:"window"` // the most surprising one; "0s" where nothing is worth a look
-	Items       int           `json:"items"`  // in it, as the next three
-	Negative    int           `json:"negative"`
-	Copies      int           `json:"copies"`
-	Expected    float64       `json:"expected"`
-	Surprise    float64       `json:"surprise"`
-	ShareBefore float64       `json:"share_before"`
-	TooFew      bool          `json:"too_few"` // the rule abstains: it cannot tell
-	Recent      []Count       `json:"-"`       // of the last 24 h
+	Series      news.Series    `json:"series"`
+	Kind        news.SpikeKind `json:"kind"`     // of spike: what is looked for first, negative unless that is left out
+	Window      news.Duration  `json:"window"`   // the most surprising one; "0s" where nothing is worth a look
+	Items       int            `json:"items"`    // in it, as the next four
+	Negative    int            `json:"negative"` // as in news.Window
+	Positive    int            `json:"positive"`
+	Copies      int            `json:"copies"`
+	Expected    float64        `json:"expected"`
+	Surprise    float64        `json:"surprise"`
+	ShareBefore float64        `json:"share_before"`
+	TooFew      bool           `json:"too_few"` // the rule abstains: it cannot tell
+	Recent      []Count        `json:"-"`       // of the last 24 h
 }
 
 // Count is what was counted in a stretch of event time.
 type Count struct {
 	Start    time.Time
 	Items    int
-	Negative int
+	Negative int // as in news.Window
+	Positive int
 }
 
 // Step is a stretch of a series' course beside what is expected of it.
 type Step struct {
 	Start    time.Time `json:"start"`
 	Items    int       `json:"items"`
-	Negative int       `json:"negative"`
+	Negative int       `json:"negative"` // as in news.Window
+	Positive int       `json:"positive"`
 	Copies   int       `json:"copies"`
 	Usual    float64   `json:"usual"`    // items at that hour of the week
-	Expected float64   `json:"expected"` // negatives, at the step's volume
+	Expected float64   `json:"expected"` // of the kind, at the step's volume
 	Low      float64   `json:"low"`      // chance alone leaves the negatives between low and high nine times of ten
 	High     float64   `json:"high"`
 }

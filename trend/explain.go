@@ -55,12 +55,13 @@ func (s *Store) addEvidence(ctx context.Context, spikes []news.Spike) error {
 	return nil
 }
 
-// Buckets lists what was counted in a series in event time [from, to), by rising start,
-// without empty buckets. What is older than History may be gone.
-func (s *Store) Buckets(ctx context.Context, of news.Series, from, to time.Time) ([]Bucket, error) {
+// Buckets lists what was counted in a series for a kind of spike in event time [from, to), by
+// rising start, without empty buckets. What is not looked for is not counted. What is older than History may be gone.
+func (s *Store) Buckets(ctx context.Context, of news.Series, kind news.SpikeKind, from, to time.Time) ([]Bucket, error) {
+	kind = kind.OrNegative()
 	var text string
 	err := s.retry(ctx, func(ctx context.Context) (err error) {
-		if text, err = s.redis.Get(ctx, s.keys.ofSeries(of, "counts")).Result(); errors.Is(err, redis.Nil) {
+		if text, err = s.redis.Get(ctx, s.keys.ofSubject(subject{of, kind}, "counts")).Result(); errors.Is(err, redis.Nil) {
 			err = nil
 		}
 		return err
@@ -74,20 +75,21 @@ func (s *Store) Buckets(ctx context.Context, of news.Series, from, to time.Time)
 	}
 	var out []Bucket
 	for _, c := range r.between(bucketOf(from.Add(BucketLength-1)), bucketOf(to.Add(BucketLength-1))) {
-		out = append(out, Bucket{Start: startOf(c.bucket), Items: c.items, Negative: c.negative, Copies: c.copies})
+		out = append(out, bucketOfKind(kind, c))
 	}
 	return out, nil
 }
 
 // Window sums up the last length of event time up to and with the bucket that holds end:
-// the stretch that the rule judges at end.
+// the stretch that the rule judges at end, by the first of Rule.Kinds.
 func (s *Store) Window(ctx context.Context, of news.Series, end time.Time, length time.Duration) (news.Window, error) {
 	after := startOf(bucketOf(end) + 1)
-	buckets, err := s.Buckets(ctx, of, after.Add(-length), after)
+	buckets, err := s.Buckets(ctx, of, s.kinds[0], after.Add(-length), after)
 	w := news.Window{Length: length}
 	for _, b := range buckets {
 		w.Items += b.Items
 		w.Negative += b.Negative
+		w.Positive += b.Positive
 		w.Copies += b.Copies
 	}
 	return w, err

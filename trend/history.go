@@ -59,7 +59,7 @@ func NewHistory(rule Rule, history time.Duration) *History {
 	}
 	h := &History{history: history, ids: map[int64]map[uint64]struct{}{}, texts: map[int64]map[uint64]struct{}{},
 		near: map[string]nearTexts{}, shown: map[subject]*shownTexts{}}
-	kinds := rule.kinds()
+	kinds := rule.Kinds()
 	rule = rule.withDefaults()
 	shared := &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}}
 	for _, kind := range kinds {
@@ -67,6 +67,16 @@ func NewHistory(rule Rule, history time.Duration) *History {
 	}
 	h.replay = h.kinds[0]
 	return h
+}
+
+// of is the history of a kind of spike; nil where it is not looked for.
+func (h *History) of(kind news.SpikeKind) *Replay {
+	for _, k := range h.kinds {
+		if k.kind == kind.OrNegative() {
+			return k
+		}
+	}
+	return nil
 }
 
 // Series is how many series have been counted.

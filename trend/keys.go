@@ -5,8 +5,6 @@ import (
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/barograph/barograph/news"
 )
 
 // shards is the number of hash tags that keys are spread over: all keys of an entity
@@ -45,12 +43,8 @@ func (k keys) name(shard int, kind, of string) string {
 	return k.prefix + ":{" + string(tag[:]) + "}:" + kind + ":" + of
 }
 
-func (k keys) ofSeries(s news.Series, kind string) string {
-	return k.name(shardOf(s.Entity), kind, s.Key())
-}
-
 func (k keys) ofSubject(s subject, kind string) string {
-	return k.ofSeries(s.of, kindPrefix(s.kind)+kind)
+	return k.name(shardOf(s.of.Entity), kindPrefix(s.kind)+kind, s.of.Key())
 }
 
 func (k keys) near(shard int, list string) string { return k.name(shard, "sketches", list) }

@@ -79,8 +79,9 @@ func leanOf(kind news.SpikeKind) marks {
 	return 0
 }
 
-// kinds are those of the rule, each once and in a fixed order.
-func (r Rule) kinds() []news.SpikeKind {
+// Kinds are those that the rule looks for, each once: negative, positive, volume. There is at
+// least one. The first is what is shown of a series unless another is asked for.
+func (r Rule) Kinds() []news.SpikeKind {
 	var out []news.SpikeKind
 	for _, kind := range []news.SpikeKind{news.SpikeNegative, news.SpikePositive, news.SpikeVolume} {
 		if slices.Contains(r.Spikes, kind) || len(r.Spikes) == 0 && kind == news.SpikeNegative {
@@ -164,4 +165,10 @@ func windowOf(kind news.SpikeKind, got count) news.Window {
 		w.Positive = got.negative
 	}
 	return w
+}
+
+// bucketOfKind is a bucket of the counts that are kept for a kind.
+func bucketOfKind(kind news.SpikeKind, c count) Bucket {
+	w := windowOf(kind, c)
+	return Bucket{Start: startOf(c.bucket), Items: w.Items, Negative: w.Negative, Positive: w.Positive, Copies: w.Copies}
 }

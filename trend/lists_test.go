@@ -190,7 +190,7 @@ func TestCountsAreMadeShort(t *testing.T) {
 	}
 	state := found[of]
 	if state == nil { // not a negative one: read it as it is
-		states, err := s.peek(t.Context(), []news.Series{of.of}, noon)
+		states, err := s.peek(t.Context(), news.SpikeNegative, []news.Series{of.of}, noon)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -164,8 +164,8 @@ func TestNearListsAgree(t *testing.T) {
 					continue
 				}
 				of := news.Series{Entity: "AAPL"}
-				got, err := s.Buckets(t.Context(), of, c.at.Add(-20*time.Hour), c.at)
-				if want := history.Buckets(of, c.at.Add(-20*time.Hour), c.at); err != nil || !slices.Equal(got, want) {
+				got, err := s.Buckets(t.Context(), of, "", c.at.Add(-20*time.Hour), c.at)
+				if want := history.Buckets(of, "", c.at.Add(-20*time.Hour), c.at); err != nil || !slices.Equal(got, want) {
 					t.Errorf("a reading in %s: after %d readings %v (%v), History has %v", step, i+1, got, err, want)
 				}
 			}

@@ -48,8 +48,8 @@ func TestOutlookIsWhatTheRuleSees(t *testing.T) {
 		if got[0].Surprise != 0 || got[0].Window.Length != 0 || len(got[0].Recent) != 1 {
 			t.Errorf("of one calm item: %+v, want one bucket and nothing worth a look", got[0])
 		}
-		if want := (trend.Outlook{Series: unknown}); !reflect.DeepEqual(got[2], want) {
-			t.Errorf("of an unknown series: %+v, want only its name", got[2])
+		if want := (trend.Outlook{Series: unknown, Kind: news.SpikeNegative}); !reflect.DeepEqual(got[2], want) {
+			t.Errorf("of an unknown series: %+v, want only its name and the kind", got[2])
 		}
 		if again := outlook(t, s, apple, boeing, unknown); !reflect.DeepEqual(again, got) {
 			t.Error("a look changed something")
@@ -107,7 +107,7 @@ func TestCourse(t *testing.T) {
 		}
 		observe(t, s, reading(fmt.Sprint("a", i), at, p, "BA"), reading(fmt.Sprint("b", i), at, .1, "BA"))
 	}
-	steps, err := s.Course(t.Context(), boeing, c.at.Add(-12*time.Hour), c.at, time.Hour)
+	steps, err := s.Course(t.Context(), boeing, "", c.at.Add(-12*time.Hour), c.at, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestCourse(t *testing.T) {
 	if last, before := steps[12], steps[11]; last.Usual >= before.Usual {
 		t.Errorf("%.2f items usual in the step that has only begun, %.2f in the one before", last.Usual, before.Usual)
 	}
-	if _, err := s.Course(t.Context(), boeing, c.at, c.at, 7*time.Minute); err == nil {
+	if _, err := s.Course(t.Context(), boeing, "", c.at, c.at, 7*time.Minute); err == nil {
 		t.Error("a step of seven minutes was taken")
 	}
 }

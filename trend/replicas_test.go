@@ -59,7 +59,7 @@ func TestOrderInABatchChangesNothing(t *testing.T) {
 	for i := range 4 {
 		s := newStore(t, realRedis(t), &clock{monday}, trend.Rule{WarmUp: -1})
 		found := observe(t, s, readings...)
-		got, err := s.Buckets(t.Context(), news.Series{Topic: "Earnings"}, monday.Add(-4*time.Hour), monday.Add(time.Hour))
+		got, err := s.Buckets(t.Context(), news.Series{Topic: "Earnings"}, "", monday.Add(-4*time.Hour), monday.Add(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/barograph/barograph/news"
 )
 
 // Units of event time, in seconds since 1970 UTC. A bucket is what is counted, a chunk
@@ -23,8 +25,21 @@ const BucketLength = bucketSeconds * time.Second
 type Bucket struct {
 	Start    time.Time
 	Items    int
-	Negative int
-	Copies   int // further items with a text already counted; not in Items or Negative
+	Negative int // of the counts for negative spikes; in those for other kinds 0
+	Positive int // of the counts for positive spikes; in those for other kinds 0
+	Copies   int // further items with a text already counted; not in Items, Negative or Positive
+}
+
+// Count is how many of the bucket's items are of the kind that they were counted for: the
+// negatives, the positives, or all.
+func (b Bucket) Count(kind news.SpikeKind) int {
+	switch kind {
+	case news.SpikePositive:
+		return b.Positive
+	case news.SpikeVolume:
+		return b.Items
+	}
+	return b.Negative
 }
 
 // count is a Bucket as the rule sees it, by its number: Unix seconds / bucketSeconds.

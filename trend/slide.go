@@ -13,46 +13,54 @@ import (
 type Moment struct {
 	At       time.Time // end of the window's last bucket
 	Items    int       // in the window
-	Negative int
-	Expected float64 // negatives expected, as in news.Spike
-	// Limit is the number of negatives from which this window, with what the other windows say then, is
+	Count    int       // of them, those of the kind: the negatives, the positives or all
+	Expected float64   // of the kind, as in news.Spike
+	// Limit is the Count from which this window, with what the other windows say then, is
 	// a spike; 0 where they say it alone, infinite in the warm-up.
 	Limit float64
 }
 
-// Slide lists the windows of one length that end with each bucket of event time [from, to), and
-// what the rule at the store's clock makes of each: by what is known of the series now, by the
+// Slide lists the windows of one length that end with each bucket of event time [from, to), with
+// what is counted for a kind of spike in them, and what the rule at the store's clock makes of each: by what is known of the series now, by the
 // volume that the window's other items show, and by the threshold of now. The threshold moves
 // with the days; told is the surprise of a spike that was told, so that the limit is none that
 // it had not reached; 0 = only by the threshold of now.
-// A series that is not known gives nothing. The length is that of a spike's window.
-func (s *Store) Slide(ctx context.Context, of news.Series, from, to time.Time, window time.Duration, told float64) ([]Moment, error) {
+// A series or a kind that is not known gives nothing. The length is that of a spike's window.
+func (s *Store) Slide(ctx context.Context, of news.Series, kind news.SpikeKind, from, to time.Time, window time.Duration, told float64) ([]Moment, error) {
 	now := s.clock()
-	states, err := s.peek(ctx, []news.Series{{}, of, {Entity: of.Entity}}, now)
+	kind = kind.OrNegative()
+	states, err := s.peek(ctx, kind, []news.Series{{}, of, {Entity: of.Entity}}, now)
 	if err != nil || len(states[1].ring) == 0 {
 		return nil, err
 	}
-	by := lenderOf(news.SpikeNegative, &states[0].series, now, s.history)
+	by := lenderOf(kind, &states[0].series, now, s.history)
 	limit, err := s.threshold(ctx, by.base, now)
 	if err != nil {
 		return nil, err
+	}
+	if !by.knows(&states[1].series) {
+		limit = math.Inf(1)
 	}
 	p := by.lendsNow(of, &states[1].series, &states[2].series, now)
 	return states[1].slide(p, from, to, now, window, s.rule.MinNegative, lower(limit, told)), nil
 }
 
 // Slide is Store.Slide of history up to now.
-func (h *History) Slide(of news.Series, from, to time.Time, window time.Duration, told float64, now time.Time) []Moment {
-	known := h.replay.series[of.Key()]
-	if known == nil {
+func (h *History) Slide(of news.Series, kind news.SpikeKind, from, to time.Time, window time.Duration, told float64, now time.Time) []Moment {
+	replay := h.of(kind)
+	if replay == nil || replay.series[of.Key()] == nil {
 		return nil
 	}
-	everything, s, company := h.replay.everything.series, known.series, series{} // copies: a look changes nothing
-	if all := h.replay.company(of); all != nil {
+	// Copies: a look changes nothing.
+	everything, s, company := replay.everything.series, replay.series[of.Key()].series, series{}
+	if all := replay.company(of); all != nil {
 		company = *all
 	}
-	p := lenderOf(news.SpikeNegative, &everything, now, h.history).lendsNow(of, &s, &company, now)
-	return s.slide(p, from, to, now, window, h.replay.rule.MinNegative, lower(h.Threshold(now), told))
+	by, limit := lenderOf(replay.kind, &everything, now, h.history), replay.budget.threshold(&replay.everything.base, now)
+	if !by.knows(&s) {
+		limit = math.Inf(1)
+	}
+	return s.slide(by.lendsNow(of, &s, &company, now), from, to, now, window, replay.rule.MinNegative, lower(limit, told))
 }
 
 // lower is the threshold that a spike which was told had reached.
@@ -76,13 +84,14 @@ func (l *lender) lendsNow(of news.Series, s, company *series, now time.Time) pri
 }
 
 // Buckets is Store.Buckets of history. What is older than a day may be gone.
-func (h *History) Buckets(of news.Series, from, to time.Time) (out []Bucket) {
-	s := h.replay.series[of.Key()]
-	if s == nil {
+func (h *History) Buckets(of news.Series, kind news.SpikeKind, from, to time.Time) (out []Bucket) {
+	replay := h.of(kind)
+	if replay == nil || replay.series[of.Key()] == nil {
 		return nil
 	}
+	s := replay.series[of.Key()]
 	for _, c := range s.ring.between(bucketOf(from.Add(BucketLength-1)), bucketOf(to.Add(BucketLength-1))) {
-		out = append(out, Bucket{Start: startOf(c.bucket), Items: c.items, Negative: c.negative, Copies: c.copies})
+		out = append(out, bucketOfKind(replay.kind, c))
 	}
 	return out
 }
@@ -104,7 +113,7 @@ func (s *series) slide(p prior, from, to, now time.Time, window time.Duration, m
 		of := at[drawn]
 		of.weigh()
 		expected, _, _ := of.expected()
-		out = append(out, Moment{At: startOf(last + 1), Items: of.got.items, Negative: of.got.negative, Expected: expected,
+		out = append(out, Moment{At: startOf(last + 1), Items: of.got.items, Count: of.got.negative, Expected: expected,
 			Limit: leastOver(threshold, func(negative int) float64 {
 				l := of.with(negative)
 				odds[drawn] = l.odds(minNegative)

@@ -200,7 +200,7 @@ func TestSeriesStaysSmall(t *testing.T) {
 		c.at = monday.Add(time.Duration(i) * 15 * time.Minute)
 		observe(t, s, reading(fmt.Sprint(i), c.at, .1, "QUIET"))
 	}
-	buckets, err := s.Buckets(t.Context(), news.Series{Entity: "QUIET"}, monday, c.at.Add(time.Hour))
+	buckets, err := s.Buckets(t.Context(), news.Series{Entity: "QUIET"}, "", monday, c.at.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

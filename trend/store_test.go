@@ -169,7 +169,7 @@ func TestWhatCannotBeCountedIsNot(t *testing.T) {
 	s := troubledStore(t, realRedis(t), &clock{monday}, trend.Rule{})
 	observe(t, s, reading("old", monday.Add(-25*time.Hour), .9), reading("ahead", monday.Add(2*time.Hour), .9),
 		reading("", monday, .9), reading("late", monday.Add(-23*time.Hour), .9))
-	buckets, err := s.Buckets(t.Context(), news.Series{}, monday.Add(-48*time.Hour), monday.Add(48*time.Hour))
+	buckets, err := s.Buckets(t.Context(), news.Series{}, "", monday.Add(-48*time.Hour), monday.Add(48*time.Hour))
 	if err != nil || len(buckets) != 1 || !buckets[0].Start.Equal(monday.Add(-23*time.Hour)) {
 		t.Errorf("buckets %v, %v: want the late reading in its own", buckets, err)
 	}
@@ -221,7 +221,7 @@ func model(readings []news.Reading) map[news.Series]map[time.Time]trend.Bucket {
 func wantCounts(t *testing.T, s *trend.Store, want map[news.Series]map[time.Time]trend.Bucket) {
 	t.Helper()
 	for of, buckets := range want {
-		got, err := s.Buckets(t.Context(), of, monday.Add(-48*time.Hour), monday.Add(48*time.Hour))
+		got, err := s.Buckets(t.Context(), of, "", monday.Add(-48*time.Hour), monday.Add(48*time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}

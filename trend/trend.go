@@ -77,7 +77,7 @@ type Store struct {
 
 // New checks the configuration. It does not talk to Redis.
 func New(cfg Config) (*Store, error) {
-	s := &Store{redis: cfg.Redis, keys: keys{cfg.Prefix}, rule: cfg.Rule.withDefaults(), kinds: cfg.Rule.kinds(),
+	s := &Store{redis: cfg.Redis, keys: keys{cfg.Prefix}, rule: cfg.Rule.withDefaults(), kinds: cfg.Rule.Kinds(),
 		history: cfg.History, clock: cfg.Clock, log: cfg.Log}
 	if s.redis == nil {
 		return nil, errors.New("trend: no Redis client")

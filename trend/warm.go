@@ -28,17 +28,20 @@ import (
 // ErrGrown says that a key-space has a past of its own.
 var ErrGrown = errors.New("the series have a past of their own")
 
-// Adopted says what became of series.
+// Adopted says what became of series. Where several kinds of spike are looked for, a series has a
+// past for each: the numbers are those of the kind that has most.
 type Adopted struct {
 	Series int       // that know the history's past now
 	Known  int       // that reached back as far before, and are left as they were
 	Since  time.Time // arrival of the first reading that the key-space knows of
 }
 
-// Since is the arrival of the first reading that was judged in the key-space: the warm-up
-// counts from it. Zero: there is none.
-func (s *Store) Since(ctx context.Context) (time.Time, error) {
-	states, err := s.peek(ctx, []news.Series{{}}, s.clock())
+// Since is the arrival of the first reading that was judged in the key-space, for the first of
+// Rule.Kinds: the warm-up counts from it. Zero: there is none.
+func (s *Store) Since(ctx context.Context) (time.Time, error) { return s.since(ctx, s.kinds[0]) }
+
+func (s *Store) since(ctx context.Context, kind news.SpikeKind) (time.Time, error) {
+	states, err := s.peek(ctx, kind, []news.Series{{}}, s.clock())
 	if err != nil || states[0].packed == "" {
 		return time.Time{}, err
 	}
@@ -64,65 +67,109 @@ func (s *Store) Count(ctx context.Context, readings []news.Reading) error {
 	return nil
 }
 
-// Adopt gives the series the past that a history has learnt: levels, shares, weekly profiles,
-// spikes that were told, and how often series came near one. The history is taken as complete
-// up to 12 h before the clock; what the store has counted since then is learnt
-// on top of it in time. A series that knows of as early an arrival is left as it is, so that a
-// second run changes nothing. Other kinds of spike than negative ones learn anew.
+// Adopt gives the series the past that a history has learnt for each kind of spike that the store
+// looks for: levels, shares, weekly profiles, spikes that were told, and how often series came near
+// one. The history is taken as complete up to 12 h before the clock; what the store has counted
+// since then is learnt on top of it in time. A series that knows of as early an arrival is left as
+// it is, so that a second run changes nothing.
 //
-// It fails with ErrGrown, before it changes anything, where the key-space has judged for
-// longer than Config.History but not for as long as the history: some of its own past is
-// learnt and cannot be told apart any more. progress is called now and then; nil = not.
+// It fails before it changes anything where the history was not judged for one of the kinds; and
+// with ErrGrown where the key-space has judged a kind for longer than Config.History but not for as
+// long as the history: some of its own past is learnt and cannot be told apart any more.
+// progress is called now and then; nil = not.
 func (s *Store) Adopt(ctx context.Context, h *History, progress func(done, of int)) (a Adopted, err error) {
 	now := s.clock()
-	everything := h.replay.everything
-	if everything.base == (baseline{}) {
-		return a, errors.New("trend: the history has no readings")
-	}
-	if h.replay.kind != news.SpikeNegative {
-		return a, errors.New("trend: the history was not judged for negative spikes, which alone have a past to give")
-	}
-	everything.base.learn(everything.ring, unixSeconds(now), noPrior(), func(chunk int64) bool {
-		return everything.base.note(chunk, everything.outage(chunk))
-	})
-	since, err := s.Since(ctx)
-	switch old := time.Unix(everything.base.since, 0).UTC(); {
-	case err != nil:
-		return a, err
-	case !since.IsZero() && !since.After(old):
-		return Adopted{Known: h.Series(), Since: since}, nil
-	case !since.IsZero() && since.Before(now.Add(-s.history)):
-		return a, fmt.Errorf("%w: they have been counted since %s", ErrGrown, since.Format(time.RFC3339))
-	default:
-		a.Since = old
-	}
-	lent := everything.base.prior()
-	all := make([]adoption, 0, h.Series())
-	for key, state := range h.replay.series {
-		if state.base.next*bucketsPerChunk < bucketOf(now.Add(-keepSeries)) {
-			continue // not heard of for so long that a Store would have forgotten it
-		}
-		base := state.base
-		base.learn(state.ring, unixSeconds(now), lent, everything.outage)
-		entity, topic, _ := strings.Cut(key, keySeparator)
-		all = append(all, adoption{news.Series{Entity: entity, Topic: topic}, base})
-	}
-	if everything.base.next*bucketsPerChunk > bucketOf(now) {
-		return a, fmt.Errorf("trend: the history goes on to %s, which is to come", startOf(everything.base.next*bucketsPerChunk).Format(time.RFC3339))
-	}
-	for some := range slices.Chunk(all, reads) {
-		some = slices.DeleteFunc(some, func(one adoption) bool { return one.of == news.Series{} })
-		if err := s.adopt(ctx, some, now, &a); err != nil {
+	var pasts []*past
+	total := 0
+	for i, kind := range s.kinds {
+		p, err := s.pastOf(ctx, h, kind, now)
+		if err != nil {
 			return a, err
 		}
-		if progress != nil {
-			progress(a.Series+a.Known, len(all))
+		if i == 0 {
+			a.Since = p.since
 		}
+		if p.known {
+			a.Known = max(a.Known, h.Series())
+			continue
+		}
+		pasts = append(pasts, p)
+		total += len(p.all)
+	}
+	done := 0
+	for _, p := range pasts {
+		for some := range slices.Chunk(p.all, reads) {
+			if err := s.adopt(ctx, p.kind, some, now, &p.adopted); err != nil {
+				return a, err
+			}
+			done += len(some)
+			if progress != nil {
+				progress(done, total)
+			}
+		}
+	}
+	if len(pasts) == 0 {
+		return a, nil
 	}
 	if err := s.adoptPeaks(ctx, h.replay.budget.peaks, now); err != nil {
 		return a, err
 	}
-	return a, s.adopt(ctx, []adoption{{base: everything.base}}, now, &a)
+	for _, p := range pasts {
+		if err := s.adopt(ctx, p.kind, []adoption{{base: p.everything}}, now, &p.adopted); err != nil {
+			return a, err
+		}
+		a.Series, a.Known = max(a.Series, p.adopted.Series), max(a.Known, p.adopted.Known)
+	}
+	return a, nil
+}
+
+// past is what a history gives for a kind of spike.
+type past struct {
+	kind       news.SpikeKind
+	since      time.Time // what the key-space knows of afterwards
+	known      bool      // it knows of as much: nothing is to be given
+	everything baseline
+	all        []adoption // the other series
+	adopted    Adopted    // so far
+}
+
+// pastOf looks what a history has for a kind, and whether the key-space can take it.
+func (s *Store) pastOf(ctx context.Context, h *History, kind news.SpikeKind, now time.Time) (*past, error) {
+	replay := h.of(kind)
+	if replay == nil {
+		return nil, fmt.Errorf("trend: the history was not judged for %s spikes, which the store looks for", kind)
+	}
+	if replay.everything.base == (baseline{}) {
+		return nil, errors.New("trend: the history has no readings")
+	}
+	everything := replay.everything.series
+	by := lenderOf(kind, &everything, now, h.history)
+	since, err := s.since(ctx, kind)
+	switch old := time.Unix(everything.base.since, 0).UTC(); {
+	case err != nil:
+		return nil, err
+	case !since.IsZero() && !since.After(old):
+		return &past{kind: kind, since: since, known: true}, nil
+	case !since.IsZero() && since.Before(now.Add(-s.history)):
+		return nil, fmt.Errorf("%w: they have been counted since %s", ErrGrown, since.Format(time.RFC3339))
+	default:
+		since = old
+	}
+	if everything.base.next*bucketsPerChunk > bucketOf(now) {
+		return nil, fmt.Errorf("trend: the history goes on to %s, which is to come", startOf(everything.base.next*bucketsPerChunk).Format(time.RFC3339))
+	}
+	p := &past{kind: kind, since: since, everything: everything.base}
+	for key, state := range replay.series {
+		entity, topic, _ := strings.Cut(key, keySeparator)
+		of := news.Series{Entity: entity, Topic: topic}
+		if of == (news.Series{}) || state.base.next*bucketsPerChunk < bucketOf(now.Add(-keepSeries)) {
+			continue // everything; or not heard of for so long that a Store would have forgotten it
+		}
+		base := state.base
+		base.learn(state.ring, unixSeconds(now), by.lent, by.down)
+		p.all = append(p.all, adoption{of, base})
+	}
+	return p, nil
 }
 
 type adoption struct {
@@ -138,7 +185,7 @@ const adoptAttempts = 10
 
 // adopt replaces the baselines of some series. One that another Store changed meanwhile is read
 // again.
-func (s *Store) adopt(ctx context.Context, some []adoption, now time.Time, a *Adopted) error {
+func (s *Store) adopt(ctx context.Context, kind news.SpikeKind, some []adoption, now time.Time, a *Adopted) error {
 	if len(some) == 0 {
 		return nil
 	}
@@ -146,7 +193,7 @@ func (s *Store) adopt(ctx context.Context, some []adoption, now time.Time, a *Ad
 	for i, one := range some {
 		names[i] = one.of
 	}
-	states, err := s.peek(ctx, names, now)
+	states, err := s.peek(ctx, kind, names, now)
 	if err != nil {
 		return fmt.Errorf("reading %d series: %w", len(some), err)
 	}
@@ -162,26 +209,27 @@ func (s *Store) adopt(ctx context.Context, some []adoption, now time.Time, a *Ad
 				a.Known++
 				continue
 			}
-			calls = append(calls, s.adoptCall(some[i], i, state, now, beaten))
+			calls = append(calls, s.adoptCall(kind, some[i], i, state, now, beaten))
 		}
 		if err := s.run(ctx, adopt, calls); err != nil {
 			return fmt.Errorf("giving %d series their past: %w", len(calls), err)
 		}
 		a.Series += len(calls) - len(beaten)
 		if left = beaten; len(left) == 0 {
-			return s.sawSeries(ctx, names)
+			return s.sawSeries(ctx, kind, names)
 		}
 	}
 	return fmt.Errorf("giving %d series their past: other monitors changed them %d times meanwhile", len(left), adoptAttempts)
 }
 
-func (s *Store) adoptCall(one adoption, i int, state *stored, now time.Time, beaten map[int]*stored) call {
+func (s *Store) adoptCall(kind news.SpikeKind, one adoption, i int, state *stored, now time.Time, beaten map[int]*stored) call {
 	base := one.base
 	if state.packed != "" { // spikes that were told meanwhile stay told
 		base.fired, base.openUntil = max(base.fired, state.base.fired), max(base.openUntil, state.base.openUntil)
 	}
+	of := subject{one.of, kind}
 	return call{
-		keys: []string{s.keys.ofSeries(one.of, "counts"), s.keys.ofSeries(one.of, "base")},
+		keys: []string{s.keys.ofSubject(of, "counts"), s.keys.ofSubject(of, "base")},
 		argv: []any{state.packed, base.encode(), base.next * bucketsPerChunk, int64(keepSeries.Seconds())},
 		take: func(answer []any) error {
 			if len(answer) == 0 {
@@ -202,10 +250,10 @@ func (s *Store) adoptCall(one adoption, i int, state *stored, now time.Time, bea
 }
 
 // sawSeries adds to the number of series, of which the threshold depends.
-func (s *Store) sawSeries(ctx context.Context, of []news.Series) error {
+func (s *Store) sawSeries(ctx context.Context, kind news.SpikeKind, of []news.Series) error {
 	seen := make([]any, len(of))
 	for i, series := range of {
-		seen[i] = series.Key()
+		seen[i] = subject{series, kind}.key()
 	}
 	return s.retry(ctx, func(ctx context.Context) error {
 		pipe := s.redis.Pipeline()

@@ -219,7 +219,7 @@ func TestWarmingRacesWithReplicas(t *testing.T) {
 		}
 	}
 	want := 0
-	for _, b := range once.Buckets(news.Series{}, fifth.Add(trend.BucketLength-12*time.Hour), fifth.Add(trend.BucketLength)) {
+	for _, b := range once.Buckets(news.Series{}, "", fifth.Add(trend.BucketLength-12*time.Hour), fifth.Add(trend.BucketLength)) {
 		want += b.Items
 	}
 	if err != nil || window.Items != want {
@@ -246,5 +246,66 @@ func TestAGrownKeySpaceIsNotWarmed(t *testing.T) {
 	}
 	if _, err := s.Adopt(t.Context(), trend.NewHistory(trend.Rule{}, 0), nil); err == nil {
 		t.Error("a history without readings is one")
+	}
+}
+
+// What is looked for in place of negative spikes has its past, too: each kind is warmed, and finds
+// what History finds. A history of other kinds is refused before anything is changed.
+func TestEachKindIsWarmed(t *testing.T) {
+	rule := trend.Rule{Spikes: []news.SpikeKind{news.SpikePositive, news.SpikeVolume}}
+	c, client := &clock{fifth}, realRedis(t)
+	s := newStore(t, client, c, rule)
+	other, _, _, _ := past(fifth)
+	if _, err := s.Adopt(t.Context(), other, nil); err == nil || len(contents(t, client)) > 0 {
+		t.Errorf("a history of negative spikes was taken for one of others: %v", err)
+	}
+	h := trend.NewHistory(rule, 0)
+	readings, at := fortnight(5)
+	for i := range readings { // good news for bad
+		of := &readings[i].Sentiment
+		of.Negative, of.Positive = of.Positive, of.Negative
+	}
+	recent := 0
+	for ; at[recent].Before(fifth); recent++ {
+		h.Observe(&readings[recent], at[recent])
+	}
+	if err := s.Count(t.Context(), readings[:recent]); err != nil {
+		t.Fatal(err)
+	}
+	steps, of := 0, 0
+	a, err := s.Adopt(t.Context(), h, func(done, all int) { steps, of = done, all })
+	if err != nil || a.Series != h.Series() || of != 2*(h.Series()-1) || steps != of {
+		t.Fatalf("%+v of %d series, %d of %d, %v", a, h.Series(), steps, of, err)
+	}
+	if since, err := s.Since(t.Context()); err != nil || !since.Equal(a.Since) || since.Sub(monday) > time.Hour {
+		t.Errorf("warmed %+v, since %s, %v", a, since, err)
+	}
+	once := contents(t, client)
+	if a, err := s.Adopt(t.Context(), h, nil); err != nil || a.Series != 0 || !reflect.DeepEqual(once, contents(t, client)) {
+		t.Errorf("again %+v, %v, or the store has changed", a, err)
+	}
+	found := map[news.SpikeKind]int{}
+	for i := recent; at[i].Before(fifth.Add(24 * time.Hour)); i++ {
+		c.at = at[i]
+		type subject struct {
+			of   news.Series
+			kind news.SpikeKind
+		}
+		got := map[subject]news.Spike{}
+		for _, spike := range observe(t, s, readings[i]) {
+			got[subject{spike.Series, spike.Kind}] = spike
+		}
+		for _, w := range h.Observe(&readings[i], c.at) {
+			g, too := got[subject{w.Series, w.Kind}]
+			if !too && w.Surprise > h.Threshold(c.at)+.1 || too && math.Abs(g.Surprise-w.Surprise) > .1 {
+				t.Errorf("%s %s after %s\nstore   %+v\nhistory %+v", w.Kind, w.Series, c.at.Sub(fifth), g, w)
+			}
+			if too {
+				found[w.Kind]++
+			}
+		}
+	}
+	if found[news.SpikePositive] == 0 || found[news.SpikeVolume] == 0 {
+		t.Errorf("found %v: the test says nothing", found)
 	}
 }

@@ -71,19 +71,19 @@ func outlookOf(counts *trend.Store) func(context.Context, []news.Series) ([]cons
 		found, err := counts.Outlook(ctx, of)
 		out := make([]console.Outlook, len(found))
 		for i, o := range found {
-			out[i] = console.Outlook{Series: o.Series, Window: news.Duration(o.Window.Length), Items: o.Window.Items, Negative: o.Window.Negative,
-				Copies: o.Window.Copies, Expected: o.Expected, Surprise: o.Surprise, ShareBefore: o.ShareBefore, TooFew: o.TooFew}
+			out[i] = console.Outlook{Series: o.Series, Kind: o.Kind, Window: news.Duration(o.Window.Length), Items: o.Window.Items, Negative: o.Window.Negative,
+				Positive: o.Window.Positive, Copies: o.Window.Copies, Expected: o.Expected, Surprise: o.Surprise, ShareBefore: o.ShareBefore, TooFew: o.TooFew}
 			for _, b := range o.Recent {
-				out[i].Recent = append(out[i].Recent, console.Count{Start: b.Start, Items: b.Items, Negative: b.Negative})
+				out[i].Recent = append(out[i].Recent, console.Count{Start: b.Start, Items: b.Items, Negative: b.Negative, Positive: b.Positive})
 			}
 		}
 		return out, err
 	}
 }
 
-func courseOf(counts *trend.Store) func(context.Context, news.Series, time.Time, time.Time, time.Duration) ([]console.Step, error) {
-	return func(ctx context.Context, of news.Series, from, to time.Time, step time.Duration) ([]console.Step, error) {
-		found, err := counts.Course(ctx, of, from, to, step)
+func courseOf(counts *trend.Store) func(context.Context, news.Series, news.SpikeKind, time.Time, time.Time, time.Duration) ([]console.Step, error) {
+	return func(ctx context.Context, of news.Series, kind news.SpikeKind, from, to time.Time, step time.Duration) ([]console.Step, error) {
+		found, err := counts.Course(ctx, of, kind, from, to, step)
 		out := make([]console.Step, len(found))
 		for i, s := range found {
 			out[i] = console.Step(s)

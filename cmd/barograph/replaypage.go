@@ -39,7 +39,7 @@ func (r *replayRun) draws(path string) (finish func() error, discard func(), err
 	if err != nil {
 		return nil, nil, fmt.Errorf("report: %w", err)
 	}
-	r.report = newReport()
+	r.report = newReport(r.rule.Kinds()[0])
 	return func() error {
 		write := r.writePage
 		if reportFormat(path) == "png" {
@@ -71,7 +71,7 @@ func (r *replayRun) writePicture(w io.Writer) error {
 	panels := []chart.Series{whole}
 	for _, e := range drawn {
 		c := e.picture()
-		c.Title, c.Note = e.fired.Series.String(), e.worst.Reason
+		c.Title, c.Note = subjectOf(e.fired).String(), e.worst.Reason
 		panels = append(panels, c)
 	}
 	return chart.PNG(w, pictureWidth, panelHeight*len(panels), panels...)
@@ -106,7 +106,7 @@ type shownItem struct {
 
 var pageFunctions = template.FuncMap{
 	"at":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
-	"series": func(s news.Series) string { return plain.Line(s.String(), 150) },
+	"series": func(s subject) string { return plain.Line(s.String(), 150) },
 }
 
 // writePage writes all of it as one HTML page, without scripts and without anything to fetch.
@@ -127,11 +127,11 @@ func (r *replayRun) writePage(w io.Writer) error {
 		}
 		p.Drawn = append(p.Drawn, d)
 	}
-	for _, s := range r.report.series {
+	for _, s := range r.report.fallen {
 		p.Series = append(p.Series, s)
 	}
 	slices.SortFunc(p.Series, func(a, b *fallen) int {
-		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), cmp.Compare(a.Series.Key(), b.Series.Key()))
+		return cmp.Or(cmp.Compare(b.Surprise, a.Surprise), compareSubjects(a.Of, b.Of))
 	})
 	p.Left = max(0, len(p.Series)-listedSeries)
 	p.Series = p.Series[:len(p.Series)-p.Left]
@@ -158,17 +158,17 @@ func (r *replayRun) setting() string {
 
 func (r *replayRun) drawnEpisode(e *episode) (drawnEpisode, error) {
 	a := e.worst
-	d := drawnEpisode{Series: plain.Line(a.Series.String(), 150), Reason: plain.Line(a.Reason, 300), Facts: e.facts()}
+	d := drawnEpisode{Series: plain.Line(subjectOf(a).String(), 150), Reason: plain.Line(a.Reason, 300), Facts: e.facts()}
 	var err error
 	if d.Picture, err = picture(e.picture(), pageHeight); err != nil {
 		return d, err
 	}
 	for _, text := range a.Evidence {
-		item := shownItem{Percent: fmt.Sprintf("%.0f %%", 100*text.Negative), Title: plain.Line(text.Title, 250), Link: plain.Link(text.URL)}
+		item := shownItem{Percent: sureness(a, text), Title: plain.Line(text.Title, 250), Link: plain.Link(text.URL)}
 		item.Title = or(item.Title, or(item.Link, plain.Line(text.ID, 100)))
 		d.Items = append(d.Items, item)
 	}
-	of := r.report.series[a.Series]
+	of := r.report.fallen[subjectOf(a)]
 	for _, other := range of.Listed {
 		if other.ID != a.ID {
 			d.Others = append(d.Others, other)
@@ -186,9 +186,14 @@ func (e *episode) facts() (facts [][2]string) {
 	}
 	stamp := func(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04") }
 	add("fired", "%s UTC as %s, by news since %s", stamp(fired.UpdatedAt), fired.Severity, stamp(fired.StartedAt))
-	add("counted", "%d negative of %d items in %s: %.0f %%, where %.0f %% is usual", a.Negative, a.Items,
-		a.Window.Words(), 100*a.Share, 100*a.ShareBefore)
-	add("expected", "%.2g negative at %.2g times the usual volume", a.Expected, a.VolumeFactor)
+	if kind := a.Kind.OrNegative(); kind == news.SpikeVolume {
+		add("counted", "%d items in %s", a.Items, a.Window.Words())
+		add("expected", "%.2g items", a.Expected)
+	} else {
+		add("counted", "%d %s of %d items in %s: %.0f %%, where %.0f %% is usual", a.Count(), kind, a.Items,
+			a.Window.Words(), 100*a.Share, 100*a.ShareBefore)
+		add("expected", "%.2g %s at %.2g times the usual volume", a.Expected, kind, a.VolumeFactor)
+	}
 	add("surprise", "%.1f when it fired, where %.1f was needed; %.1f at its highest", fired.Surprise, e.threshold, a.Surprise)
 	add("told by", "%s", a.ToldBy())
 	if model := plain.Line(strings.TrimSpace(a.Model.Name+" "+a.Model.Version), 100); model != "" {
@@ -202,4 +207,16 @@ func (e *episode) facts() (facts [][2]string) {
 		add("then", "%s", strings.Join(turns, ", "))
 	}
 	return facts
+}
+
+// sureness is how surely a text is what an alert counts; "" of a volume alert, whose texts are
+// of any mood.
+func sureness(a news.Alert, text news.Evidence) string {
+	switch a.Kind {
+	case news.SpikeVolume:
+		return ""
+	case news.SpikePositive:
+		return fmt.Sprintf("%.0f %%", 100*text.Positive)
+	}
+	return fmt.Sprintf("%.0f %%", 100*text.Negative)
 }

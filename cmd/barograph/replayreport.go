@@ -13,7 +13,7 @@ import (
 )
 
 // How much of history a report holds, whatever its length: the most surprising alert of so
-// many series is drawn, and so many alerts of a series are listed.
+// many series is drawn, each kind for itself, and so many alerts of a series are listed.
 const (
 	drawnSeries  = 12
 	listedAlerts = 20
@@ -23,16 +23,37 @@ const (
 // report is what replay draws. It sees history as it passes, for trend.History forgets what
 // is older than a day.
 type report struct {
+	kind   news.SpikeKind // what counts are of: the first that is looked for
 	counts map[int64]*chart.Bucket
-	open   map[string]*episode      // told and not over, by the alert's id
-	worst  map[news.Series]*episode // over, the most surprising of its series
-	series map[news.Series]*fallen  // all that alerted
-	caught time.Time                // when open episodes were last recorded
+	open   map[string]*episode  // told and not over, by the alert's id
+	worst  map[subject]*episode // over, the most surprising of its subject
+	fallen map[subject]*fallen  // all that alerted
+	caught time.Time            // when open episodes were last recorded
 }
 
-// fallen are the alerts of a series.
+// subject is what an alert is about.
+type subject struct {
+	series news.Series
+	kind   news.SpikeKind
+}
+
+func subjectOf(a news.Alert) subject { return subject{a.Series, a.Kind.OrNegative()} }
+
+// String names the series, and the kind where it is another than negative: "BA", "BA (volume)".
+func (s subject) String() string {
+	if s.kind == news.SpikeNegative {
+		return s.series.String()
+	}
+	return s.series.String() + " (" + string(s.kind) + ")"
+}
+
+func compareSubjects(a, b subject) int {
+	return cmp.Or(cmp.Compare(a.series.Key(), b.series.Key()), cmp.Compare(a.kind, b.kind))
+}
+
+// fallen are the alerts of a series of one kind.
 type fallen struct {
-	Series   news.Series
+	Of       subject
 	Surprise float64 // the highest
 	Alerts   int
 	Listed   []news.Alert // the first ones, as they fired
@@ -50,9 +71,9 @@ type episode struct {
 	buckets   []trend.Bucket
 }
 
-func newReport() *report {
-	return &report{counts: map[int64]*chart.Bucket{}, open: map[string]*episode{},
-		worst: map[news.Series]*episode{}, series: map[news.Series]*fallen{}}
+func newReport(kind news.SpikeKind) *report {
+	return &report{kind: kind, counts: map[int64]*chart.Bucket{}, open: map[string]*episode{},
+		worst: map[subject]*episode{}, fallen: map[subject]*fallen{}}
 }
 
 // How much of the past is shown before an alert, and how often an open one is recorded.
@@ -76,8 +97,8 @@ func (p *report) passes(r *news.Reading, now time.Time) {
 		p.counts[hour.Unix()] = b
 	}
 	b.Items++
-	if r.Negative() {
-		b.Negative++
+	if p.kind == news.SpikeVolume || p.kind == news.SpikePositive && r.Positive() || p.kind == news.SpikeNegative && r.Negative() {
+		b.Count++
 	}
 }
 
@@ -106,11 +127,11 @@ func (e *episode) record(history *trend.History, now time.Time) {
 	if !now.After(start) {
 		return
 	}
-	of := e.fired.Series
+	of, kind := e.fired.Series, e.fired.Kind
 	e.moments = slices.DeleteFunc(e.moments, func(m trend.Moment) bool { return m.At.After(start) })
 	e.buckets = slices.DeleteFunc(e.buckets, func(b trend.Bucket) bool { return !b.Start.Before(start) })
-	e.moments = append(e.moments, history.Slide(of, start, now, e.window, e.threshold, now)...)
-	e.buckets = append(e.buckets, history.Buckets(of, start, now)...)
+	e.moments = append(e.moments, history.Slide(of, kind, start, now, e.window, e.threshold, now)...)
+	e.buckets = append(e.buckets, history.Buckets(of, kind, start, now)...)
 	e.to = now
 }
 
@@ -139,7 +160,8 @@ func (p *report) hears(said alert.Said, history *trend.History, threshold float6
 	if a.Surprise > e.worst.Surprise {
 		e.worst = a
 		e.look(time.Duration(a.Window), now)
-		p.series[a.Series].Surprise = max(p.series[a.Series].Surprise, a.Surprise)
+		f := p.fallen[subjectOf(a)]
+		f.Surprise = max(f.Surprise, a.Surprise)
 	}
 	e.record(history, now)
 }
@@ -159,10 +181,11 @@ func (e *episode) look(window time.Duration, now time.Time) {
 }
 
 func (p *report) lists(a news.Alert) {
-	s := p.series[a.Series]
+	of := subjectOf(a)
+	s := p.fallen[of]
 	if s == nil {
-		s = &fallen{Series: a.Series}
-		p.series[a.Series] = s
+		s = &fallen{Of: of}
+		p.fallen[of] = s
 	}
 	s.Alerts++
 	s.Surprise = max(s.Surprise, a.Surprise)
@@ -173,23 +196,23 @@ func (p *report) lists(a news.Alert) {
 
 // close keeps the episode if it is to be drawn.
 func (p *report) close(e *episode) {
-	of := e.fired.Series
+	of := subjectOf(e.fired)
 	if w := p.worst[of]; w == nil || e.worst.Surprise > w.worst.Surprise {
 		p.worst[of] = e
 	}
 	if len(p.worst) > 2*drawnSeries {
 		for _, e := range bySurprise(p.worst)[drawnSeries:] {
-			delete(p.worst, e.fired.Series)
+			delete(p.worst, subjectOf(e.fired))
 		}
 	}
 }
 
-func bySurprise(of map[news.Series]*episode) (all []*episode) {
+func bySurprise(of map[subject]*episode) (all []*episode) {
 	for _, e := range of {
 		all = append(all, e)
 	}
 	slices.SortFunc(all, func(a, b *episode) int {
-		return cmp.Or(cmp.Compare(b.worst.Surprise, a.worst.Surprise), cmp.Compare(a.fired.Series.Key(), b.fired.Series.Key()))
+		return cmp.Or(cmp.Compare(b.worst.Surprise, a.worst.Surprise), compareSubjects(subjectOf(a.fired), subjectOf(b.fired)))
 	})
 	return all
 }
@@ -207,9 +230,9 @@ func (p *report) ends(history *trend.History, now time.Time) []*episode {
 
 // picture is the episode as it is drawn, with room for the label of its end.
 func (e *episode) picture() chart.Series {
-	c := chart.Series{From: e.from, To: e.to.Add(e.to.Sub(e.from) / 10), Length: trend.BucketLength, Window: e.window, Marks: e.turns}
+	c := chart.Series{Kind: e.fired.Kind, From: e.from, To: e.to.Add(e.to.Sub(e.from) / 10), Length: trend.BucketLength, Window: e.window, Marks: e.turns}
 	for _, b := range e.buckets {
-		c.Buckets = append(c.Buckets, chart.Bucket{Start: b.Start, Items: b.Items, Negative: b.Negative})
+		c.Buckets = append(c.Buckets, barOf(b, e.fired.Kind))
 	}
 	for _, m := range e.moments {
 		c.Points = append(c.Points, pointOf(m))
@@ -219,12 +242,12 @@ func (e *episode) picture() chart.Series {
 
 // whole is all of history, with the alerts that are drawn.
 func (p *report) whole(drawn []*episode) chart.Series {
-	c := chart.Series{Length: time.Hour}
+	c := chart.Series{Kind: p.kind, Length: time.Hour}
 	for _, b := range p.counts {
 		c.Buckets = append(c.Buckets, *b)
 	}
 	for _, e := range drawn {
-		c.Marks = append(c.Marks, chart.Mark{At: e.fired.UpdatedAt, Label: e.fired.Series.String()})
+		c.Marks = append(c.Marks, chart.Mark{At: e.fired.UpdatedAt, Label: subjectOf(e.fired).String()})
 	}
 	return c
 }

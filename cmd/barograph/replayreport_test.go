@@ -77,6 +77,40 @@ func TestReportPage(t *testing.T) {
 	}
 }
 
+// An alert about good news is drawn and told as what it is, in the words and numbers of its kind.
+func TestReportOfAnotherKind(t *testing.T) {
+	mood := regexp.MustCompile(`"negative":0\.9,"neutral":[0-9.]+,"positive":0`)
+	lines := quietThenBurst(t)
+	for i := range lines {
+		lines[i] = mood.ReplaceAllLiteralString(lines[i], `"negative":0,"neutral":0.1,"positive":0.9`)
+	}
+	for spikes, legend := range map[string]string{"negative, positive, volume": ">negatives<", "positive": ">positives<"} {
+		config := writeConfig(t, "trend: {spikes: ["+spikes+"]}")
+		path := filepath.Join(t.TempDir(), "out.html")
+		if _, log, err := replayed(t, lines, "-c", config, "--report", path); err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		report, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, whole, _ := strings.Cut(string(report), "<h2>everything</h2>")
+		whole, drawn, found := strings.Cut(whole, "<h2>ACME (positive)</h2>")
+		drawn, _, _ = strings.Cut(drawn, "</section>")
+		if !found || !strings.Contains(whole, legend) || !strings.Contains(whole, ">ACME (positive)<") {
+			t.Fatalf("looking for %s, the page is\n%s", spikes, report)
+		}
+		for _, want := range []string{"positives in ", "--chart-positive", " positive of ", "<span>90 %</span>"} {
+			if !strings.Contains(drawn, want) {
+				t.Errorf("looking for %s, the alert lacks %q", spikes, want)
+			}
+		}
+		if strings.Contains(drawn, "negative") {
+			t.Errorf("looking for %s, the alert about good news tells of negative ones:\n%s", spikes, drawn)
+		}
+	}
+}
+
 func TestReportPicture(t *testing.T) {
 	picture, err := png.Decode(bytes.NewReader(reported(t, quietThenBurst(t), "out.PNG")))
 	if err != nil {
@@ -92,7 +126,7 @@ func TestReportOfNothing(t *testing.T) {
 	if !strings.Contains(page, "No alert would have been sent") || !strings.Contains(page, "<svg") {
 		t.Errorf("a quiet history reads\n%s", page)
 	}
-	nothing := &replayRun{report: newReport(), counted: trend.NewHistory(trend.Rule{}, 0)}
+	nothing := &replayRun{report: newReport(news.SpikeNegative), counted: trend.NewHistory(trend.Rule{}, 0)}
 	var out bytes.Buffer
 	if err := nothing.writePage(&out); err != nil || !strings.Contains(out.String(), "No readings") {
 		t.Errorf("no history reads %v\n%s", err, out.String())
@@ -117,7 +151,7 @@ func TestReportRefusesWrongUsage(t *testing.T) {
 
 // Of however many series, a report keeps few, and those are the most surprising.
 func TestAReportKeepsTheMostSurprising(t *testing.T) {
-	p := newReport()
+	p := newReport(news.SpikeNegative)
 	for i := range 1000 {
 		surprise := float64(i * 7919 % 1000)
 		a := news.Alert{ID: fmt.Sprint(i), Series: news.Series{Entity: fmt.Sprint(i)}, FiredAt: time.Unix(1e9, 0), Surprise: surprise}

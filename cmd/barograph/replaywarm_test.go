@@ -19,7 +19,7 @@ import (
 
 // past writes readings of four days that end now: ten quiet ones an hour, and a burst two days
 // ago.
-func past(t *testing.T) (path string) {
+func past(t *testing.T, loud news.Sentiment) (path string) {
 	t.Helper()
 	var lines []byte
 	now := time.Now()
@@ -28,7 +28,7 @@ func past(t *testing.T) (path string) {
 		r := news.Reading{ID: fmt.Sprint("r", i), Source: "wire", PublishedAt: at, ClassifiedAt: at.Add(time.Second), Entities: []string{"ACME"},
 			Title: fmt.Sprint("headline ", i), Sentiment: news.Sentiment{Neutral: 1}}
 		if i%7 == 0 || i/10 == 2*24 {
-			r.Sentiment = news.Sentiment{Negative: 1}
+			r.Sentiment = loud
 		}
 		line, err := json.Marshal(r)
 		if err != nil {
@@ -44,12 +44,12 @@ func past(t *testing.T) (path string) {
 }
 
 // found are the spikes that a store sees in a burst that comes now.
-func found(t *testing.T, store *trend.Store) int {
+func found(t *testing.T, store *trend.Store, loud news.Sentiment) int {
 	t.Helper()
 	var burst []news.Reading
 	for i := range 30 {
 		burst = append(burst, news.Reading{ID: fmt.Sprint("b", i), Source: "wire", PublishedAt: time.Now(), Entities: []string{"ACME"},
-			Sentiment: news.Sentiment{Negative: 1}})
+			Sentiment: loud})
 	}
 	spikes, err := store.Observe(t.Context(), burst)
 	if err != nil {
@@ -58,10 +58,12 @@ func found(t *testing.T, store *trend.Store) int {
 	return len(spikes)
 }
 
+var bad, good = news.Sentiment{Negative: 1}, news.Sentiment{Positive: 1}
+
 // A monitor on a cold Redis is silent for a day; after replay --warm it speaks at once. The
 // second time there is nothing to do.
 func TestReplayWarm(t *testing.T) {
-	server, path := testenv.StartRedis(t), past(t)
+	server, path := testenv.StartRedis(t), past(t, bad)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr})
 	t.Cleanup(func() { client.Close() })
 	open := func(prefix string) *trend.Store {
@@ -86,11 +88,45 @@ func TestReplayWarm(t *testing.T) {
 	if again, err := open("warm").Window(t.Context(), news.Series{Entity: "ACME"}, time.Now(), 12*time.Hour); err != nil || again.Items > counted.Items {
 		t.Errorf("%+v, %v counted after the second time, %+v after the first", again, err, counted)
 	}
-	if n := found(t, open("cold")); n > 0 {
+	if n := found(t, open("cold"), bad); n > 0 {
 		t.Errorf("a cold store finds %d spikes", n)
 	}
-	if found(t, open("warm")) == 0 {
+	if found(t, open("warm"), bad) == 0 {
 		t.Error("a warmed store does not find the burst")
+	}
+}
+
+// A monitor that is not to look for negative spikes is warmed for what it looks for, and doctor
+// sees its series.
+func TestReplayWarmsWithoutNegativeSpikes(t *testing.T) {
+	server, path := testenv.StartRedis(t), past(t, good)
+	file := writeConfig(t, fmt.Sprintf("redis: {addresses: ['%s'], prefix: warm}\ntrend: {spikes: [positive]}", server.Addr))
+	_, log, err := run(t, "replay", "-c", file, "--warm", path)
+	if err != nil || !strings.Contains(log, "warmed: 2 series") || !strings.Contains(log, "speaks from its next reading on") {
+		t.Fatalf("error %v, said %s", err, log)
+	}
+	cfg, err := readConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, err := lookAtSeries(t.Context(), cfg); err != nil || !strings.Contains(said, "warm: it knows the past since") {
+		t.Errorf("doctor: %v, %s", err, said)
+	}
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { client.Close() })
+	store, err := trend.New(trend.Config{Redis: client, Prefix: "warm", Rule: ruleOf(cfg.Trend)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := outlookOf(store)(t.Context(), []news.Series{{Entity: "ACME"}})
+	if err != nil || seen[0].Kind != news.SpikePositive || len(seen[0].Recent) < 100 || seen[0].Recent[0].Negative != 0 {
+		t.Errorf("the console sees %+v, %v", seen, err)
+	}
+	if found(t, store, bad) > 0 || found(t, store, good) > 0 {
+		t.Error("bad news, or the same ids again, are a positive spike")
+	}
+	if _, log, err = run(t, "replay", "-c", file, "--warm", path); err != nil || !strings.Contains(log, "nothing to do") {
+		t.Errorf("the second time: %v, %s", err, log)
 	}
 }
 
@@ -104,7 +140,7 @@ func TestReplayWarmRefuses(t *testing.T) {
 	server := testenv.StartRedis(t)
 	server.Kill()
 	config := writeConfig(t, fmt.Sprintf("redis: {addresses: ['%s']}", server.Addr))
-	if _, _, err := run(t, "replay", "-c", config, "--warm", past(t)); err == nil || errors.As(err, &usage) {
+	if _, _, err := run(t, "replay", "-c", config, "--warm", past(t, bad)); err == nil || errors.As(err, &usage) {
 		t.Errorf("without Redis: %v", err)
 	}
 }

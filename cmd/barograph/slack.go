@@ -94,19 +94,19 @@ func (m *monitor) courseOf(ctx context.Context, a news.Alert) (chart.Series, err
 		to = *a.ResolvedAt
 	}
 	from := a.StartedAt.Add(-max(chartPast, chartWindows*window)).Truncate(trend.BucketLength)
-	moments, err := m.counts.Slide(ctx, a.Series, from, to, window, a.Surprise)
+	moments, err := m.counts.Slide(ctx, a.Series, a.Kind, from, to, window, a.Surprise)
 	if err != nil {
 		return chart.Series{}, err
 	}
-	buckets, err := m.counts.Buckets(ctx, a.Series, from, to)
+	buckets, err := m.counts.Buckets(ctx, a.Series, a.Kind, from, to)
 	if err != nil {
 		return chart.Series{}, err
 	}
 	// Room for the label of the last mark, which may be of this minute.
-	course := chart.Series{Title: a.Series.String(), Note: a.Reason, From: from, To: to.Add(to.Sub(from) / 10), Length: trend.BucketLength, Window: window,
+	course := chart.Series{Title: a.Series.String(), Kind: a.Kind, Note: a.Reason, From: from, To: to.Add(to.Sub(from) / 10), Length: trend.BucketLength, Window: window,
 		Marks: []chart.Mark{{At: a.FiredAt, Since: a.StartedAt, Label: "alert " + a.FiredAt.UTC().Format("15:04")}}}
 	for _, b := range buckets {
-		course.Buckets = append(course.Buckets, chart.Bucket{Start: b.Start, Items: b.Items, Negative: b.Negative})
+		course.Buckets = append(course.Buckets, barOf(b, a.Kind))
 	}
 	for _, moment := range moments {
 		course.Points = append(course.Points, pointOf(moment))
@@ -117,8 +117,12 @@ func (m *monitor) courseOf(ctx context.Context, a news.Alert) (chart.Series, err
 	return course, nil
 }
 
+func barOf(b trend.Bucket, kind news.SpikeKind) chart.Bucket {
+	return chart.Bucket{Start: b.Start, Items: b.Items, Count: b.Count(kind)}
+}
+
 func pointOf(m trend.Moment) chart.Point {
-	return chart.Point{At: m.At, Negative: float64(m.Negative), Expected: m.Expected, Limit: m.Limit}
+	return chart.Point{At: m.At, Count: float64(m.Count), Expected: m.Expected, Limit: m.Limit}
 }
 
 // picture answers a person who asks for a series in their own words.
@@ -152,12 +156,12 @@ func (m *monitor) seriesNamed(words string) (series []news.Series) {
 }
 
 func pictureOf(o trend.Outlook, now time.Time) alert.Picture {
-	p := alert.Picture{Series: o.Series, Length: o.Window.Length, Items: o.Window.Items, Negative: o.Window.Negative, Expected: o.Expected,
-		ShareBefore: o.ShareBefore, Surprise: o.Surprise, TooFew: o.TooFew, DayItems: make([]int, 24), DayNegatives: make([]int, 24)}
+	p := alert.Picture{Series: o.Series, Kind: o.Kind, Length: o.Window.Length, Items: o.Window.Items, Count: o.Count(), Expected: o.Expected,
+		ShareBefore: o.ShareBefore, Surprise: o.Surprise, TooFew: o.TooFew, DayItems: make([]int, 24), DayCounts: make([]int, 24)}
 	for _, b := range o.Recent {
 		if hour := 23 - int(now.Sub(b.Start)/time.Hour); hour >= 0 && hour < 24 {
 			p.DayItems[hour] += b.Items
-			p.DayNegatives[hour] += b.Negative
+			p.DayCounts[hour] += b.Count(o.Kind)
 		}
 	}
 	return p

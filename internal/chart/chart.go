@@ -9,6 +9,9 @@
 //	 └──────────────────────────────────
 //	9│      ▂     ▃ █ ▂                     items and, in them, negatives
 //	 └─06:00──07:00──08:00──09:00── UTC
+//
+// Where the spike is one of positive items, or of items of any sort, these stand in place of the
+// negatives, in a colour of their own.
 package chart
 
 import (
@@ -22,12 +25,15 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/barograph/barograph/news"
 )
 
 // Series is one panel of a picture. Texts may be foreign: they are made harmless and cut.
 type Series struct {
 	Title string
-	Note  string // a line under the title; "" = none
+	Kind  news.SpikeKind // what the counts are of, and the spike; "" = negative
+	Note  string         // a line under the title; "" = none
 
 	// From and To bound the picture in event time. Zero: the first and the last of Buckets.
 	From, To time.Time
@@ -44,15 +50,16 @@ type Series struct {
 // Bucket is what was counted over Length of event time. Empty ones need not be there. Several
 // share a bar where there are too many for the width.
 type Bucket struct {
-	Start           time.Time
-	Items, Negative int
+	Start time.Time
+	Items int
+	Count int // of them, those of the kind: for volume all
 }
 
 // Point is the sliding window that ends at a time. It is drawn from the point before up to its
 // own: over the bucket that the window ends with.
 type Point struct {
 	At       time.Time
-	Negative float64 // in the window
+	Count    float64 // of the kind, in the window
 	Expected float64 // that the series' past leads one to expect at this volume
 	Limit    float64 // from which it is a spike; infinite: nothing is one
 }
@@ -134,7 +141,8 @@ var palette = []struct {
 }{
 	{"--chart-paper", paper}, {"--chart-ink", ink}, {"--chart-soft", soft}, {"--chart-grid", grid}, {"--chart-item", item},
 	{"--chart-band", band}, {"--chart-limit", limit}, {"--chart-expected", expected}, {"--chart-quiet", quiet},
-	{"--chart-negative", negative}, {"--chart-alert", alert}, {"--chart-over", over}, {"--chart-span", span},
+	{"--chart-negative", negative}, {"--chart-quiet-positive", quietPositive}, {"--chart-positive", positive},
+	{"--chart-quiet-volume", quietVolume}, {"--chart-volume", volume}, {"--chart-alert", alert}, {"--chart-over", over}, {"--chart-span", span},
 }
 
 var (
@@ -148,10 +156,34 @@ var (
 	expected = color.RGBA{0x2b, 0x6c, 0xb0, 0xff}
 	quiet    = color.RGBA{0xf0, 0xb4, 0xb0, 0xff} // negatives below the limit
 	negative = color.RGBA{0xd1, 0x3b, 0x3b, 0xff}
+	positive = color.RGBA{0x17, 0x93, 0x84, 0xff}
+	volume   = color.RGBA{0x7a, 0x5c, 0xc2, 0xff}
 	alert    = color.RGBA{0x8f, 0x1d, 0x1d, 0xff}
 	over     = color.RGBA{0x2f, 0x7d, 0x55, 0xff}
 	span     = color.RGBA{0xfb, 0xef, 0xd8, 0xff}
 )
+
+// Counts below the limit, of the other kinds.
+var (
+	quietPositive = color.RGBA{0xa6, 0xd8, 0xd1, 0xff}
+	quietVolume   = color.RGBA{0xd0, 0xc4, 0xec, 0xff}
+)
+
+// look is how the counts of a kind of spike are drawn and called.
+type look struct {
+	loud, quiet color.RGBA // over the limit, and below it
+	plural      string
+}
+
+func lookOf(kind news.SpikeKind) look {
+	switch kind {
+	case news.SpikePositive:
+		return look{positive, quietPositive, "positives"}
+	case news.SpikeVolume:
+		return look{volume, quietVolume, "items"}
+	}
+	return look{negative, quiet, "negatives"}
+}
 
 // likeLiberation are fonts whose letters are as wide as those that the layout was made with.
 const likeLiberation = "'Liberation Sans',Arial,Helvetica,sans-serif"

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/barograph/barograph/internal/chart"
+	"github.com/barograph/barograph/news"
 )
 
 var midnight = time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
@@ -30,11 +31,11 @@ func morning() chart.Series {
 		b := chart.Bucket{Start: at}
 		if rng.IntN(4) == 0 {
 			b.Items = 1 + rng.IntN(2)
-			b.Negative = rng.IntN(5) / 4
+			b.Count = rng.IntN(5) / 4
 		}
 		if since := at.Sub(midnight.Add(7 * time.Hour)); since >= 0 && since < 90*time.Minute {
 			b.Items += 1 + rng.IntN(3)
-			b.Negative += b.Items - 1
+			b.Count += b.Items - 1
 		}
 		if b.Items > 0 {
 			s.Buckets = append(s.Buckets, b)
@@ -42,7 +43,7 @@ func morning() chart.Series {
 		p := chart.Point{At: at.Add(5 * time.Minute), Expected: .4 + .2*math.Sin(at.Sub(midnight).Hours()), Limit: 4}
 		for _, b := range s.Buckets {
 			if b.Start.After(at.Add(-30 * time.Minute)) {
-				p.Negative += float64(b.Negative)
+				p.Count += float64(b.Count)
 			}
 		}
 		s.Points = append(s.Points, p)
@@ -76,12 +77,14 @@ func colours(t *testing.T, picture []byte) (image.Image, map[color.Color]int) {
 }
 
 var (
-	red   = color.RGBA{0xd1, 0x3b, 0x3b, 0xff} // negatives
-	pale  = color.RGBA{0xf0, 0xb4, 0xb0, 0xff} // negatives below the limit
-	blue  = color.RGBA{0xe3, 0xee, 0xf8, 0xff} // the band
-	sand  = color.RGBA{0xfb, 0xef, 0xd8, 0xff} // what an alert is about
-	grey  = color.RGBA{0xc3, 0xcb, 0xd4, 0xff} // items
-	white = color.RGBA{0xff, 0xff, 0xff, 0xff}
+	red    = color.RGBA{0xd1, 0x3b, 0x3b, 0xff} // negatives
+	pale   = color.RGBA{0xf0, 0xb4, 0xb0, 0xff} // negatives below the limit
+	blue   = color.RGBA{0xe3, 0xee, 0xf8, 0xff} // the band
+	sand   = color.RGBA{0xfb, 0xef, 0xd8, 0xff} // what an alert is about
+	grey   = color.RGBA{0xc3, 0xcb, 0xd4, 0xff} // items
+	teal   = color.RGBA{0x17, 0x93, 0x84, 0xff} // positives
+	purple = color.RGBA{0x7a, 0x5c, 0xc2, 0xff} // items of any sort
+	white  = color.RGBA{0xff, 0xff, 0xff, 0xff}
 )
 
 func TestAPictureShowsWhatIsInIt(t *testing.T) {
@@ -107,15 +110,49 @@ func TestAPictureShowsWhatIsInIt(t *testing.T) {
 	}
 }
 
+// A picture says what its counts are of: in words, and by a colour of their own.
+func TestAPictureIsOfItsKind(t *testing.T) {
+	own := map[news.SpikeKind]color.Color{news.SpikeNegative: red, news.SpikePositive: teal, news.SpikeVolume: purple}
+	said := map[news.SpikeKind]string{news.SpikeNegative: "negatives in 30 min", news.SpikePositive: "positives in 30 min", news.SpikeVolume: "items in 30 min"}
+	for kind := range own {
+		s := morning()
+		s.Kind = kind
+		if kind == news.SpikeVolume {
+			for i := range s.Buckets {
+				s.Buckets[i].Count = s.Buckets[i].Items
+			}
+		}
+		_, with := colours(t, drawn(t, 900, 400, s))
+		for other, c := range own {
+			if there := with[c] > 0; there != (other == kind) {
+				t.Errorf("the picture of a %s spike has %d pixels for %s ones", kind, with[c], other)
+			}
+		}
+		if items := with[grey] > 0; items == (kind == news.SpikeVolume) {
+			t.Errorf("the picture of a %s spike has %d pixels of other items", kind, with[grey])
+		}
+		s.Title, s.Note, s.Marks = "BA", "", nil
+		var out bytes.Buffer
+		if err := chart.SVG(&out, 900, 400, s); err != nil {
+			t.Fatal(err)
+		}
+		for other, words := range said {
+			if strings.Contains(out.String(), words) != (other == kind) {
+				t.Errorf("the picture of a %s spike says %q: %t", kind, words, other != kind)
+			}
+		}
+	}
+}
+
 // What there is little of is drawn all the same.
 func TestSparseSeries(t *testing.T) {
 	for name, s := range map[string]chart.Series{
 		"nothing":        {Title: "BA"},
 		"one bucket":     {Title: "BA", Buckets: []chart.Bucket{{Start: midnight, Items: 1}}},
-		"one point":      {Title: "BA", Points: []chart.Point{{At: midnight, Negative: 1, Limit: 3}}, From: midnight, To: midnight.Add(time.Hour)},
-		"no limit":       {Title: "BA", Points: []chart.Point{{At: midnight, Negative: 1}}, From: midnight.Add(-time.Hour), To: midnight.Add(time.Hour)},
+		"one point":      {Title: "BA", Points: []chart.Point{{At: midnight, Count: 1, Limit: 3}}, From: midnight, To: midnight.Add(time.Hour)},
+		"no limit":       {Title: "BA", Points: []chart.Point{{At: midnight, Count: 1}}, From: midnight.Add(-time.Hour), To: midnight.Add(time.Hour)},
 		"points outside": {Title: "BA", Points: []chart.Point{{At: midnight}}, From: midnight.Add(time.Hour), To: midnight.Add(2 * time.Hour)},
-		"years": {Title: "BA", Buckets: []chart.Bucket{{Start: midnight, Items: 1e6, Negative: 1e6},
+		"years": {Title: "BA", Buckets: []chart.Bucket{{Start: midnight, Items: 1e6, Count: 1e6},
 			{Start: midnight.AddDate(20, 0, 0), Items: 1}}},
 	} {
 		t.Run(name, func(t *testing.T) { drawn(t, 600, 300, s) })

@@ -25,7 +25,7 @@ const (
 	tickWidth   = 95.0  // of a label on the time axis, with the space about it
 	topShare    = 0.62  // of the upper plot
 	tail        = 1.15  // of what is drawn, the height of a plot
-	tallest     = 3.0   // times the negatives and the expected, that the limit may stretch a plot
+	tallest     = 3.0   // times the counts and the expected, that the limit may stretch a plot
 	plotGap     = 20.0  // between the plots
 	axisHeight  = 20.0  // below them
 	labelGap    = 6.0   // between labels of marks
@@ -55,11 +55,12 @@ type panel struct {
 	box      // what is left to draw in
 	from, to time.Time
 	step     time.Duration // of a bar
+	look
 }
 
 func newPanel(p *pen, s Series, b box) *panel {
 	s.Length = cmp.Or(s.Length, 5*time.Minute)
-	pa := &panel{pen: p, Series: s, box: b, from: s.From.UTC(), to: s.To.UTC()}
+	pa := &panel{pen: p, Series: s, box: b, from: s.From.UTC(), to: s.To.UTC(), look: lookOf(s.Kind)}
 	slices.SortFunc(s.Buckets, func(a, b Bucket) int { return a.Start.Compare(b.Start) })
 	if n := len(s.Buckets); n > 0 {
 		if s.From.IsZero() {
@@ -135,15 +136,19 @@ func (p *panel) legend() (entries []entry, width float64) {
 		width += e.room()
 	}
 	if len(p.Points) > 0 {
-		add("negatives in "+stretch(p.Window), func(b box) { p.fill(negative, b) })
+		add(p.look.plural+" in "+stretch(p.Window), func(b box) { p.fill(p.look.loud, b) })
 		add("expected", func(b box) {
 			p.line(expected, 1.5, dashed, at(b.left, (b.bottom+b.top)/2), at(b.right, (b.bottom+b.top)/2))
 		})
 		add("no spike", func(b box) { p.fill(band, b); p.line(limit, 1, nil, at(b.left, b.top), at(b.right, b.top)) })
-	} else {
-		add("negatives", func(b box) { p.fill(negative, b) })
+	} else if p.Kind != news.SpikeVolume {
+		add(p.look.plural, func(b box) { p.fill(p.look.loud, b) })
 	}
-	add("items, each "+stretch(p.step), func(b box) { p.fill(item, b) })
+	bars := item
+	if p.Kind == news.SpikeVolume { // all items are what the spike is of
+		bars = p.look.loud
+	}
+	add("items, each "+stretch(p.step), func(b box) { p.fill(bars, b) })
 	return entries, width - 14
 }
 

@@ -13,7 +13,7 @@ import (
 // half a count below the limit the band ends, so that what reaches the limit stands out.
 const half = 0.5
 
-// windows draws the upper plot: the negatives of the sliding window on the band of what is no
+// windows draws the upper plot: what is counted in the sliding window on the band of what is no
 // spike.
 func (p *panel) windows(b box) {
 	points := slices.DeleteFunc(slices.Clone(p.Points), func(q Point) bool { return !q.At.After(p.from) || !q.At.Add(-p.Length).Before(p.to) })
@@ -22,7 +22,7 @@ func (p *panel) windows(b box) {
 	}
 	most, highest := 0.0, 0.0
 	for _, q := range points {
-		most = math.Max(most, math.Max(q.Negative, q.Expected))
+		most = math.Max(most, math.Max(q.Count, q.Expected))
 		if !math.IsInf(q.Limit, 1) {
 			highest = math.Max(highest, q.Limit)
 		}
@@ -35,20 +35,20 @@ func (p *panel) windows(b box) {
 		}
 		return out
 	}
-	negatives := value(func(q Point) float64 { return q.Negative })
+	counts := value(func(q Point) float64 { return q.Count })
 	limits := value(func(q Point) float64 { return math.Max(0, q.Limit-half) })
-	below := value(func(q Point) float64 { return math.Min(q.Negative, math.Max(0, q.Limit-half)) })
+	below := value(func(q Point) float64 { return math.Min(q.Count, math.Max(0, q.Limit-half)) })
 	zero := make([]float64, len(points))
 
 	p.spans(b)
 	y := func(n float64) float64 { return b.bottom + b.height()*n/most }
 	p.area(band, b, points, zero, limits, y)
 	p.scale(b, most)
-	p.area(quiet, b, points, zero, below, y)
-	p.area(negative, b, points, below, negatives, y)
+	p.area(p.look.quiet, b, points, zero, below, y)
+	p.area(p.look.loud, b, points, below, counts, y)
 	p.line(limit, 1, nil, p.steps(b, points, limits, y)...)
-	for _, stretch := range aboveZero(p.steps(b, points, negatives, y), b.bottom) {
-		p.line(negative, 1.2, nil, stretch...)
+	for _, stretch := range aboveZero(p.steps(b, points, counts, y), b.bottom) {
+		p.line(p.look.loud, 1.2, nil, stretch...)
 	}
 	p.line(expected, 1.5, dashed, p.steps(b, points, value(func(q Point) float64 { return q.Expected }), y)...)
 }
@@ -96,14 +96,14 @@ func (p *panel) area(c color.Color, b box, points []Point, low, high []float64, 
 	p.polygon(c, append(upper, lower...))
 }
 
-// bars draws the lower plot: the items and, in them, the negatives.
+// bars draws the lower plot: the items and, in them, those of the kind.
 func (p *panel) bars(b box) {
 	bars := map[time.Time]Bucket{}
 	most := 0.0
 	for _, c := range p.Buckets {
 		if start := c.Start.UTC().Truncate(p.step); !c.Start.Before(p.from) && c.Start.Before(p.to) {
 			bar := bars[start]
-			bar.Items, bar.Negative = bar.Items+c.Items, bar.Negative+c.Negative
+			bar.Items, bar.Count = bar.Items+c.Items, bar.Count+c.Count
 			bars[start] = bar
 			most = math.Max(most, float64(bar.Items))
 		}
@@ -116,8 +116,8 @@ func (p *panel) bars(b box) {
 		bar := bars[start]
 		place := box{p.x(b, start) + .5, b.bottom, p.x(b, start.Add(p.step)) - .5, y(float64(bar.Items))}
 		p.fill(item, place)
-		place.top = y(float64(bar.Negative))
-		p.fill(negative, place)
+		place.top = y(float64(bar.Count))
+		p.fill(p.look.loud, place)
 	}
 	p.line(soft, 1, nil, at(b.left, b.bottom), at(b.right, b.bottom))
 }

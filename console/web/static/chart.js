@@ -1,7 +1,7 @@
-// The two charts of a series: negative items against what is expected, and all items.
+// The two charts of a series: items of a kind against what is expected, and all items.
 /* global uPlot */
 import { h } from './dom.js';
-import { at, clock, count, day, few, w } from './words.js';
+import { at, clock, count, day, few, ofKind, part, w } from './words.js';
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const seconds = (time) => new Date(time) / 1000;
@@ -14,10 +14,11 @@ export class Course {
     this.place = place;
     this.onPick = onPick;
     this.readout = h('p.readout', { 'aria-live': 'polite' });
-    this.top = h('div.chart', { tabindex: 0, role: 'group', 'aria-label': `${w.negatives}. ${w.chartHint}` });
+    this.title = h('h2');
+    this.top = h('div.chart', { tabindex: 0, role: 'group' });
     this.bottom = h('div.chart', { 'aria-hidden': 'true' });
     place.replaceChildren(
-      h('div.row.apart', {}, h('h2', {}, w.negatives), legend([['band', w.band], ['above', w.above], ['', w.within], ['spike', w.spike]])),
+      h('div.row.apart', {}, this.title, legend([['band', w.band], ['above', w.above], ['', w.within], ['spike', w.spike]])),
       this.top, this.readout,
       h('div.row.apart', {}, h('h2', {}, w.volumeTitle), legend([['line', w.usual]])), this.bottom);
     this.top.addEventListener('keydown', (event) => this.key(event));
@@ -29,10 +30,14 @@ export class Course {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', again);
   }
 
-  // draw shows steps, of a step's length in seconds, from one time to another.
-  draw({ steps, step, from, to, spikes }) {
+  // draw shows steps of what is counted for a kind of spike, of a step's length in seconds, from
+  // one time to another.
+  draw({ kind, steps, step, from, to, spikes }) {
     const same = this.data && this.data.step === step && this.data.steps.length === steps.length;
-    this.data = { steps, step, from: seconds(from), to: seconds(to), spikes };
+    this.title.textContent = w.counted[kind];
+    this.top.setAttribute('aria-label', `${w.counted[kind]}. ${w.chartHint}`);
+    this.place.classList.toggle('other', kind !== 'negative');
+    this.data = { kind, steps, step, from: seconds(from), to: seconds(to), spikes };
     if (same) {
       this.upper.setData(this.upperData(), false);
       this.lower.setData(this.lowerData(), false);
@@ -47,10 +52,10 @@ export class Course {
   }
 
   upperData() {
-    const { steps } = this.data;
-    const over = (s) => s.negative > s.high;
+    const { kind, steps } = this.data;
+    const over = (s) => ofKind(kind, s) > s.high;
     return [steps.map((s) => seconds(s.start)), steps.map((s) => s.high), steps.map((s) => s.low),
-      steps.map((s) => (over(s) ? null : s.negative)), steps.map((s) => (over(s) ? s.negative : null))];
+      steps.map((s) => (over(s) ? null : ofKind(kind, s))), steps.map((s) => (over(s) ? ofKind(kind, s) : null))];
   }
 
   lowerData() {
@@ -64,10 +69,10 @@ export class Course {
     const stepped = uPlot.paths.stepped({ align: 1 });
     const bars = uPlot.paths.bars({ size: [0.8, 60], align: 1 });
     const none = { show: false };
-    const [low, bar, band, muted] = ['low', 'bar', 'band', 'muted'].map(colour);
+    const [above, bar, band, muted] = [this.data.kind === 'negative' ? 'low' : 'calm', 'bar', 'band', 'muted'].map(colour);
     this.upper = new uPlot(this.options(170, [
       {}, { paths: stepped, stroke: 'transparent', points: none }, { paths: stepped, stroke: 'transparent', points: none },
-      { paths: bars, fill: bar, stroke: 'transparent', points: none }, { paths: bars, fill: low, stroke: 'transparent', points: none },
+      { paths: bars, fill: bar, stroke: 'transparent', points: none }, { paths: bars, fill: above, stroke: 'transparent', points: none },
     ], [{ series: [1, 2], fill: faded(band, 0.55) }]), this.upperData(), this.top);
     this.lower = new uPlot(this.options(110, [
       {}, { paths: bars, fill: faded(bar, 0.75), stroke: 'transparent', points: none }, { paths: stepped, stroke: muted, width: 1.5, dash: [5, 4], points: none },
@@ -144,7 +149,7 @@ export class Course {
 
   say(index) {
     const s = this.data.steps[index];
-    this.readout.textContent = s ? w.step(`${at(s.start)} – ${clock(new Date(s.start).getTime() + this.data.step * 1000)}`, count(s.negative), count(s.items), few(s.low), few(s.high)) : '';
+    this.readout.textContent = s ? w.step(`${at(s.start)} – ${clock(new Date(s.start).getTime() + this.data.step * 1000)}`, part(this.data.kind, s), few(s.low), few(s.high)) : '';
   }
 
   selected(u) {
@@ -184,11 +189,13 @@ export class Course {
 const legend = (entries) => h('div.legend', {}, entries.map(([name, text]) => h(name ? `span.${name}` : 'span', {}, text)));
 
 // numbers is the same as a table, for those who do not see the chart.
-export function numbers(steps, length, onPick) {
+export function numbers(kind, steps, length, onPick) {
+  const own = kind !== 'volume'; // a column for what is counted, where that is not all
+  const found = (s) => (ofKind(kind, s) > s.high ? h('span.high', {}, count(ofKind(kind, s))) : count(ofKind(kind, s)));
   return h('div.scroll', {}, h('table', {},
-    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, w.time), ...[w.itemsColumn, w.negativeColumn, w.expectedColumn, w.band, w.usualColumn, w.copies].map((c) => h('th.num', { scope: 'col' }, c)), h('th', { scope: 'col' }, w.texts))),
+    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, w.time), ...[w.itemsColumn, own && w.shareOf[kind], w.expectedColumn, w.band, w.usualColumn, w.copies].filter(Boolean).map((c) => h('th.num', { scope: 'col' }, c)), h('th', { scope: 'col' }, w.texts))),
     h('tbody', {}, steps.slice().reverse().map((s) => h('tr', {},
-      h('td', {}, at(s.start)), h('td.num', {}, count(s.items)), h('td.num', {}, s.negative > s.high ? h('span.high', {}, count(s.negative)) : count(s.negative)), h('td.num', {}, few(s.expected)),
+      h('td', {}, at(s.start)), h('td.num', {}, own ? count(s.items) : found(s)), own && h('td.num', {}, found(s)), h('td.num', {}, few(s.expected)),
       h('td.num', {}, `${few(s.low)} – ${few(s.high)}`), h('td.num', {}, few(s.usual)), h('td.num', {}, count(s.copies)),
       h('td', {}, s.items + s.copies > 0 && h('button.link', { 'aria-label': `${w.readTexts} ${at(s.start)}`, onclick: () => onPick(seconds(s.start), seconds(s.start) + length) }, w.readTexts)))))));
 }

@@ -1,16 +1,17 @@
 // Small pictures inside tables.
 import { svg } from './dom.js';
-import { count, w } from './words.js';
+import { ofKind, part, w } from './words.js';
 
-// spark draws the items of a day by the half hour, the negative part of them dark.
-export function spark({ items, negative }) {
+// spark draws the items of a day by the half hour, those of the kind among them dark.
+export function spark({ items, negative, positive }, kind) {
+  const dark = ofKind(kind, { items, negative, positive });
   const [width, height, step] = [144, 28, 3];
   const most = Math.max(4, ...items);
   const bar = (n, i, name) => n > 0 && svg('rect', { class: name, x: i * step, width: step - 0.6, y: height - (n / most) * height, height: (n / most) * height });
-  const label = `${w.last24}: ${w.of(count(sum(negative)), count(sum(items)), w.hours('24'))}`;
+  const label = `${w.last24}: ${w.inTime(part(kind, { items: sum(items), negative: sum(negative), positive: sum(positive) }), w.hours('24'))}`;
   return svg('svg', { class: 'spark', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label },
     svg('title', {}, label),
-    items.map((n, i) => bar(n, i, 'items')), negative.map((n, i) => bar(n, i, 'negative')));
+    items.map((n, i) => bar(n, i, 'items')), dark.map((n, i) => bar(n, i, kind)));
 }
 
 export const sum = (list) => list.reduce((a, b) => a + b, 0);

@@ -1,7 +1,7 @@
 // An alert: why it was told, what happened after, and how to mute it.
 import { clean, foreign, h, outward, show } from '../dom.js';
 import { get, post, remove, seldom, seriesLink, seriesPath } from '../api.js';
-import { at, chance, count, counted, few, percent, seconds, sentence, seriesName, span, w } from '../words.js';
+import { at, chance, count, counted, few, part, percent, seconds, sentence, seriesName, span, w } from '../words.js';
 import { Course, numbers } from '../chart.js';
 import { itemRow } from '../item.js';
 import { alertCard, severityBadge } from '../parts.js';
@@ -56,14 +56,15 @@ export async function start(body, fail) {
     const end = alert.resolved_at ? new Date(alert.resolved_at) : new Date(now);
     const from = new Date(new Date(alert.started_at).getTime() - 6 * 3600e3);
     const to = new Date(Math.min(new Date(now), Math.max(end.getTime() + 6 * 3600e3, from.getTime() + 12 * 3600e3)));
-    const s = await get(`/series/${seriesPath(alert.series)}`, { from: from.toISOString(), to: to.toISOString() });
+    const s = await get(`/series/${seriesPath(alert.series)}`, { from: from.toISOString(), to: to.toISOString(), kind: alert.kind || 'negative' });
     const step = seconds(s.step);
-    course.draw({ steps: s.steps, step, from: s.from, to: s.to, spikes: s.spikes.filter((x) => x.id === alert.id) });
+    course.draw({ kind: s.kind, steps: s.steps, step, from: s.from, to: s.to, spikes: s.spikes.filter((x) => x.id === alert.id) });
     const since = s.steps.filter((x) => new Date(x.start) >= fired - step * 1000);
-    const total = (key) => count(since.reduce((sum, x) => sum + x[key], 0));
+    const total = (key) => since.reduce((sum, x) => sum + x[key], 0);
+    const words = part(s.kind, { negative: total('negative'), positive: total('positive'), items: total('items') });
     const lasted = span((end - fired) / 1000);
-    after.textContent = alert.resolved_at ? w.afterResolved(lasted, total('negative'), total('items')) : w.afterFiring(lasted, total('negative'), total('items'));
-    show(table, numbers(s.steps, step, pick));
+    after.textContent = alert.resolved_at ? w.afterResolved(lasted, words) : w.afterFiring(lasted, words);
+    show(table, numbers(s.kind, s.steps, step, pick));
   }
 
   await load();

@@ -41,10 +41,10 @@ export async function start(body, fail) {
     const o = s.outlook;
     show(lead, o.window !== '0s' && o.surprise > 0 ? sentence({ ...o, volume_factor: 1 }) : o.too_few ? w.tooFew : w.nothingUnusual);
     const step = seconds(s.step);
-    course.draw({ steps: s.steps, step, from: s.from, to: s.to, spikes: s.spikes });
+    course.draw({ kind: s.kind, steps: s.steps, step, from: s.from, to: s.to, spikes: s.spikes });
     note.textContent = seconds(s.keeps) < (new Date(s.to) - new Date(s.from)) / 1000 - step ? w.kept(span(seconds(s.keeps))) : '';
-    if (tableBox.open) show(table, numbers(s.steps, step, pick));
-    tableBox.ontoggle = () => tableBox.open && show(table, numbers(s.steps, step, pick));
+    if (tableBox.open) show(table, numbers(s.kind, s.steps, step, pick));
+    tableBox.ontoggle = () => tableBox.open && show(table, numbers(s.kind, s.steps, step, pick));
     show(spikes, s.spikes.length > 0 && [h('h2', {}, w.spikes), s.spikes.map((a) => alertCard(a, s.now))]);
     parts.hidden = s.parts.length === 0;
     show(parts, h('h2', {}, series.topic && !series.entity ? w.companiesOf : w.topicsOf), seriesTable(s.parts, w.topicsOf, series));
