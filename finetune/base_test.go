@@ -1,11 +1,14 @@
 package finetune
 
 import (
+	"bytes"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/internal/hub"
+	"github.com/barograph/barograph/internal/testenv"
 )
 
 // The card of what is trained on a model from a hub names the commit, and not the machine it was on.
@@ -15,5 +18,21 @@ func TestTheCardNamesWhatWasPulled(t *testing.T) {
 	j.cardBase(card, Report{})
 	if !strings.Contains(card.String(), "It was pulled from org/bert at commit 4556d13.") || strings.Contains(card.String(), "hub.example") {
 		t.Errorf("the card says %s", card)
+	}
+}
+
+// The tokenizer of bge-small-zh tells capitals apart, which transformers would not without being told.
+func TestTransformersIsToldOfCapitals(t *testing.T) {
+	for name, want := range map[string]string{"bge-small-zh-v1.5": `"do_lower_case": false`, "bge-small-en-v1.5": `"do_lower_case": true`} {
+		dir := filepath.Join(testenv.Deps(t), "bases", name)
+		j := &job{base: &base{folder: dir, dir: dir, checkpoint: &bert.Checkpoint{}}}
+		files := map[string]writer{}
+		if err := j.tokenizerFiles(files); err != nil || files["tokenizer_config.json"] == nil {
+			t.Fatalf("%s: %v, %d files", name, err, len(files))
+		}
+		var said bytes.Buffer
+		if err := files["tokenizer_config.json"](&said); err != nil || !strings.Contains(said.String(), want) {
+			t.Errorf("%s: %v\n%s", name, err, said.String())
+		}
 	}
 }

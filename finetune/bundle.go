@@ -97,8 +97,38 @@ func (j *job) tokenizerFiles(files map[string]writer) error {
 			}
 			files[name] = func(w io.Writer) error { _, err := w.Write(content); return err }
 		}
+		if files["tokenizer.json"] != nil && files["tokenizer_config.json"] == nil {
+			return j.tokenizerConfig(dir, files)
+		}
 		if files["tokenizer.json"] != nil || files["vocab.txt"] != nil {
 			return nil
+		}
+	}
+	return nil
+}
+
+// tokenizerConfig says of a tokenizer.json that has none beside it what transformers asks there: its
+// BertTokenizerFast would else make all letters small, whatever tokenizer.json says.
+func (j *job) tokenizerConfig(dir string, files map[string]writer) error {
+	raw, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
+	if err != nil {
+		return err
+	}
+	var t struct {
+		Normalizer struct {
+			Type    string `json:"type"`
+			Lower   bool   `json:"lowercase"`
+			Accents *bool  `json:"strip_accents"`
+			Chinese bool   `json:"handle_chinese_chars"`
+		} `json:"normalizer"`
+	}
+	if err := json.Unmarshal(raw, &t); err != nil {
+		return fmt.Errorf("reading %s/tokenizer.json: %w", dir, err)
+	}
+	if n := t.Normalizer; n.Type == "BertNormalizer" {
+		files["tokenizer_config.json"] = func(w io.Writer) error {
+			return writeJSON(w, map[string]any{"tokenizer_class": "BertTokenizer", "do_lower_case": n.Lower, "strip_accents": n.Accents,
+				"tokenize_chinese_chars": n.Chinese, "model_max_length": j.base.checkpoint.Config.MaxPositions})
 		}
 	}
 	return nil

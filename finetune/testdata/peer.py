@@ -1,24 +1,36 @@
-"""The logits of a bundle by transformers and peft: peer.py BUNDLE BASE < JSON [[text, entity], …] > JSON [[logit, …], …]
-of its first head. Texts are without links."""
+"""What transformers and peft make of bundles: peer.py < JSON [{"bundle", "base", "texts": [[text, entity], …]}, …]
+> JSON [{"labels": of the first head, "logits": [head][text][label]}, …]. Texts are without links."""
 import json
 import sys
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, BertForSequenceClassification
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoTokenizer, BertForSequenceClassification
 
-bundle, base = map(Path, sys.argv[1:])
-if (bundle / "adapter_config.json").exists():
-    from peft import PeftModel
 
-    labels = json.loads((bundle / "config.json").read_text(encoding="utf-8"))["num_labels"]
-    model = PeftModel.from_pretrained(BertForSequenceClassification.from_pretrained(base, num_labels=labels), bundle)
-else:
-    model = BertForSequenceClassification.from_pretrained(bundle)
-model.eval()
-tokenizer = AutoTokenizer.from_pretrained(bundle)
-out = []
-with torch.no_grad():
-    for text, entity in json.load(sys.stdin):
-        out.append(model(**tokenizer(text, entity or None, return_tensors="pt")).logits[0].tolist())
-json.dump(out, sys.stdout)
+def read(bundle, base, texts):
+    config = AutoConfig.from_pretrained(bundle)
+    if (Path(bundle) / "adapter_config.json").exists():
+        model = PeftModel.from_pretrained(BertForSequenceClassification.from_pretrained(base, config=config), bundle)
+        encoder = model.base_model.model.bert
+    else:
+        model = BertForSequenceClassification.from_pretrained(bundle)
+        encoder = model.bert
+    model.eval()
+    tokenizer = AutoTokenizer.from_pretrained(bundle)
+    tasks = [head["task"] for head in config.barograph["heads"]]
+    weights = load_file(Path(bundle) / "heads.safetensors") if len(tasks) > 1 else {}
+    logits = [[] for _ in tasks]
+    with torch.no_grad():
+        for text, entity in texts:
+            inputs = tokenizer(text, entity or None, return_tensors="pt")
+            logits[0].append(model(**inputs).logits[0].tolist())
+            pooled = encoder(**inputs).pooler_output[0]
+            for i, task in enumerate(tasks[1:], 1):
+                logits[i].append((weights[f"{task}.weight"] @ pooled + weights[f"{task}.bias"]).tolist())
+    return {"labels": [model.config.id2label[i] for i in range(model.config.num_labels)], "logits": logits}
+
+
+json.dump([read(**asked) for asked in json.load(sys.stdin)], sys.stdout)
