@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -194,7 +195,7 @@ func (j *job) prepare() (err error) {
 			s.Rank, s.Alpha, s.Targets = j.Settings.Rank, j.Settings.Alpha, j.Settings.Targets
 		}
 	}
-	if err := j.checkAsked(); err != nil {
+	if err := errors.Join(j.checkAsked(), j.checkDevice()); err != nil {
 		return err
 	}
 	return j.read()
@@ -208,6 +209,8 @@ func (j *job) checkOut() error {
 	}
 	if _, err := os.Stat(filepath.Join(j.Out, checkpointsName)); err == nil && !j.Resume {
 		return fmt.Errorf("%w: %s has the checkpoints of a run: go on with --resume, or choose another --out", ErrSettings, j.Out)
+	} else if errors.Is(err, fs.ErrNotExist) && j.Resume {
+		j.Log.Warn("there is no checkpoint to go on from: training begins at the start", "folder", j.Out)
 	}
 	if err := os.MkdirAll(j.Out, 0o755); err != nil {
 		return fmt.Errorf("--out cannot be made: %w", err)
@@ -217,6 +220,19 @@ func (j *job) checkOut() error {
 		return fmt.Errorf("--out cannot be written to: %w", err)
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// checkDevice finds before the rows are read that a device that was demanded cannot be used.
+func (j *job) checkDevice() error {
+	if j.Device != onnx.CUDA {
+		return nil
+	}
+	runtime, err := j.openRuntime()
+	if err != nil {
+		return err
+	}
+	_, err = runtime.Resolve(j.Device, j.Log)
+	return errors.Join(err, runtime.Close())
 }
 
 func (j *job) openRuntime() (*onnx.Runtime, error) {

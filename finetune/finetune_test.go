@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/csv"
@@ -470,6 +471,44 @@ func TestCurvesAreThereWhileItTrains(t *testing.T) {
 		if seen != 2 {
 			t.Errorf("%s: %d epochs", name, seen)
 		}
+	}
+}
+
+// TestResumingOtherwiseIsSaid: with other threads the last digits differ, and without a checkpoint
+// it begins at the start.
+func TestResumingOtherwiseIsSaid(t *testing.T) {
+	var said bytes.Buffer
+	c := sampleConfig(t, 32, 16)
+	c.Settings.Epochs, c.Resume, c.Log = 2, true, slog.New(slog.NewTextHandler(&said, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	c.OnEpoch = func(Epoch) { cancel() }
+	if _, err := Run(ctx, c); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), "no checkpoint to go on from") {
+		t.Errorf("without a checkpoint it says %q", said.String())
+	}
+	said.Reset()
+	c.Train, c.Valid = []Source{tweets(t, 0, 32)}, []Source{tweets(t, 32, 48)}
+	c.OnEpoch, c.Threads = nil, 2
+	trainJob(t, &job{Config: c})
+	if s := said.String(); !strings.Contains(s, `before="cpu, 1 thread" now="cpu, 2 threads"`) || strings.Contains(s, "no checkpoint") {
+		t.Errorf("with another thread it says %q", s)
+	}
+}
+
+// TestADeviceThatIsNotThereIsFoundFirst, before the rows are read.
+func TestADeviceThatIsNotThereIsFoundFirst(t *testing.T) {
+	c := sampleConfig(t, 32, 16)
+	c.Device = onnx.CUDA
+	read := false
+	c.Train[0].Rows = func(func(Row) bool) { read = true }
+	_, err := Run(t.Context(), c)
+	if !errors.Is(err, onnx.ErrDevice) {
+		t.Skipf("CUDA runs here: %v", err)
+	}
+	if read {
+		t.Error("the rows were read first")
 	}
 }
 

@@ -72,6 +72,7 @@ type state struct {
 	Epochs      []Epoch `json:"epochs"`      // done
 	Seconds     float64 `json:"seconds"`     // of training, in earlier processes too
 	Best        int     `json:"best"`        // the update after which the model was best; 0 = none yet
+	Runs        string  `json:"runs"`        // what it was trained on: "cpu, 2 threads"
 }
 
 // run trains to the end, or until the context ends: then a checkpoint is left, to go on

@@ -50,6 +50,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 	for name, change := range map[string]func(*Settings){
 		"lr is NaN":            func(s *Settings) { s.Rate = math.NaN() },
 		"rank is 0":            func(s *Settings) { s.Rank = 0 },
+		"targets is query,foo": func(s *Settings) { s.Targets = []string{"query", "foo"} },
 		"decay is steep":       func(s *Settings) { s.Decay = "steep" },
 		"batch is 0":           func(s *Settings) { s.Batch = 0 },
 		"accumulate is -1":     func(s *Settings) { s.Accumulate = -1 },
@@ -65,6 +66,11 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		if err := s.check(); !errors.Is(err, ErrSettings) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	some := Defaults(step.LoRA)
+	some.Targets = []string{"query", "dense", "output.dense", "self.value"}
+	if err := some.check(); err != nil {
+		t.Error(err)
 	}
 	few := &job{Config: Config{Settings: Defaults(step.LoRA), Threads: -3}}
 	if err := few.prepare(); !errors.Is(err, ErrSettings) || !strings.Contains(err.Error(), "threads is -3") {

@@ -7,7 +7,9 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune/step"
 )
 
@@ -70,6 +72,12 @@ func Defaults(mode step.Mode) Settings {
 	return s
 }
 
+// isTarget tells whether a target names linear layers of an encoder layer, as package step reads
+// it: the last parts of their names.
+func isTarget(target string) bool {
+	return slices.ContainsFunc(bert.Linears(), func(l string) bool { return l == target || strings.HasSuffix(l, "."+target) })
+}
+
 // InWords names what a sweep can vary, as far as the mode has a use for it.
 func (s Settings) InWords() string {
 	length := fmt.Sprintf("epochs %d", s.Epochs)
@@ -100,6 +108,8 @@ func (s Settings) check() error {
 		return refuse("embeddings", s.Embeddings, "with full")
 	case s.Mode == step.LoRA && (s.Rank < 1 || s.Rank > 1024):
 		return refuse("rank", s.Rank, "1 to 1024")
+	case s.Mode == step.LoRA && slices.ContainsFunc(s.Targets, func(t string) bool { return !isTarget(t) }):
+		return refuse("targets", strings.Join(s.Targets, ","), "of "+strings.Join(allLinears, ", "))
 	case !(s.Alpha >= 0 && finite(s.Alpha)):
 		return refuse("alpha", s.Alpha, "over 0")
 	case !(s.Dropout >= 0 && s.Dropout < 1):

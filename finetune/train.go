@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
 	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/finetune/step"
+	"github.com/barograph/barograph/news"
 )
 
 const checkpointsName = "checkpoints"
@@ -74,11 +77,24 @@ func (j *job) fit(ctx context.Context, s Settings, at checkpoints, curves string
 			return nil, err
 		}
 	}
-	f.state.Fingerprint = fingerprint
+	runs := j.runs()
+	if before := f.state.Runs; before != "" && before != runs {
+		j.Log.Warn("what was trained before ran on something else: the weights may differ from those of a run that was left alone", "before", before, "now", runs)
+	}
+	f.state.Fingerprint, f.state.Runs = fingerprint, runs
 	if f.state.Update > 0 {
 		j.told(f.state.Update)
 	}
 	return f, f.run(ctx)
+}
+
+// runs names what decides the last digits of the weights beside the fingerprint. A graphics card
+// that is there is what Auto takes.
+func (j *job) runs() string {
+	if device, err := j.runtime.Resolve(j.Device, j.Log); err == nil && device != onnx.CPU {
+		return device.String()
+	}
+	return fmt.Sprintf("%s, %s", onnx.CPU, news.Counted(cmp.Or(j.Threads, runtime.NumCPU()), "thread"))
 }
 
 // keepHeads lets heads of the base that no row has a label for learn, on the training
