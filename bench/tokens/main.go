@@ -81,7 +81,7 @@ func (c comparison) run() error {
 }
 
 func (c comparison) tokenizer(base string) string {
-	return filepath.Join(c.deps, "exports", base+"-tokenizer.json")
+	return filepath.Join(c.deps, "bases", base, "tokenizer.json")
 }
 
 func (c comparison) open(base string) (*wordpiece.Tokenizer, error) {

@@ -29,7 +29,7 @@ func FuzzEncodeAgainstSugarme(f *testing.F) {
 	own, other := map[string]*Tokenizer{}, map[string]*sugarme.Tokenizer{}
 	for lang, base := range bases {
 		own[lang] = load(f, lang)
-		t, err := pretrained.FromFile(filepath.Join(testenv.Deps(f), "exports", base+"-tokenizer.json"))
+		t, err := pretrained.FromFile(filepath.Join(testenv.Deps(f), "bases", base, "tokenizer.json"))
 		if err != nil {
 			f.Fatal(err)
 		}
