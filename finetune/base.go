@@ -120,19 +120,20 @@ func (b *base) adapterBase(dir string, config bert.Config, bases []string) (stri
 	return bert.FindBase(adapter.Base[strings.LastIndexByte(adapter.Base, '/')+1:], bases)
 }
 
-// continueAdapter takes the adapter's weights as first values, and its rank, alpha and
-// targets: another rank would be another adapter.
+// continueAdapter takes the adapter's weights as first values, and its rank, alpha, targets
+// and dropout, as PEFT does: another rank would be another adapter.
 func (b *base) continueAdapter(dir string, s *Settings) error {
 	raw, err := os.ReadFile(filepath.Join(dir, "adapter_config.json"))
 	if err != nil {
 		return err
 	}
 	var adapter struct {
-		Rank   int             `json:"r"`
-		Alpha  float64         `json:"lora_alpha"`
-		RSLoRA bool            `json:"use_rslora"`
-		Ranks  json.RawMessage `json:"rank_pattern"`
-		Alphas json.RawMessage `json:"alpha_pattern"`
+		Rank    int             `json:"r"`
+		Alpha   float64         `json:"lora_alpha"`
+		Dropout float64         `json:"lora_dropout"`
+		RSLoRA  bool            `json:"use_rslora"`
+		Ranks   json.RawMessage `json:"rank_pattern"`
+		Alphas  json.RawMessage `json:"alpha_pattern"`
 	}
 	if err := json.Unmarshal(raw, &adapter); err != nil {
 		return fmt.Errorf("reading %s/adapter_config.json: %w", dir, err)
@@ -141,11 +142,14 @@ func (b *base) continueAdapter(dir string, s *Settings) error {
 	if adapter.RSLoRA || !plain(adapter.Ranks) || !plain(adapter.Alphas) {
 		return fmt.Errorf("%w: %s has an adapter of several ranks or of rsLoRA: merge it by --full, or begin from its base", ErrBase, dir)
 	}
+	if !(adapter.Dropout >= 0 && adapter.Dropout < 1) {
+		return fmt.Errorf("%w: lora_dropout is %g in %s/adapter_config.json; it must be 0 to under 1", ErrBase, adapter.Dropout, dir)
+	}
 	tensors, err := bert.ReadTensors(filepath.Join(dir, "adapter_model.safetensors"))
 	if err != nil {
 		return err
 	}
-	s.Rank, s.Alpha, s.Targets = adapter.Rank, adapter.Alpha, nil
+	s.Rank, s.Alpha, s.Targets, s.LoRADropout = adapter.Rank, adapter.Alpha, nil, adapter.Dropout
 	pairs := 0
 	for name, t := range tensors {
 		name = strings.Replace(name, ".default.", ".", 1)

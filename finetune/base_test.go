@@ -2,11 +2,14 @@ package finetune
 
 import (
 	"bytes"
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/finetune/step"
 	"github.com/barograph/barograph/internal/hub"
 	"github.com/barograph/barograph/internal/testenv"
 )
@@ -33,6 +36,32 @@ func TestTransformersIsToldOfCapitals(t *testing.T) {
 		var said bytes.Buffer
 		if err := files["tokenizer_config.json"](&said); err != nil || !strings.Contains(said.String(), want) {
 			t.Errorf("%s: %v\n%s", name, err, said.String())
+		}
+	}
+}
+
+// An adapter is trained further with its own dropout, which may be one that nothing is learnt with.
+func TestAnAdapterKeepsItsDropout(t *testing.T) {
+	tiny := filepath.Join("..", "classify", "bert", "testdata", "tiny")
+	bases := []string{filepath.Join(tiny, "bases")}
+	for says, want := range map[string]error{`"lora_dropout": 0.1`: nil, `"lora_dropout": 1.0`: ErrBase} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "adapter_config.json")
+		err := errors.Join(os.CopyFS(dir, os.DirFS(filepath.Join(tiny, "lora-list"))),
+			os.WriteFile(filepath.Join(dir, "vocab.txt"), []byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\nup\ndown"), 0o644))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, bytes.Replace(config, []byte(`"lora_dropout": 0.1`), []byte(says), 1), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s := Defaults(step.LoRA)
+		if _, err = openBase(dir, bases, &s); !errors.Is(err, want) || want == nil && s.LoRADropout != 0.1 {
+			t.Errorf("%s: dropout %g (%v)", says, s.LoRADropout, err)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (j *job) adapterConfig() map[string]any {
 	}
 	return map[string]any{
 		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": j.base.name, "r": s.Rank, "lora_alpha": alpha,
-		"lora_dropout": 0.0, "target_modules": targets, "modules_to_save": []string{"classifier", "pooler"}, "bias": "none",
+		"lora_dropout": s.LoRADropout, "target_modules": targets, "modules_to_save": []string{"classifier", "pooler"}, "bias": "none",
 		"fan_in_fan_out": false, "init_lora_weights": true, "inference_mode": true,
 	}
 }

@@ -173,6 +173,9 @@ func cardTraining(c *strings.Builder, r Report) {
 	}
 	if s.Mode == step.LoRA {
 		how = fmt.Sprintf("LoRA r=%d, alpha=%g on %d kinds of linear layers; pooler and heads in full", s.Rank, cmp.Or(s.Alpha, float64(2*s.Rank)), kinds(s.Targets))
+		if s.LoRADropout > 0 {
+			how += fmt.Sprintf("; dropout %g of what its matrices A read", s.LoRADropout)
+		}
 	}
 	length := fmt.Sprintf("%d epochs", s.Epochs)
 	if s.Updates > 0 {

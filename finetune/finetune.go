@@ -192,7 +192,7 @@ func (j *job) prepare() (err error) {
 	for i := range j.Sweep {
 		if j.base.adapter {
 			s := &j.Sweep[i]
-			s.Rank, s.Alpha, s.Targets = j.Settings.Rank, j.Settings.Alpha, j.Settings.Targets
+			s.Rank, s.Alpha, s.Targets, s.LoRADropout = j.Settings.Rank, j.Settings.Alpha, j.Settings.Targets, j.Settings.LoRADropout
 		}
 	}
 	if err := errors.Join(j.checkAsked(), j.checkDevice()); err != nil {

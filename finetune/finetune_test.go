@@ -179,7 +179,7 @@ func compareLogits(t *testing.T, j *job, want [][][]float32) {
 // update to speak of, it says what it said.
 func TestABundleIsTrainedFurther(t *testing.T) {
 	c := sampleConfig(t, 64, 32)
-	c.Settings.Updates, c.Settings.Rank = 6, 4
+	c.Settings.Updates, c.Settings.Rank, c.Settings.LoRADropout = 6, 4, 0.05
 	first := &job{Config: c}
 	want := trainJob(t, first)
 	if err := errors.Join(os.MkdirAll(c.Out, 0o755), first.writeBundle(c.Out)); err != nil {
@@ -197,8 +197,8 @@ func TestABundleIsTrainedFurther(t *testing.T) {
 	next.Settings.Updates, next.Settings.Rate = 1, 1e-9
 	second := &job{Config: next}
 	got := trainJob(t, second)
-	if second.Settings.Rank != 4 || second.base.name != "all-minilm-l6-v2" {
-		t.Errorf("rank %d on %s; the bundle's are 4 and all-minilm-l6-v2", second.Settings.Rank, second.base.name)
+	if s := second.Settings; s.Rank != 4 || s.LoRADropout != 0.05 || second.base.name != "all-minilm-l6-v2" {
+		t.Errorf("rank %d and dropout %g on %s; the bundle's are 4, 0.05 and all-minilm-l6-v2", s.Rank, s.LoRADropout, second.base.name)
 	}
 	for i := range want[0] {
 		for k := range want[0][i] {
@@ -528,8 +528,13 @@ func TestASettingThatDoesNothingIsRefused(t *testing.T) {
 		"rank is of LoRA":           func(c *Config) { c.Settings.Mode, c.Asked = step.HeadOnly, []string{"lr", "rank"} },
 		"targets is of LoRA":        func(c *Config) { c.Settings.Mode, c.Asked = step.Full, []string{"targets"} },
 		"rank is that of the adapt": further,
-		"steps and epochs both":     func(c *Config) { c.Settings.Updates, c.Asked = 3, []string{"steps", "epochs"} },
-		"split takes validation":    func(c *Config) { c.Asked = []string{"split"} },
+		"lora-dropout is of LoRA":   func(c *Config) { c.Settings.Mode, c.Asked = step.Full, []string{"lora-dropout"} },
+		"alpha 16, lora-dropout 0.1": func(c *Config) { // as its adapter_config.json says
+			further(c)
+			c.Asked = []string{"lora-dropout"}
+		},
+		"steps and epochs both":  func(c *Config) { c.Settings.Updates, c.Asked = 3, []string{"steps", "epochs"} },
+		"split takes validation": func(c *Config) { c.Asked = []string{"split"} },
 		"settings 1 and 3 of the s": func(c *Config) {
 			other := c.Settings
 			other.Seed++
@@ -550,7 +555,7 @@ func TestASettingThatDoesNothingIsRefused(t *testing.T) {
 		}
 	}
 	c := sampleConfig(t, 32, 16)
-	c.Asked = []string{"rank", "alpha", "epochs", "lr"}
+	c.Asked = []string{"rank", "alpha", "lora-dropout", "epochs", "lr"}
 	if err := (&job{Config: c}).prepare(); err != nil {
 		t.Error(err)
 	}

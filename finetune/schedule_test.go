@@ -54,7 +54,9 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"decay is steep":       func(s *Settings) { s.Decay = "steep" },
 		"batch is 0":           func(s *Settings) { s.Batch = 0 },
 		"accumulate is -1":     func(s *Settings) { s.Accumulate = -1 },
-		"dropout is 1":         func(s *Settings) { s.Dropout = 1 },
+		": dropout is 1":       func(s *Settings) { s.Dropout = 1 },
+		"lora-dropout is -0.1": func(s *Settings) { s.LoRADropout = -0.1 },
+		"lora-dropout is 1":    func(s *Settings) { s.LoRADropout = 1 },
 		"average is 1":         func(s *Settings) { s.Average = 1 },
 		"steps is -5":          func(s *Settings) { s.Updates = -5 },
 		"epochs is 0":          func(s *Settings) { s.Epochs = 0 },
@@ -79,6 +81,24 @@ func TestSettingsThatCannotBe(t *testing.T) {
 	for _, mode := range []step.Mode{step.LoRA, step.Full, step.HeadOnly} {
 		if err := Defaults(mode).check(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Dropout of LoRA is told where there is some: in a sweep's table and in the card.
+func TestDropoutOfLoRAIsTold(t *testing.T) {
+	for mode, want := range map[step.Mode]bool{step.LoRA: true, step.Full: false} {
+		s := Defaults(mode)
+		for _, s.LoRADropout = range []float64{0, 0.05} {
+			card := &strings.Builder{}
+			cardTraining(card, Report{Settings: s})
+			want := want && s.LoRADropout > 0
+			if words := s.InWords(); strings.Contains(words, "lora-dropout 0.05") != want || strings.Contains(words, "lora-dropout") != want {
+				t.Errorf("dropout %g, mode %d: %q", s.LoRADropout, mode, words)
+			}
+			if said := card.String(); strings.Contains(said, "dropout 0.05 of what its matrices A read") != want || strings.Contains(said, "matrices A") != want {
+				t.Errorf("dropout %g, mode %d: %s", s.LoRADropout, mode, said)
+			}
 		}
 	}
 }

@@ -19,12 +19,13 @@ var ErrSettings = errors.New("cannot train like this")
 // Settings are what decides the outcome, with the data and the base. Zero values are
 // replaced by what Defaults gives the mode.
 type Settings struct {
-	Mode       step.Mode `json:"mode"`
-	Rank       int       `json:"rank,omitempty"`       // of LoRA
-	Alpha      float64   `json:"alpha,omitempty"`      // of LoRA: its products are scaled by Alpha/Rank
-	Targets    []string  `json:"targets,omitempty"`    // of LoRA: linear layers; nil is all of each encoder layer
-	Embeddings bool      `json:"embeddings,omitempty"` // Full trains the embeddings, too
-	Dropout    float64   `json:"dropout"`
+	Mode        step.Mode `json:"mode"`
+	Rank        int       `json:"rank,omitempty"`       // of LoRA
+	Alpha       float64   `json:"alpha,omitempty"`      // of LoRA: its products are scaled by Alpha/Rank
+	Targets     []string  `json:"targets,omitempty"`    // of LoRA: linear layers; nil is all of each encoder layer
+	Embeddings  bool      `json:"embeddings,omitempty"` // Full trains the embeddings, too
+	Dropout     float64   `json:"dropout"`
+	LoRADropout float64   `json:"lora_dropout,omitempty"` // of LoRA: of what its matrices A read, in training
 
 	Rate       float64 `json:"lr"`     // highest learning rate
 	Warmup     float64 `json:"warmup"` // share of the updates over which the rate rises
@@ -87,6 +88,9 @@ func (s Settings) InWords() string {
 	lora := ""
 	if s.Mode == step.LoRA {
 		lora = fmt.Sprintf(", rank %d, alpha %g", s.Rank, cmp.Or(s.Alpha, float64(2*s.Rank)))
+		if s.LoRADropout > 0 {
+			lora += fmt.Sprintf(", lora-dropout %g", s.LoRADropout)
+		}
 	}
 	average := ""
 	if s.Average > 0 {
@@ -114,6 +118,8 @@ func (s Settings) check() error {
 		return refuse("alpha", s.Alpha, "over 0")
 	case !(s.Dropout >= 0 && s.Dropout < 1):
 		return refuse("dropout", s.Dropout, "0 to under 1")
+	case !(s.LoRADropout >= 0 && s.LoRADropout < 1):
+		return refuse("lora-dropout", s.LoRADropout, "0 to under 1")
 	case !(s.Warmup >= 0 && s.Warmup < 1):
 		return refuse("warmup", s.Warmup, "a share of the updates, 0 to under 1")
 	case s.Decay != Linear && s.Decay != Cosine:
@@ -156,12 +162,12 @@ func (j *job) checkAsked() error {
 		}
 		return ""
 	}
-	switch name := asked("rank", "alpha", "targets"); {
+	switch name := asked("rank", "alpha", "targets", "lora-dropout"); {
 	case name != "" && j.Settings.Mode != step.LoRA:
 		return fmt.Errorf("%w: %s is of LoRA, and this trains without: leave it out", ErrSettings, name)
 	case name != "" && j.base.adapter:
-		return fmt.Errorf("%w: %s is that of the adapter, which is trained further as it is (rank %d, alpha %g): leave it out, merge the adapter by --full, or begin from its base",
-			ErrSettings, name, j.Settings.Rank, j.Settings.Alpha)
+		return fmt.Errorf("%w: %s is that of the adapter, which is trained further as it is (rank %d, alpha %g, lora-dropout %g): leave it out, merge the adapter by --full, or begin from its base",
+			ErrSettings, name, j.Settings.Rank, j.Settings.Alpha, j.Settings.LoRADropout)
 	case asked("epochs") != "" && asked("steps") != "":
 		return fmt.Errorf("%w: steps and epochs both say how long it trains: leave one out", ErrSettings)
 	case asked("split") != "" && len(j.Valid) > 0:

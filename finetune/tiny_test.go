@@ -207,6 +207,7 @@ func TestResumingIsByAllThatDecides(t *testing.T) {
 		"heads":        func(j *job) { j.heads = append(j.heads, bert.Head{Task: "topic"}) },
 		"first values": func(j *job) { j.base.init["w"][1] = 3 },
 		"settings":     func(j *job) { j.Settings.Seed = 1 },
+		"LoRA dropout": func(j *job) { j.Settings.LoRADropout = .1 },
 		"text":         func(j *job) { j.data.train[0].Text = "c" },
 		"entity":       func(j *job) { j.data.train[0].Entity = "" },
 		"label":        func(j *job) { j.data.train[0].Labels[0] = 2 },

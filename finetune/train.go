@@ -55,7 +55,8 @@ func (j *job) fit(ctx context.Context, s Settings, at checkpoints, curves string
 	}
 	trainer, err := step.New(step.Config{
 		Base: j.base.checkpoint, Runtime: j.runtime, Device: j.Device, Threads: j.Threads,
-		Mode: s.Mode, Rank: s.Rank, Alpha: s.Alpha, Targets: s.Targets, Embeddings: s.Embeddings, Dropout: s.Dropout, Heads: trainerHeads(j.heads), Seed: s.Seed,
+		Mode: s.Mode, Rank: s.Rank, Alpha: s.Alpha, Targets: s.Targets, Embeddings: s.Embeddings, Dropout: s.Dropout, LoRADropout: s.LoRADropout,
+		Heads: trainerHeads(j.heads), Seed: s.Seed,
 		ClipNorm: s.ClipNorm, WeightDecay: s.WeightDecay, Average: s.Average, Init: j.base.init,
 	})
 	if err != nil {

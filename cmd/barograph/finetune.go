@@ -93,6 +93,7 @@ func (t *training) settingsFlags(cmd *cobra.Command) {
 	f.IntVar(&s.Rank, "rank", s.Rank, "of LoRA")
 	f.Float64Var(&s.Alpha, "alpha", 0, "of LoRA; twice the rank without it")
 	f.StringSliceVar(&s.Targets, "targets", nil, "linear layers that LoRA adapts, such as query,value; all without it")
+	f.Float64Var(&s.LoRADropout, "lora-dropout", 0, "of LoRA: share of what its matrices A read that is left out in training, as in PEFT; 0 = none")
 	f.Float64Var(&s.Rate, "lr", 0, "highest learning rate; 1.5e-3 with LoRA, 5e-5 with --full, 2e-3 with --head-only without it")
 	f.Float64Var(&s.Warmup, "warmup", s.Warmup, "share of the updates over which the rate rises")
 	f.StringVar(&t.decay, "decay", string(s.Decay), "of the rate: linear or cosine")

@@ -137,7 +137,7 @@ func TestFinetuneRefusesASettingThatDoesNothing(t *testing.T) {
 	if err := os.WriteFile(rows, []byte("text,sentiment\nShares fall,negative\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"--head-only", "--sweep", "rank=2,4"}, {"--full", "--alpha", "8"}, {"--steps", "4", "--epochs", "2"}} {
+	for _, args := range [][]string{{"--head-only", "--sweep", "rank=2,4"}, {"--full", "--alpha", "8"}, {"--full", "--lora-dropout", "0.1"}, {"--steps", "4", "--epochs", "2"}} {
 		root := newRoot()
 		root.SetArgs(append([]string{"finetune", "--task", "sentiment", "--train", rows, "--base", base, "--out", filepath.Join(t.TempDir(), "out")}, args...))
 		root.SetOut(new(bytes.Buffer))
@@ -160,6 +160,9 @@ func TestSweepsAreEveryCombination(t *testing.T) {
 	}
 	if want := []string{"0.0001 8", "0.0001 16", "0.0003 8", "0.0003 16"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if all, err = parseSweep(finetune.Defaults(step.LoRA), "lora-dropout=0,0.1"); err != nil || len(all) != 2 || all[0].LoRADropout != 0 || all[1].LoRADropout != 0.1 {
+		t.Errorf("dropout of LoRA: %+v (%v)", all, err)
 	}
 	for _, bad := range []string{"lr", "lr=x", "lr=1 lr=2", "colour=red"} {
 		if _, err := parseSweep(finetune.Defaults(step.LoRA), bad); err == nil {

@@ -15,6 +15,7 @@ var sweepable = map[string]func(*finetune.Settings, string) error{
 	"lr":            decimal(func(s *finetune.Settings) *float64 { return &s.Rate }),
 	"alpha":         decimal(func(s *finetune.Settings) *float64 { return &s.Alpha }),
 	"dropout":       decimal(func(s *finetune.Settings) *float64 { return &s.Dropout }),
+	"lora-dropout":  decimal(func(s *finetune.Settings) *float64 { return &s.LoRADropout }),
 	"warmup":        decimal(func(s *finetune.Settings) *float64 { return &s.Warmup }),
 	"weight-decay":  decimal(func(s *finetune.Settings) *float64 { return &s.WeightDecay }),
 	"class-weights": decimal(func(s *finetune.Settings) *float64 { return &s.ClassWeights }),

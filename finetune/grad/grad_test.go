@@ -86,6 +86,10 @@ func checks() []check {
 		{name: "Dropout", shapes: [][]int{{5, 3}}, build: one(func(t *Tape, x *Value) *Value {
 			return t.Dropout(x, t.Bytes("mask", Named("n"), N(3)), 0.25)
 		})},
+		{name: "Dropout before one of two products", shapes: [][]int{{5, 3}, {4, 3}, {2, 3}, {4, 2}}, build: func(t *Tape, in []*Value) *Value {
+			y := t.Linear(in[0], in[1], nil, 1)
+			return t.Linear(t.Linear(t.Dropout(in[0], t.Bytes("mask", Named("n"), N(3)), 0.25), in[2], nil, 1), in[3], y, 2)
+		}},
 	}
 }
 

@@ -50,6 +50,9 @@ type Config struct {
 	Targets    []string // of LoRA: linear layers as PEFT names them ("query", "attention.output.dense"); nil is all six of each encoder layer
 	Embeddings bool     // Full trains the three embedding tables and their normalisation too
 	Dropout    float64  // of hidden states, attention and the pooled vector: 0 to under 1
+	// LoRADropout is of what A reads beside each target, while the target itself reads all of
+	// it, with a mask of each target's own, as PEFT's lora_dropout: 0 to under 1.
+	LoRADropout float64
 
 	Heads []Head // the first is the checkpoint's own classifier
 
@@ -91,6 +94,9 @@ func (c *Config) complete() error {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
 	c.Embeddings = c.Embeddings && c.Mode == Full
+	if c.Mode != LoRA {
+		c.LoRADropout = 0
+	}
 	return errors.Join(c.checkHeads(), c.checkNumbers())
 }
 
@@ -115,7 +121,7 @@ func (c *Config) checkNumbers() error {
 		from, to float64 // to is not allowed
 	}{
 		{"rank", float64(c.Rank), 1, 1 << 16}, {"alpha", c.Alpha, math.SmallestNonzeroFloat64, math.MaxFloat32},
-		{"dropout", c.Dropout, 0, 1}, {"clip norm", c.ClipNorm, 0, math.Inf(1)}, {"weight decay", c.WeightDecay, 0, math.Inf(1)},
+		{"dropout", c.Dropout, 0, 1}, {"LoRA dropout", c.LoRADropout, 0, 1}, {"clip norm", c.ClipNorm, 0, math.Inf(1)}, {"weight decay", c.WeightDecay, 0, math.Inf(1)},
 		{"average", c.Average, 0, 1}, {"beta1", c.Beta1, 0, 1}, {"beta2", c.Beta2, 0, 1}, {"epsilon", c.Epsilon, math.SmallestNonzeroFloat64, 1},
 	} {
 		if !(x.value >= x.from && x.value < x.to) {

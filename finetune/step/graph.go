@@ -157,10 +157,12 @@ func (g *graph) attend(name string, queries, x *grad.Value, n grad.Dim, scores *
 	return g.Reshape(o, queries.Shape()...)
 }
 
-// linear is a linear layer with the adapter beside it, if there is one.
+// linear is a linear layer with the adapter beside it, if there is one: x Wᵀ + bias +
+// alpha/r dropout(x) Aᵀ Bᵀ.
 func (g *graph) linear(x *grad.Value, name string) *grad.Value {
 	y := g.Linear(x, g.weight(name+".weight"), g.weight(name+".bias"), 1)
 	if a, ok := g.trained[name+loraA]; ok {
+		x = g.dropout(name+".lora_A", x, g.c.LoRADropout)
 		y = g.Linear(g.Linear(x, a, nil, 1), g.trained[name+loraB], y, g.c.Alpha/float64(g.c.Rank))
 	}
 	return y

@@ -125,6 +125,9 @@ func (t *Trainer) configDigest() [sha256.Size]byte {
 	c := t.c
 	fmt.Fprintln(sum, c.Mode, c.Rank, c.Alpha, c.Targets, c.Embeddings, c.Dropout, c.Heads, c.Seed,
 		c.ClipNorm, c.WeightDecay, c.Average, c.Beta1, c.Beta2, c.Epsilon, c.Base.Config.Pooling())
+	if c.LoRADropout > 0 { // without it, states of before it was there are gone on from
+		fmt.Fprintln(sum, "LoRA dropout", c.LoRADropout)
+	}
 	for _, w := range t.weights {
 		fmt.Fprintln(sum, w.file, w.shape)
 	}

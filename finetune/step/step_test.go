@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/barograph/barograph/classify/bert"
@@ -100,7 +101,7 @@ func TestRestoreGoesOnToTheSameEnd(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
 			c := tiny(t, mode)
-			c.Average = 0.9
+			c.Average, c.LoRADropout = 0.9, 0.1
 			whole := newTrainer(t, c)
 			train(t, whole, 0, 8)
 
@@ -142,6 +143,8 @@ func TestRestoreRefusesWhatIsNotItsState(t *testing.T) {
 	before := tr.Weights()
 	other := tiny(t, LoRA)
 	other.Dropout = 0.2
+	pairs := tiny(t, LoRA)
+	pairs.LoRADropout = 0.2
 	flipped := slices.Clone(saved.Bytes())
 	flipped[len(flipped)/2] ^= 1
 	for name, x := range map[string]struct {
@@ -152,6 +155,7 @@ func TestRestoreRefusesWhatIsNotItsState(t *testing.T) {
 		"damaged":       {tr, flipped},
 		"empty":         {tr, nil},
 		"other setting": {newTrainer(t, other), saved.Bytes()},
+		"LoRA dropout":  {newTrainer(t, pairs), saved.Bytes()},
 		"other weights": {newTrainer(t, tiny(t, HeadOnly)), saved.Bytes()},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,6 +204,157 @@ func TestDropoutIsLive(t *testing.T) {
 	}
 	if second, _ := tr.Predict(texts(0)); !maps.EqualFunc(first, second, slices.Equal) {
 		t.Error("Predict differs from itself")
+	}
+}
+
+// adapted is a LoRA configuration with pairs that do something, and dropout of what A reads.
+func adapted(t testing.TB, drop float64) Config {
+	t.Helper()
+	c := tiny(t, LoRA)
+	c.Dropout, c.LoRADropout = 0, drop
+	random := rand.New(rand.NewPCG(5, 6))
+	c.Init = map[string][]float32{}
+	for _, w := range newTrainer(t, c).weights {
+		if strings.HasSuffix(w.name, loraA) || strings.HasSuffix(w.name, loraB) {
+			c.Init[w.file] = make([]float32, w.count)
+			for i := range w.count {
+				c.Init[w.file][i] = float32(random.NormFloat64() * 0.4)
+			}
+		}
+	}
+	return c
+}
+
+// Dropout of LoRA disturbs every pass by a mask of each target's own, and Predict not at all.
+func TestLoRADropoutIsLive(t *testing.T) {
+	tr, still := newTrainer(t, adapted(t, 0.1)), newTrainer(t, adapted(t, 0))
+	seen := map[float64]bool{}
+	for range 10 {
+		loss, err := tr.Accumulate(texts(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[loss] = true
+	}
+	if loss, err := still.Accumulate(texts(0)); err != nil || len(seen) != 10 || seen[loss] {
+		t.Errorf("ten passes gave %d losses; without dropout it is %v (%v)", len(seen), loss, err)
+	}
+	if targets := len(tr.Targets()); len(tr.masks) != targets || targets != 12 || len(still.masks) != 0 {
+		t.Errorf("%d masks for %d targets, %d without dropout", len(tr.masks), targets, len(still.masks))
+	}
+	got, err := tr.Predict(texts(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, _ := still.Predict(texts(0)); !maps.EqualFunc(got, want, slices.Equal) {
+		t.Error("Predict is not what it is without dropout")
+	}
+	other := tiny(t, Full)
+	other.Dropout, other.LoRADropout = 0, 0.1
+	if full := newTrainer(t, other); len(full.masks) != 0 {
+		t.Errorf("%d masks without LoRA", len(full.masks))
+	}
+}
+
+// Where a mask drops the same columns of every row, A might as well have zeros there, and the
+// products be larger by 1/(1-p): loss and gradients are those of such pairs without dropout,
+// and a dropped column of A has no gradient. The targets' own products lose nothing.
+func TestLoRADropoutIsOfWhatAReads(t *testing.T) {
+	const drop = 0.25
+	c := adapted(t, drop)
+	c.Alpha = 6
+	tr := newTrainer(t, c)
+	b := texts(0)
+	in, err := tr.inputs(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := c
+	plain.LoRADropout, plain.Alpha, plain.Init = 0, c.Alpha/(1-drop), maps.Clone(c.Init)
+	random, dropped := rand.New(rand.NewPCG(8, 9)), map[string][]bool{}
+	for _, m := range tr.masks {
+		keep, columns := in[m.name].Data.([]uint8), m.shape[1].Size
+		module, _ := strings.CutPrefix(m.name, "keep:")
+		name := peftPrefix + "bert." + module + ".weight"
+		lost, a := make([]bool, columns), slices.Clone(c.Init[name])
+		for i := range lost {
+			lost[i] = random.IntN(3) == 0
+		}
+		for i := range keep {
+			keep[i] = 1
+			if lost[i%columns] {
+				keep[i] = 0
+			}
+		}
+		for i := range a {
+			if lost[i%columns] {
+				a[i] = 0
+			}
+		}
+		plain.Init[name], dropped[name] = a, lost
+	}
+	got, err := tr.graph.Run(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := newTrainer(t, plain)
+	loss, err := want.Accumulate(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := math.Abs(float64(got[outputLoss].Data.([]float32)[0]) - loss); !(d < 1e-5) {
+		t.Errorf("the loss is off by %g of %g", d, loss)
+	}
+	for _, w := range want.weights {
+		g, wanted := got[gradientOutput(w.name)].Data.([]float32), slices.Clone(w.of(want.grads))
+		for i := range wanted {
+			if lost := dropped[w.file]; lost != nil && lost[i%len(lost)] {
+				wanted[i] = 0
+			}
+		}
+		if d := distance(g, wanted); !(d < 1e-4*max(norm(wanted, 1), 1e-3*norm(want.grads, 1))) {
+			t.Errorf("the gradient of %s is off by %g of %g", w.file, d, norm(wanted, 1))
+		}
+	}
+}
+
+// With the masks of one batch held, the loss along each pair's gradient rises as the gradient
+// says: the backward pass has the forward pass's masks, also for what lies below.
+func TestLoRADropoutHasOneMaskForBothPasses(t *testing.T) {
+	tr := newTrainer(t, adapted(t, 0.5))
+	b := texts(0)
+	lossAt := func() float64 {
+		tr.batches = 0 // which the masks are drawn by
+		loss, err := tr.Accumulate(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return loss
+	}
+	lossAt()
+	grads, start := slices.Clone(tr.grads), slices.Clone(tr.values)
+	const step = 2e-3
+	checked := 0
+	for _, w := range tr.weights {
+		length := norm(w.of(grads), 1)
+		if !strings.Contains(w.name, "lora_") || length < 2e-2 { // in float32, a gentler slope is not seen
+			continue
+		}
+		checked++
+		var at [2]float64
+		for side, sign := range []float64{1, -1} {
+			copy(tr.values, start)
+			for i, g := range w.of(grads) {
+				w.of(tr.values)[i] += float32(sign * step * float64(g) / length)
+			}
+			at[side] = lossAt()
+		}
+		if slope := (at[0] - at[1]) / (2 * step); !(math.Abs(slope-length) < 2e-2*length) {
+			t.Errorf("along the gradient of %s the loss rises by %g, not %g", w.file, slope, length)
+		}
+	}
+	if checked < 15 {
+		t.Errorf("%d of 24 weights have a gradient to speak of", checked)
 	}
 }
 
@@ -378,6 +533,7 @@ func TestConfigsThatCannotBeTrained(t *testing.T) {
 		"unknown mode":   func(c *Config) { c.Mode = 7 },
 		"unknown target": func(c *Config) { c.Targets = []string{"qury"} },
 		"dropout of 1":   func(c *Config) { c.Dropout = 1 },
+		"all of A lost":  func(c *Config) { c.LoRADropout = 1 },
 		"negative rank":  func(c *Config) { c.Rank = -1 },
 		"unknown weight": func(c *Config) { c.Init = map[string][]float32{"x": {1}} },
 		"short weight":   func(c *Config) { c.Init = map[string][]float32{"topic.bias": {1}} },
