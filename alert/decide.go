@@ -55,7 +55,8 @@ type Decision struct {
 type record struct {
 	Alert        news.Alert    `json:"alert"` // the numbers of its most surprising spike
 	LastAt       time.Time     `json:"last_at"`
-	LastStart    time.Time     `json:"last_start"` // the latest StartedAt among its spikes
+	LastStart    time.Time     `json:"last_start"`  // the latest StartedAt among its spikes
+	LastWindow   news.Duration `json:"last_window"` // of its last spike
 	Told         bool          `json:"told"`
 	Revision     int           `json:"revision"` // messages so far; 0 while nobody was told
 	ToldSeverity news.Severity `json:"told_severity,omitempty"`
@@ -140,7 +141,7 @@ func rank(s news.Severity) int {
 
 // opened is the record of a series' first spike.
 func opened(s news.Spike, critical float64) record {
-	r := record{LastAt: s.At, LastStart: s.StartedAt}
+	r := record{LastAt: s.At, LastStart: s.StartedAt, LastWindow: news.Duration(s.Window.Length)}
 	r.Alert = alertOf(s, critical)
 	r.Alert.ID = idOf(s.Series, s.Kind, s.StartedAt)
 	r.Alert.FiredAt = s.At
@@ -151,7 +152,12 @@ func opened(s news.Spike, critical float64) record {
 // those of the more surprising of the two. Merging is idempotent and the order of spikes
 // does not matter, so replicas and replays agree.
 func extended(r record, s news.Spike, critical float64) record {
-	r.LastAt = later(r.LastAt, s.At)
+	switch window := news.Duration(s.Window.Length); {
+	case s.At.After(r.LastAt):
+		r.LastAt, r.LastWindow = s.At, window
+	case s.At.Equal(r.LastAt):
+		r.LastWindow = max(r.LastWindow, window)
+	}
 	r.LastStart = later(r.LastStart, s.StartedAt)
 	if s.Surprise > r.Alert.Surprise {
 		a := alertOf(s, critical)

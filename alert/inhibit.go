@@ -146,7 +146,9 @@ func shared(a, b news.Alert) int {
 // half reports whether part is at least half of whole.
 func half(part, whole int) bool { return part > 0 && 2*part >= whole }
 
-// together reports whether other's last spike lies within r's window.
+// together reports whether other's last spike lies within r's window: that of its last spike, or
+// the one that people are shown. What a burst leaves in the longer windows is still that burst.
 func together(r, other record) bool {
-	return other.LastAt.After(r.LastAt.Add(-time.Duration(r.Alert.Window)))
+	window := max(r.Alert.Window, r.LastWindow)
+	return other.LastAt.After(r.LastAt.Add(-time.Duration(window)))
 }

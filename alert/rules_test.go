@@ -250,6 +250,19 @@ func TestHeldSpeaksWhenItsCauseEnds(t *testing.T) {
 }
 
 // A silence keeps the alert quiet, not forgotten; the end of a told one is told all the same.
+// What is left of a burst in a longer window is explained by who spoke for the burst.
+func TestWhatABurstLeavesIsStillExplained(t *testing.T) {
+	left := burst(lawsuit, noon.Add(50*time.Minute), 10, 3)
+	left.Window.Length = 4 * time.Hour
+	got := story(emptyState(), testRules,
+		[]news.Spike{burst(apple, noon, 10, 4), burst(lawsuit, noon, 10, 5)},
+		[]news.Spike{left},
+	)
+	if want := []string{"hold Lawsuit: narrower_explains"}; !slices.Contains(got[0], want[0]) || !slices.Equal(got[1], want) {
+		t.Errorf("said %q, want the topic held both times", got)
+	}
+}
+
 func TestSilencedLife(t *testing.T) {
 	s := emptyState()
 	s.silences = []Silence{{Entity: "aapl", Until: noon.Add(30 * time.Minute)}}
