@@ -78,14 +78,14 @@ func ParseIndex(index []byte) (*Bundle, error) {
 // parseHeader reads BundleHeaderProto.
 func (b *Bundle) parseHeader(raw []byte) error {
 	return fields(raw, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			if f.value < 1 || f.value > maxShards {
-				return fmt.Errorf("%w: %d shards", ErrMalformed, f.value)
+			if f.Value < 1 || f.Value > maxShards {
+				return fmt.Errorf("%w: %d shards", ErrMalformed, f.Value)
 			}
-			b.Shards = int(f.value)
+			b.Shards = int(f.Value)
 		case 2:
-			if f.value != 0 {
+			if f.Value != 0 {
 				return fmt.Errorf("%w: its numbers are big-endian", ErrUnsupported)
 			}
 		}
@@ -96,22 +96,22 @@ func (b *Bundle) parseHeader(raw []byte) error {
 // parseVariable reads BundleEntryProto.
 func parseVariable(raw []byte) (v Variable, err error) {
 	err = fields(raw, func(f field) (err error) {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			v.Type = DataType(f.value)
+			v.Type = DataType(f.Value)
 		case 2:
-			v.Shape, err = parseShape(f.bytes)
+			v.Shape, err = parseShape(f.Bytes)
 		case 3:
-			if f.value >= maxShards {
-				return fmt.Errorf("%w: shard %d", ErrMalformed, f.value)
+			if f.Value >= maxShards {
+				return fmt.Errorf("%w: shard %d", ErrMalformed, f.Value)
 			}
-			v.shard = int(f.value)
+			v.shard = int(f.Value)
 		case 4:
-			v.offset = int64(f.value)
+			v.offset = int64(f.Value)
 		case 5:
-			v.size = int64(f.value)
+			v.size = int64(f.Value)
 		case 6:
-			v.sum = uint32(f.value)
+			v.sum = uint32(f.Value)
 		case 7:
 			v.sliced = true
 		}

@@ -29,18 +29,18 @@ const maxConstant = 16
 func ParseGraph(model []byte) ([]Node, error) {
 	var nodes []Node
 	err := fields(model, func(f field) error {
-		if f.number != 2 || nodes != nil { // a MetaGraphDef
+		if f.Number != 2 || nodes != nil { // a MetaGraphDef
 			return nil
 		}
-		return fields(f.bytes, func(f field) error {
-			if f.number != 2 { // its GraphDef
+		return fields(f.Bytes, func(f field) error {
+			if f.Number != 2 { // its GraphDef
 				return nil
 			}
-			return fields(f.bytes, func(f field) error {
-				if f.number != 1 {
+			return fields(f.Bytes, func(f field) error {
+				if f.Number != 1 {
 					return nil
 				}
-				n, err := parseNode(f.bytes)
+				n, err := parseNode(f.Bytes)
 				nodes = append(nodes, n)
 				return err
 			})
@@ -55,16 +55,16 @@ func ParseGraph(model []byte) ([]Node, error) {
 // parseNode reads NodeDef.
 func parseNode(b []byte) (n Node, err error) {
 	err = fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			n.Name = string(f.bytes)
+			n.Name = string(f.Bytes)
 		case 2:
-			n.Op = string(f.bytes)
+			n.Op = string(f.Bytes)
 		case 3:
-			name, _, _ := strings.Cut(strings.TrimPrefix(string(f.bytes), "^"), ":")
+			name, _, _ := strings.Cut(strings.TrimPrefix(string(f.Bytes), "^"), ":")
 			n.Inputs = append(n.Inputs, name)
 		case 5:
-			return n.parseAttr(f.bytes)
+			return n.parseAttr(f.Bytes)
 		}
 		return nil
 	})
@@ -76,11 +76,11 @@ func (n *Node) parseAttr(b []byte) error {
 	var key string
 	var value []byte
 	err := fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			key = string(f.bytes)
+			key = string(f.Bytes)
 		case 2:
-			value = f.bytes
+			value = f.Bytes
 		}
 		return nil
 	})
@@ -88,8 +88,8 @@ func (n *Node) parseAttr(b []byte) error {
 		return err
 	}
 	return fields(value, func(f field) error {
-		if f.number == 8 {
-			return n.parseConstant(f.bytes)
+		if f.Number == 8 {
+			return n.parseConstant(f.Bytes)
 		}
 		return nil
 	})
@@ -105,21 +105,21 @@ func (n *Node) parseConstant(b []byte) error {
 		listed  []byte // the field of the type, packed
 	)
 	err := fields(b, func(f field) (err error) {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			kind = DataType(f.value)
+			kind = DataType(f.Value)
 		case 2:
-			shape, err = parseShape(f.bytes)
+			shape, err = parseShape(f.Bytes)
 		case 4:
-			content = f.bytes
+			content = f.Bytes
 		case 5, 7, 10: // float_val, int_val, int64_val
-			switch f.wire {
+			switch f.Wire {
 			case protowire.BytesType:
-				listed = append(listed, f.bytes...)
+				listed = append(listed, f.Bytes...)
 			case protowire.Fixed32Type:
-				listed = binary.LittleEndian.AppendUint32(listed, uint32(f.value))
+				listed = binary.LittleEndian.AppendUint32(listed, uint32(f.Value))
 			case protowire.VarintType:
-				listed = protowire.AppendVarint(listed, f.value)
+				listed = protowire.AppendVarint(listed, f.Value)
 			}
 		}
 		return err

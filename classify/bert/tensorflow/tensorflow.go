@@ -12,7 +12,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/barograph/barograph/internal/protofield"
 )
 
 // ErrMalformed is wrapped by errors about bytes that TensorFlow would not have written:
@@ -54,58 +54,23 @@ func maskedSum(b []byte) uint32 { return mask(crc32.Checksum(b, castagnoli)) }
 
 func mask(sum uint32) uint32 { return (sum>>15 | sum<<17) + 0xa282ead8 }
 
-// field is one field of a message: value for varints and fixed numbers, bytes else.
-type field struct {
-	number protowire.Number
-	wire   protowire.Type
-	value  uint64
-	bytes  []byte
-}
+type field = protofield.Field
 
 // fields calls each for every field of a message, in order.
 func fields(b []byte, each func(field) error) error {
-	for len(b) > 0 {
-		number, wire, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
-		}
-		b = b[n:]
-		f := field{number: number, wire: wire}
-		switch wire {
-		case protowire.VarintType:
-			f.value, n = protowire.ConsumeVarint(b)
-		case protowire.Fixed32Type:
-			var v uint32
-			v, n = protowire.ConsumeFixed32(b)
-			f.value = uint64(v)
-		case protowire.Fixed64Type:
-			f.value, n = protowire.ConsumeFixed64(b)
-		case protowire.BytesType:
-			f.bytes, n = protowire.ConsumeBytes(b)
-		default:
-			n = protowire.ConsumeFieldValue(number, wire, b)
-		}
-		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
-		}
-		b = b[n:]
-		if err := each(f); err != nil {
-			return err
-		}
-	}
-	return nil
+	return protofield.Each(b, ErrMalformed, each)
 }
 
 // parseShape reads a TensorShapeProto.
 func parseShape(b []byte) ([]int, error) {
 	shape := []int{}
 	err := fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 2:
 			size := int64(0) // absent in the proto of an empty dimension
-			err := fields(f.bytes, func(f field) error {
-				if f.number == 1 {
-					size = int64(f.value)
+			err := fields(f.Bytes, func(f field) error {
+				if f.Number == 1 {
+					size = int64(f.Value)
 				}
 				return nil
 			})
@@ -117,7 +82,7 @@ func parseShape(b []byte) ([]int, error) {
 			}
 			shape = append(shape, int(size))
 		case 3:
-			if f.value != 0 {
+			if f.Value != 0 {
 				return fmt.Errorf("%w: a tensor of unknown rank", ErrUnsupported)
 			}
 		}

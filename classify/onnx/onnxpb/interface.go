@@ -17,12 +17,12 @@ func ReadInterface(model []byte) (Interface, error) {
 	constants := map[string]bool{}
 	graphs := 0
 	err := fields(model, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 7:
 			graphs++
-			return i.readGraph(f.bytes, constants)
+			return i.readGraph(f.Bytes, constants)
 		case 14:
-			key, value, err := parseProperty(f.bytes)
+			key, value, err := parseProperty(f.Bytes)
 			i.Metadata[key] = value
 			return err
 		}
@@ -43,17 +43,17 @@ func ReadInterface(model []byte) (Interface, error) {
 
 func (i *Interface) readGraph(b []byte, constants map[string]bool) error {
 	return fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 5:
-			return fields(f.bytes, func(t field) error {
-				if t.number == 8 {
-					constants[string(t.bytes)] = true
+			return fields(f.Bytes, func(t field) error {
+				if t.Number == 8 {
+					constants[string(t.Bytes)] = true
 				}
 				return nil
 			})
 		case 11, 12:
-			v, err := parseValue(f.bytes)
-			if f.number == 11 {
+			v, err := parseValue(f.Bytes)
+			if f.Number == 11 {
 				i.Inputs = append(i.Inputs, v)
 			} else {
 				i.Outputs = append(i.Outputs, v)
@@ -68,15 +68,15 @@ func (i *Interface) readGraph(b []byte, constants map[string]bool) error {
 // keeps type 0.
 func parseValue(b []byte) (v Value, err error) {
 	err = fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			v.Name = string(f.bytes)
+			v.Name = string(f.Bytes)
 		case 2: // TypeProto
-			return fields(f.bytes, func(t field) error {
-				if t.number != 1 {
+			return fields(f.Bytes, func(t field) error {
+				if t.Number != 1 {
 					return nil
 				}
-				return v.parseTensorType(t.bytes)
+				return v.parseTensorType(t.Bytes)
 			})
 		}
 		return nil
@@ -86,12 +86,12 @@ func parseValue(b []byte) (v Value, err error) {
 
 func (v *Value) parseTensorType(b []byte) error {
 	return fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			v.Type = Type(f.value)
+			v.Type = Type(f.Value)
 		case 2: // TensorShapeProto
-			return fields(f.bytes, func(d field) error {
-				dim, err := parseDim(d.bytes)
+			return fields(f.Bytes, func(d field) error {
+				dim, err := parseDim(d.Bytes)
 				v.Shape = append(v.Shape, dim)
 				return err
 			})
@@ -102,11 +102,11 @@ func (v *Value) parseTensorType(b []byte) error {
 
 func parseDim(b []byte) (d Dim, err error) {
 	err = fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			d.Size = int(int64(f.value))
+			d.Size = int(int64(f.Value))
 		case 2:
-			d.Name = string(f.bytes)
+			d.Name = string(f.Bytes)
 		}
 		return nil
 	})
@@ -115,11 +115,11 @@ func parseDim(b []byte) (d Dim, err error) {
 
 func parseProperty(b []byte) (key, value string, err error) {
 	err = fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			key = string(f.bytes)
+			key = string(f.Bytes)
 		case 2:
-			value = string(f.bytes)
+			value = string(f.Bytes)
 		}
 		return nil
 	})

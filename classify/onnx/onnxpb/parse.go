@@ -7,6 +7,8 @@ import (
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/barograph/barograph/internal/protofield"
 )
 
 // ErrMalformed is wrapped by every error of Parse.
@@ -25,8 +27,8 @@ type Graph struct {
 func Parse(model []byte) (*Graph, error) {
 	g := &Graph{Tensors: map[string]Tensor{}}
 	err := fields(model, func(f field) error {
-		if f.number == 7 {
-			return g.parse(f.bytes)
+		if f.Number == 7 {
+			return g.parse(f.Bytes)
 		}
 		return nil
 	})
@@ -50,16 +52,16 @@ func Parse(model []byte) (*Graph, error) {
 
 func (g *Graph) parse(b []byte) error {
 	return fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			n, err := parseNode(f.bytes)
+			n, err := parseNode(f.Bytes)
 			if err == nil && len(n.Outputs) == 0 {
 				err = fmt.Errorf("%w: node %q (%s) has no output", ErrMalformed, n.Name, n.Op)
 			}
 			g.Nodes = append(g.Nodes, n)
 			return err
 		case 5:
-			t, err := parseTensor(f.bytes)
+			t, err := parseTensor(f.Bytes)
 			g.Tensors[t.Name] = t
 			return err
 		}
@@ -69,21 +71,21 @@ func (g *Graph) parse(b []byte) error {
 
 func parseNode(b []byte) (n Node, err error) {
 	err = fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			n.Inputs = append(n.Inputs, string(f.bytes))
+			n.Inputs = append(n.Inputs, string(f.Bytes))
 		case 2:
-			n.Outputs = append(n.Outputs, string(f.bytes))
+			n.Outputs = append(n.Outputs, string(f.Bytes))
 		case 3:
-			n.Name = string(f.bytes)
+			n.Name = string(f.Bytes)
 		case 4:
-			n.Op = string(f.bytes)
+			n.Op = string(f.Bytes)
 		case 5:
-			a, err := parseAttr(f.bytes)
+			a, err := parseAttr(f.Bytes)
 			n.Attrs = append(n.Attrs, a)
 			return err
 		case 7:
-			n.Domain = string(f.bytes)
+			n.Domain = string(f.Bytes)
 		}
 		return nil
 	})
@@ -92,24 +94,24 @@ func parseNode(b []byte) (n Node, err error) {
 
 func parseAttr(b []byte) (a Attr, err error) {
 	err = fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			a.Name = string(f.bytes)
+			a.Name = string(f.Bytes)
 		case 2:
-			v := math.Float32frombits(uint32(f.value))
+			v := math.Float32frombits(uint32(f.Value))
 			a.Float = &v
 		case 3:
-			v := int64(f.value)
+			v := int64(f.Value)
 			a.Int = &v
 		case 4:
-			v := string(f.bytes)
+			v := string(f.Bytes)
 			a.Text = &v
 		case 5:
-			t, err := parseTensor(f.bytes)
+			t, err := parseTensor(f.Bytes)
 			a.Tensor = &t
 			return err
 		case 8:
-			return f.ints(func(v uint64) { a.Ints = append(a.Ints, int64(v)) })
+			return ints(f, func(v uint64) { a.Ints = append(a.Ints, int64(v)) })
 		}
 		return nil
 	})
@@ -120,27 +122,27 @@ func parseTensor(b []byte) (t Tensor, err error) {
 	external := false
 	var typed []byte // numbers kept in float_data, int32_data or int64_data
 	err = fields(b, func(f field) error {
-		switch f.number {
+		switch f.Number {
 		case 1:
-			return f.ints(func(v uint64) { t.Dims = append(t.Dims, int(int64(v))) })
+			return ints(f, func(v uint64) { t.Dims = append(t.Dims, int(int64(v))) })
 		case 2:
-			t.Type = Type(f.value)
+			t.Type = Type(f.Value)
 		case 4:
-			if f.wire == protowire.Fixed32Type {
-				typed = binary.LittleEndian.AppendUint32(typed, uint32(f.value))
+			if f.Wire == protowire.Fixed32Type {
+				typed = binary.LittleEndian.AppendUint32(typed, uint32(f.Value))
 				return nil
 			}
-			typed = append(typed, f.bytes...)
+			typed = append(typed, f.Bytes...)
 		case 5:
-			return f.ints(func(v uint64) { typed = appendSized(typed, v, t.Type.Size()) })
+			return ints(f, func(v uint64) { typed = appendSized(typed, v, t.Type.Size()) })
 		case 7:
-			return f.ints(func(v uint64) { typed = binary.LittleEndian.AppendUint64(typed, v) })
+			return ints(f, func(v uint64) { typed = binary.LittleEndian.AppendUint64(typed, v) })
 		case 8:
-			t.Name = string(f.bytes)
+			t.Name = string(f.Bytes)
 		case 9:
-			t.Raw = f.bytes
+			t.Raw = f.Bytes
 		case 13, 14:
-			external = external || f.number == 13 || f.value == 1
+			external = external || f.Number == 13 || f.Value == 1
 		}
 		return nil
 	})
@@ -175,59 +177,25 @@ func (t Tensor) check() error {
 	return nil
 }
 
-// field is one field of a message: value for varints and fixed numbers, bytes else.
-type field struct {
-	number protowire.Number
-	wire   protowire.Type
-	value  uint64
-	bytes  []byte
+type field = protofield.Field
+
+// fields calls each for every field of a message, in order.
+func fields(b []byte, each func(field) error) error {
+	return protofield.Each(b, ErrMalformed, each)
 }
 
 // ints calls each for a repeated integer, packed or not.
-func (f field) ints(each func(uint64)) error {
-	if f.wire == protowire.VarintType {
-		each(f.value)
+func ints(f field, each func(uint64)) error {
+	if f.Wire == protowire.VarintType {
+		each(f.Value)
 		return nil
 	}
-	for b := f.bytes; len(b) > 0; {
+	for b := f.Bytes; len(b) > 0; {
 		v, n := protowire.ConsumeVarint(b)
 		if n < 0 {
 			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
 		}
 		each(v)
-		b = b[n:]
-	}
-	return nil
-}
-
-func fields(b []byte, each func(field) error) error {
-	for len(b) > 0 {
-		number, wire, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
-		}
-		b = b[n:]
-		f := field{number: number, wire: wire}
-		switch wire {
-		case protowire.VarintType:
-			f.value, n = protowire.ConsumeVarint(b)
-		case protowire.Fixed32Type:
-			var v uint32
-			v, n = protowire.ConsumeFixed32(b)
-			f.value = uint64(v)
-		case protowire.Fixed64Type:
-			f.value, n = protowire.ConsumeFixed64(b)
-		case protowire.BytesType:
-			f.bytes, n = protowire.ConsumeBytes(b)
-		default:
-			n = protowire.ConsumeFieldValue(number, wire, b)
-		}
-		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
-		}
-		if err := each(f); err != nil {
-			return err
-		}
 		b = b[n:]
 	}
 	return nil
