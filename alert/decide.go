@@ -108,15 +108,13 @@ func whyNow(before Reason) Reason {
 	return FirstExceedance
 }
 
-// quietSince reports whether the record's alert is over at now.
-func (r record) quietSince(now time.Time, quiet time.Duration) bool {
-	return now.Sub(r.LastAt) >= max(quiet, time.Duration(r.Alert.Window))
+// quietAt is when the record's alert is over, if no spike follows.
+func (r record) quietAt(quiet time.Duration) time.Time {
+	return r.LastAt.Add(max(quiet, time.Duration(r.Alert.Window)))
 }
 
-// settled reports whether the record may speak at now: its first spike is old enough.
-func (r record) settled(now time.Time, settle time.Duration) bool {
-	return now.Sub(r.Alert.FiredAt) >= settle
-}
+// settledAt is when the record may speak: FiredAt is that of its first spike until it has.
+func (r record) settledAt(settle time.Duration) time.Time { return r.Alert.FiredAt.Add(settle) }
 
 // severityOf grades a surprise.
 func severityOf(surprise, critical float64) news.Severity {

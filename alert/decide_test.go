@@ -72,7 +72,7 @@ func TestQuiet(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.r.quietSince(noon.Add(tt.after), time.Hour); got != tt.want {
+			if got := !tt.r.quietAt(time.Hour).After(noon.Add(tt.after)); got != tt.want {
 				t.Errorf("quiet after %s: %v", tt.after, got)
 			}
 		})

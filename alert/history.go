@@ -61,9 +61,9 @@ func (h *History) Consider(spikes []news.Spike, now time.Time) []Said {
 // due is when the next alert has settled, or has been quiet for long enough.
 func (h *History) due() (at time.Time, open bool) {
 	for _, r := range h.state.open {
-		next := r.LastAt.Add(max(h.rules.quiet, time.Duration(r.Alert.Window)))
+		next := r.quietAt(h.rules.quiet)
 		if r.Why == Settling {
-			next = r.Alert.FiredAt.Add(h.rules.settle)
+			next = r.settledAt(h.rules.settle)
 		}
 		if !open || next.Before(at) {
 			at, open = next, true

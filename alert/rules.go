@@ -98,7 +98,7 @@ func (u rules) speak(s *state, now time.Time) []outcome {
 	for key, r := range s.open {
 		if r.Why == Settling {
 			waiting[key] = true
-			due = due || r.settled(now, u.settle)
+			due = due || !r.settledAt(u.settle).After(now)
 		}
 	}
 	if !due {
@@ -118,7 +118,7 @@ func (u rules) judge(s *state, key string, now time.Time) outcome {
 	muted := slices.ContainsFunc(s.silences, func(m Silence) bool { return m.mutes(r.Alert.Series, now) })
 	var held Reason
 	if !r.Told {
-		if held = heldBack(r, s.open); held == "" && !r.settled(now, u.settle) {
+		if held = heldBack(r, s.open); held == "" && r.settledAt(u.settle).After(now) {
 			held = Settling
 		}
 	}
@@ -145,7 +145,7 @@ func (u rules) resolve(s *state, now time.Time) []outcome {
 	var outcomes []outcome
 	for _, key := range sortedKeys(s.open) {
 		r := s.open[key]
-		if !r.quietSince(now, u.quiet) {
+		if r.quietAt(u.quiet).After(now) {
 			continue
 		}
 		o := outcome{Decision: Decision{Resolve, QuietLongEnough}}

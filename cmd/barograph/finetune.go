@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,6 +130,13 @@ func (t *training) prepare(cmd *cobra.Command) error {
 		return errors.New("either --task and --train, or --tasks")
 	case len(t.tasks) == 0 && (t.task == "" || len(t.train) == 0):
 		return errors.New("--task and --train go together")
+	}
+	if len(t.tasks) == 0 {
+		for _, file := range slices.Concat(t.train, t.valid) {
+			if task, _, named := strings.Cut(file, "="); named && checkTask(task) == nil {
+				return fmt.Errorf("%s: a file's task is named where --tasks is; --task says it of all files", file)
+			}
+		}
 	}
 	switch {
 	case t.full:
