@@ -16,6 +16,7 @@ type Findings struct {
 	Duplicates int      `json:"duplicates"` // the same text (and entity) with the same label: left out
 	Conflicts  int      `json:"conflicts"`  // the same text with another label: left out, the first stays
 	Mixed      int      `json:"mixed"`      // headlines whose entities differ, left out where texts are read as a whole
+	Elsewhere  int      `json:"elsewhere"`  // rows that have a label of one of Source.Others only
 	Bad        int      `json:"bad"`        // rows left out as --skip-bad asks
 	Copies     int      `json:"copies"`     // training texts left out as copies of validation texts, links, case and spaces aside
 	Truncated  int      `json:"truncated"`  // texts longer than what is trained on; serving reads them whole
@@ -92,15 +93,23 @@ func (r *reader) read(s Source) error {
 	if shared != nil {
 		shared.open()
 	}
+	var none error // what is wrong with a row that has a label of another task only
+	taught := false
 	for row := range s.Rows {
 		err := r.addRow(s, head, row)
-		if shared == nil {
-			r.found.Rows++
-		} else {
+		switch {
+		case shared != nil:
 			if shared.begin(row.At) {
 				r.found.Rows++
 			}
 			err = shared.judge(err)
+		case s.elsewhere(row, err):
+			r.found.Rows++
+			r.found.Elsewhere++
+			none, err = err, nil
+		default:
+			r.found.Rows++
+			taught = taught || err == nil
 		}
 		if err == nil {
 			continue
@@ -118,8 +127,11 @@ func (r *reader) read(s Source) error {
 	if len(r.faults) > 0 {
 		return fmt.Errorf("%w (mend them, or leave such rows out by --skip-bad):\n%w", ErrRows, errors.Join(r.faults...))
 	}
-	if shared != nil && !shared.taught && shared.none != nil {
-		return fmt.Errorf("%w: %s: no row has a label of %s: %w", ErrRows, s.Name, s.Task, shared.none)
+	if shared != nil {
+		taught, none = shared.taught, shared.none
+	}
+	if !taught && none != nil {
+		return fmt.Errorf("%w: %s: no row has a label of %s: %w", ErrRows, s.Name, s.Task, none)
 	}
 	return nil
 }
@@ -135,10 +147,10 @@ func (r *reader) addRow(s Source, head int, row Row) error {
 		l.label = canonical(s.Task, l.label)
 		if err := r.checkLabel(head, l.label); err != nil {
 			switch {
+			case !s.Labelled(row):
+				err = unlabelled{err}
 			case l.entity != "":
 				err = fmt.Errorf("of %q: %w", l.entity, err)
-			case l.label == "":
-				err = unlabelled{err}
 			}
 			return err
 		}

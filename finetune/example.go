@@ -32,9 +32,13 @@ type Source struct {
 	Rows   iter.Seq[Row] // read once
 
 	Text   string  // column with the text; "" is text or, where there is none, title
-	Label  string  // column with the label; "" is the task's name or, where there is none, entities_json
-	Entity string  // column with the entity that the label is about; "" reads texts as a whole, as an empty or missing field does
+	Label  string  // column with the label; "" is the task's name or, for sentiment where there is none, entities_json
+	Entity string  // column with the entity that the label is about, or an object of entities and sentiments; "" reads texts as a whole, as an empty or missing field does
 	Weight float64 // of each row in the loss; 0 is 1
+
+	// Others are tasks that a row may have a label of instead, in the columns that Text, Entity and the
+	// task's name say. Such a row is passed over and counted; without them it is at fault.
+	Others []string
 }
 
 // EntitiesColumn is SEntFiN's: a JSON object of entity and label.
@@ -72,14 +76,10 @@ func (s Source) read(row Row) (all []labelled, whole bool, err error) {
 		return nil, false, errors.New("the text is empty, links aside")
 	}
 	if entity := strings.TrimSpace(row.Fields[s.Entity]); s.Entity != "" && entity != "" {
-		if isJSON(entity) {
-			all, err = perEntity(text, entity, row.At)
-			return all, false, err
-		}
-		label, err := s.label(row, s.Task)
-		return []labelled{{text, entity, label, row.At}}, false, err
+		all, err = s.ofEntities(row, text, entity)
+		return all, false, err
 	}
-	label, err := s.label(row, s.Task, EntitiesColumn)
+	label, err := s.label(row)
 	if err != nil {
 		return nil, false, err
 	}
@@ -90,6 +90,40 @@ func (s Source) read(row Row) (all []labelled, whole bool, err error) {
 	return all, true, err
 }
 
+// ofEntities are a row's labels toward what its entity column names. An object gives each entity's
+// sentiment; a label of another task is the text's, whichever entity it is read for.
+func (s Source) ofEntities(row Row, text, column string) ([]labelled, error) {
+	if s.Task == news.TaskSentiment && isJSON(column) {
+		return perEntity(text, column, row.At)
+	}
+	label, err := s.label(row)
+	if err != nil || !isJSON(column) {
+		return []labelled{{text, column, label, row.At}}, err
+	}
+	all, err := perEntity(text, column, row.At)
+	for i := range all {
+		all[i].label = label
+	}
+	return all, err
+}
+
+// Labelled tells a row that has a label of the source's task, right or wrong, from one that has none.
+func (s Source) Labelled(row Row) bool {
+	if s.Task == news.TaskSentiment && s.Entity != "" && isJSON(row.Fields[s.Entity]) {
+		return true
+	}
+	label, err := s.label(row)
+	return err == nil && strings.TrimSpace(label) != ""
+}
+
+// elsewhere says whether a row is at fault for no more than that its label is of one of Others.
+func (s Source) elsewhere(row Row, err error) bool {
+	var none unlabelled
+	return errors.As(err, &none) && slices.ContainsFunc(s.Others, func(task string) bool {
+		return Source{Task: task, Entity: s.Entity}.Labelled(row)
+	})
+}
+
 // isJSON tells an object, or what somebody took for one, from a name.
 func isJSON(s string) bool {
 	s = strings.TrimSpace(s)
@@ -97,8 +131,12 @@ func isJSON(s string) bool {
 }
 
 // label is the column with the label; a row that has none is unlabelled.
-func (s Source) label(row Row, otherwise ...string) (string, error) {
-	label, err := s.field(row, s.Label, otherwise...)
+func (s Source) label(row Row) (string, error) {
+	columns := []string{s.Task}
+	if s.Task == news.TaskSentiment {
+		columns = append(columns, EntitiesColumn)
+	}
+	label, err := s.field(row, s.Label, columns...)
 	if err != nil {
 		err = unlabelled{err}
 	}

@@ -194,6 +194,30 @@ func TestRowsOfOneFileHaveOneLabelOrBoth(t *testing.T) {
 	}
 }
 
+// TestATopicIsOfTheTextWhicheverCompanyItIsReadFor: an object of companies has their sentiments, and
+// names the companies that a topic is read for. A row with a company may have a label of one task.
+func TestATopicIsOfTheTextWhicheverCompanyItIsReadFor(t *testing.T) {
+	lines := []Row{
+		{At: "line 2", Fields: map[string]string{"text": "Nokia falls as Ericsson wins order", "about": `{"Nokia": "negative", "Ericsson": "positive"}`, "topic": "Shares"}},
+		{At: "line 3", Fields: map[string]string{"text": "Banks rally", "about": "SBI", "topic": "Shares"}},
+		{At: "line 4", Fields: map[string]string{"text": "Gold", "about": "Barrick", "sentiment": "neutral", "topic": ""}},
+	}
+	r := newReader([]bert.Head{sentiment, {Task: "topic", Labels: []string{"Metals", "Shares"}}}, false)
+	examples, err := r.take([]Source{
+		{Task: "sentiment", Name: "a", SHA256: "1", Entity: "about", Rows: slices.Values(lines)},
+		{Task: "topic", Name: "a", SHA256: "1", Entity: "about", Rows: slices.Values(lines)},
+	})
+	if err != nil || len(examples) != 4 {
+		t.Fatalf("%d examples, %v", len(examples), err)
+	}
+	for _, e := range examples {
+		want := map[string][]int{"Nokia": {0, 1}, "Ericsson": {2, 1}, "SBI": {-1, 1}, "Barrick": {1, -1}}[e.Entity]
+		if !slices.Equal(e.Labels, want) {
+			t.Errorf("for %q the labels are %v, want %v", e.Entity, e.Labels, want)
+		}
+	}
+}
+
 func TestNewHeadsComeAfterTheBasesAndSentimentFirst(t *testing.T) {
 	tasks := func(heads []bert.Head) (out []string) {
 		for _, h := range heads {

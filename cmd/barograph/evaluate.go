@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/news"
 )
 
 // evaluation is what `barograph evaluate` is asked for.
@@ -32,6 +34,8 @@ type evaluation struct {
 	path   string // configuration, for the bases
 
 	skipBad bool // rows that cannot be used are left out, and their number is said
+
+	rows []finetune.Row // of data, where they were read before: standard input can be read once
 }
 
 func newEvaluate() *cobra.Command {
@@ -41,10 +45,12 @@ func newEvaluate() *cobra.Command {
 		Use:   "evaluate --model DIR --data FILE",
 		Short: "Measure a bundle on labelled rows",
 		Long: "Reads labelled rows (CSV with a header, TSV or JSON lines) and prints accuracy, macro-F1, calibration, and\n" +
-			"precision, recall and F1 for each class, with the confusion matrix. Rows with a text seen before are left\n" +
-			"out, and counted. A bundle that reads a company reads those of a column entities_json. --split validation keeps the tenth of the rows whose text's SHA-256 begins with a byte below 26: the\n" +
-			"shipped bundles never trained on those, nor does finetune --split hash. Of a file that a bundle was trained on\n" +
-			"in another way it is refused. --against says whether another bundle is worse by more than chance.",
+			"precision, recall and F1 for each class, with the confusion matrix, of each head that rows have a label of (or\n" +
+			"that of --task). Rows with a text seen before are left out, and counted. A bundle that reads a company reads\n" +
+			"those of a column entities_json. --split validation keeps the tenth of the rows whose text's SHA-256 begins\n" +
+			"with a byte below 26: the shipped bundles never trained on those, nor does finetune --split hash. Of a file\n" +
+			"that a bundle was trained on in another way it is refused. --against says whether another bundle is worse by\n" +
+			"more than chance.",
 		Example: `  barograph evaluate --model models/en --data tweets.csv --label-column sentiment --split validation
   barograph evaluate --model models/en --data tweets.csv --task topic --precision fp32
   barograph evaluate --model models/mine --against models/en --data held-out.csv
@@ -71,7 +77,7 @@ func newEvaluate() *cobra.Command {
 	cmd.Flags().Lookup("model").Usage = "the bundle"
 	configFlags(cmd, &e.path)
 	cmd.Flags().StringVar(&e.data, "data", "", "labelled rows: .csv or .tsv with a header, or JSON lines; labels is the corrections topic")
-	cmd.Flags().StringVar(&e.task, "task", "sentiment", "head to measure: sentiment or topic")
+	cmd.Flags().StringVar(&e.task, "task", "", "head to measure: sentiment or topic; without it each that rows have a label of, or sentiment with --label-column")
 	cmd.Flags().StringVar(&e.source.Text, "text-column", "", "column with the text; text or title without it")
 	cmd.Flags().StringVar(&e.source.Label, "label-column", "", "column with the label; the task's name without it")
 	cmd.Flags().StringVar(&e.source.Entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label")
@@ -93,6 +99,7 @@ type judged struct {
 }
 
 func (e evaluation) run(cmd *cobra.Command) error {
+	var bundles []*classify.Bundle
 	for _, dir := range []string{e.model.Bundles[0], e.other} {
 		if dir == "" {
 			continue
@@ -104,20 +111,72 @@ func (e evaluation) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		if tasks := tasksOf(b); !slices.Contains(tasks, e.task) {
-			return fmt.Errorf("%s has no head for %s: --task is one of %s", b.Dir, e.task, strings.Join(tasks, ", "))
-		}
+		bundles = append(bundles, b)
+	}
+	tasks, err := e.tasks(cmd.Context(), bundles)
+	if err != nil {
+		return err
+	}
+	for _, b := range bundles {
 		if err := e.checkHeld(cmd.ErrOrStderr(), b); err != nil {
 			return err
 		}
 	}
+	for i, task := range tasks {
+		if i > 0 && !e.asJSON {
+			fmt.Fprintln(cmd.OutOrStdout())
+		}
+		e.task = task
+		if err := e.measure(cmd); err != nil {
+			if len(tasks) > 1 {
+				return fmt.Errorf("%w; --task measures one head alone", err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// tasks are the heads to measure: that of --task, or each that all bundles have and a row has a
+// label of.
+func (e *evaluation) tasks(ctx context.Context, bundles []*classify.Bundle) ([]string, error) {
+	shared := tasksOf(bundles[0])
+	for _, b := range bundles {
+		tasks := tasksOf(b)
+		if e.task != "" && !slices.Contains(tasks, e.task) {
+			return nil, fmt.Errorf("%s has no head for %s: --task is one of %s", b.Dir, e.task, strings.Join(tasks, ", "))
+		}
+		shared = slices.DeleteFunc(shared, func(task string) bool { return !slices.Contains(tasks, task) })
+	}
+	switch {
+	case e.task != "":
+		return []string{e.task}, nil
+	case len(shared) == 0:
+		return nil, fmt.Errorf("%s and %s have no head of one task to compare", bundles[0].Dir, bundles[1].Dir)
+	}
+	first := []string{shared[max(0, slices.Index(shared, news.TaskSentiment))]}
+	if e.source.Label != "" {
+		return first, nil
+	}
+	labelled, err := e.labelled(ctx, bundles[0], shared)
+	if err != nil || len(labelled) > 0 {
+		return labelled, err
+	}
+	return first, nil // reading says what is wrong
+}
+
+// measure prints what the head of e.task is worth.
+func (e evaluation) measure(cmd *cobra.Command) error {
 	first, err := e.judge(cmd, e.model.Bundles[0], judged{})
 	if err != nil {
 		return err
 	}
 	if e.other == "" {
 		if e.asJSON {
-			return json.NewEncoder(cmd.OutOrStdout()).Encode(first.Evaluation)
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
+				Task string `json:"task"`
+				classify.Evaluation
+			}{e.task, first.Evaluation})
 		}
 		return e.write(cmd.OutOrStdout(), first)
 	}
@@ -131,10 +190,11 @@ func (e evaluation) run(cmd *cobra.Command) error {
 	}
 	if e.asJSON {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
+			Task string `json:"task"`
 			judged
 			Against judged              `json:"against"`
 			Compare classify.Comparison `json:"comparison"`
-		}{first, other, c})
+		}{e.task, first, other, c})
 	}
 	if err := e.write(cmd.OutOrStdout(), first); err != nil {
 		return err
@@ -172,7 +232,7 @@ func (e evaluation) judge(cmd *cobra.Command, dir string, first judged) (judged,
 		}
 	}
 	if j.examples == nil {
-		if j.examples, err = e.rows(cmd, b, j.labels); err != nil {
+		if j.examples, err = e.examples(cmd, b, j.labels); err != nil {
 			return judged{}, err
 		}
 	}
@@ -192,54 +252,6 @@ func (e evaluation) judge(cmd *cobra.Command, dir string, first judged) (judged,
 	}
 	j.Evaluation, err = classify.Evaluate(j.labels, j.truth, j.probabilities)
 	return j, err
-}
-
-// rows reads the examples of the split, and says what of the file is left out. For a bundle that
-// reads one, the entity is in the column that SEntFiN has for it, unless another is named.
-func (e evaluation) rows(cmd *cobra.Command, b *classify.Bundle, labels []string) ([]*finetune.Example, error) {
-	w := cmd.ErrOrStderr()
-	s := e.source
-	s.Task, s.Name = e.task, e.data
-	if b.EntitySegment && s.Label == "" {
-		s.Entity = cmp.Or(s.Entity, finetune.EntitiesColumn)
-	}
-	if e.data == labelsSource {
-		labels, topic, err := (&training{path: e.path}).readLabels(cmd.Context())
-		if err != nil {
-			return nil, err
-		}
-		s.Name, s.Text, s.Label, s.Entity = "topic "+topic, "", "", "entity"
-		if !b.EntitySegment {
-			s.Entity = ""
-		}
-		s.Rows = labelRows(labels, e.task, b.EntitySegment)
-		for _, line := range (&sourceSet{labels: labels, tasks: []string{e.task}}).unusedInWords(b.EntitySegment) {
-			fmt.Fprintf(w, "%s: left out: %s\n", s.Name, line)
-		}
-	} else {
-		input, _, err := openInput(e.data)
-		if err != nil {
-			return nil, err
-		}
-		defer input.Close()
-		s.Rows = fileRows(input, e.data)
-	}
-	examples, found, err := finetune.Read(s, bert.Head{Task: e.task, Labels: labels}, e.skipBad)
-	if err != nil {
-		return nil, err
-	}
-	for _, line := range leftOut(found) {
-		fmt.Fprintf(w, "%s: %s\n", e.data, line)
-	}
-	if e.split != "all" {
-		examples = slices.DeleteFunc(examples, func(x *finetune.Example) bool {
-			return finetune.InValidation(x.Text) != (e.split == "validation")
-		})
-	}
-	if len(examples) == 0 {
-		return nil, fmt.Errorf("%s: no rows in the split %s", e.data, e.split)
-	}
-	return examples, nil
 }
 
 // predict reads the texts a few thousand at once, for the progress bar's sake. A bundle
@@ -273,12 +285,12 @@ func predict(cmd *cobra.Command, model *classify.Model, examples []*finetune.Exa
 
 func (e evaluation) write(w io.Writer, j judged) error {
 	fmt.Fprintf(w, "%s; %s of %s\n\n", j.Bundle, e.split, e.data)
-	return writeEvaluation(w, j.Evaluation)
+	return writeEvaluation(w, e.task, j.Evaluation)
 }
 
-func writeEvaluation(w io.Writer, e classify.Evaluation) error {
+func writeEvaluation(w io.Writer, task string, e classify.Evaluation) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "%d rows: accuracy %.4f, macro-F1 %.4f, expected calibration error %.4f\n\n", e.Rows, e.Accuracy, e.MacroF1, e.ECE)
+	fmt.Fprintf(w, "%s on %d rows: accuracy %.4f, macro-F1 %.4f, expected calibration error %.4f\n\n", task, e.Rows, e.Accuracy, e.MacroF1, e.ECE)
 	fmt.Fprintln(table, "class\tprecision\trecall\tF1\trows\t")
 	for _, c := range e.Classes {
 		fmt.Fprintf(table, "%s\t%.3f\t%.3f\t%.3f\t%d\t\n", c.Label, c.Precision, c.Recall, c.F1, c.Support)

@@ -152,7 +152,7 @@ func TestEvaluateReadsTheCorrections(t *testing.T) {
 	slot := tinyBundle(t, filepath.Join(t.TempDir(), "slot"), "1", 0)
 	next := tinyBundle(t, t.TempDir(), "2", 17)
 	config := slotConfig(t, slot, fmt.Sprintf("kafka: {brokers: ['%s'], topics: [{name: news, kind: news}]}", server.Addr))
-	said := mustRun(t, "evaluate", "-c", config, "--model", slot, "--data", "labels", "--threads", "1")
+	said := mustRun(t, "evaluate", "-c", config, "--model", slot, "--data", "labels", "--task", "sentiment", "--threads", "1")
 	if !strings.Contains(said, "2 rows: accuracy") || !strings.Contains(said, "left out: 1 correction of topic") {
 		t.Errorf("evaluate says\n%s", said)
 	}
@@ -179,5 +179,45 @@ func TestEvaluateNamesHeadsAndFolders(t *testing.T) {
 	}
 	if _, err := commandLine(t, "evaluate", "--model", "nope", "--data", "rows.csv"); err == nil || !strings.Contains(err.Error(), "nope: there is no such folder") {
 		t.Errorf("no bundle: %v", err)
+	}
+}
+
+// TestEvaluateMeasuresEachHeadOnItsRows: rows carry one label or both, and a row without any is at
+// fault. --task, and --label-column, measure one head.
+func TestEvaluateMeasuresEachHeadOnItsRows(t *testing.T) {
+	dir := tinyBundle(t, t.TempDir(), "1", 0)
+	b, err := classify.OpenBundle(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := b.Heads[1].Labels[0]
+	file := filepath.Join(t.TempDir(), "both.csv")
+	write := func(more string) {
+		t.Helper()
+		rows := "text,sentiment,topic\nw1,negative," + topic + "\nw2,neutral,\nw3,positive, \nw4,," + topic + "\n" + more
+		if err := os.WriteFile(file, []byte(rows), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("")
+	evaluate := []string{"evaluate", "--model", dir, "--against", dir, "--data", file, "--threads", "1"}
+	said := mustRun(t, evaluate...)
+	for _, want := range []string{"sentiment on 3 rows: accuracy", "topic on 2 rows: accuracy", "1 of 4 rows have no label of sentiment, but of topic", "2 of 4 rows have no label of topic, but of sentiment"} {
+		if strings.Count(said, want) != 1 {
+			t.Errorf("%q is not there once:\n%s", want, said)
+		}
+	}
+	if said := mustRun(t, append(evaluate, "--task", "topic")...); strings.Contains(said, "sentiment on") || !strings.Contains(said, "topic on 2 rows") {
+		t.Errorf("of topic alone it says\n%s", said)
+	}
+	if said := mustRun(t, append(evaluate, "--label-column", "sentiment")...); strings.Contains(said, "topic on") || !strings.Contains(said, "sentiment on 3 rows") {
+		t.Errorf("of a column alone it says\n%s", said)
+	}
+	write("w5,,\n")
+	if said, err := commandLine(t, evaluate...); !errors.Is(err, finetune.ErrRows) || !strings.Contains(err.Error(), file+": line 6: ") {
+		t.Errorf("a row without any label: %v\n%s", err, said)
+	}
+	if said := mustRun(t, append(evaluate, "--skip-bad")...); !strings.Contains(said, "topic on 2 rows") || strings.Count(said, "left out: 1 cannot be used") != 2 {
+		t.Errorf("left out as asked it says\n%s", said)
 	}
 }

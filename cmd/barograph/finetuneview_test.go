@@ -113,10 +113,10 @@ func TestTheEvaluationIsInTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	if err := writeEvaluation(&said, e); err != nil {
+	if err := writeEvaluation(&said, "sentiment", e); err != nil {
 		t.Fatal(err)
 	}
-	const want = `6 rows: accuracy 0.5000, macro-F1 0.5222, expected calibration error 0.3000
+	const want = `sentiment on 6 rows: accuracy 0.5000, macro-F1 0.5222, expected calibration error 0.3000
 
      class  precision  recall     F1  rows
   negative      0.500   0.333  0.400     3
