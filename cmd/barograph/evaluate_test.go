@@ -221,3 +221,37 @@ func TestEvaluateMeasuresEachHeadOnItsRows(t *testing.T) {
 		t.Errorf("left out as asked it says\n%s", said)
 	}
 }
+
+// TestRowsFromStandardInputAreReadOnce: for all heads and both bundles. promote, which looks for the
+// columns first, asks for the task where there are several.
+func TestRowsFromStandardInputAreReadOnce(t *testing.T) {
+	dir := tinyBundle(t, t.TempDir(), "1", 0)
+	rows := labelledBy(t, dir)
+	piped := func(args ...string) (string, error) {
+		t.Helper()
+		input, err := os.Open(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer input.Close()
+		stdin := os.Stdin
+		os.Stdin = input
+		defer func() { os.Stdin = stdin }()
+		return commandLine(t, args...)
+	}
+	said, err := piped("evaluate", "--model", dir, "--against", dir, "--data", "-", "--precision", "fp32", "--threads", "1")
+	if err != nil || strings.Count(said, "rows: accuracy 1.0000") != 2 || strings.Count(said, "no difference beyond chance") != 2 {
+		t.Errorf("evaluate: %v\n%s", err, said)
+	}
+	config := slotConfig(t, tinyBundle(t, t.TempDir(), "1", 0), "")
+	promote := []string{"model", "promote", tinyBundle(t, t.TempDir(), "2", 17), "-c", config}
+	for _, data := range [][]string{{"--data", "-"}, {"--data", "sentiment=-", "--data", "topic=-"}} {
+		var wrong usageError
+		if said, err := piped(append(promote, data...)...); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "read once") {
+			t.Errorf("promote %q: %v\n%s", data, err, said)
+		}
+	}
+	if said, err := piped(append(promote, "--data", "sentiment=-", "--data", "topic="+rows)...); !errors.Is(err, errNotBetter) || !strings.Contains(err.Error(), "worse on sentiment") {
+		t.Errorf("promote, of one head: %v\n%s", err, said)
+	}
+}

@@ -86,6 +86,9 @@ func (t *training) open(ctx context.Context, out *sourceSet, task, file string) 
 		out.list = append(out.list, s)
 		return nil
 	}
+	if file == "-" {
+		return usageError{errors.New("-: rows to train on are read from files, which the model card and --resume know by their digest: write standard input to one")}
+	}
 	sum, err := digest.File(file)
 	if err != nil {
 		return err

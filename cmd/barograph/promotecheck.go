@@ -45,10 +45,32 @@ func languages(names []string) string {
 	return or(strings.Join(names, ", "), "no language that it names")
 }
 
+// checkInput refuses standard input where it would be read more than once: to see what columns it
+// has, or for two heads.
+func (p promotion) checkInput() error {
+	piped := 0
+	for _, data := range p.data {
+		task, file, only := strings.Cut(data, "=")
+		switch {
+		case data == "-":
+			return usageError{errors.New("--data -: standard input is read once, so name the head that it has rows of, such as --data sentiment=-, or write the rows to a file")}
+		case only && checkTask(task) == nil && file == "-":
+			piped++
+		}
+	}
+	if piped > 1 {
+		return usageError{errors.New("--data: standard input is read once, for one head: write the rows to a file, which several can have")}
+	}
+	return nil
+}
+
 // files finds the file to measure each head on that both bundles have. A head without one is an
 // error; those of the others come with it.
 func (p promotion) files(ctx context.Context, serving, candidate *classify.Bundle) (map[string]string, error) {
 	files := map[string]string{}
+	if err := p.checkInput(); err != nil {
+		return nil, err
+	}
 	shared := slices.DeleteFunc(tasksOf(serving), func(task string) bool { return !slices.Contains(tasksOf(candidate), task) })
 	for _, data := range p.data {
 		task, file, only := strings.Cut(data, "=")
