@@ -93,6 +93,7 @@ func TestRows(t *testing.T) {
 		{"a quote not closed in a row of several lines", "a.csv", "text,label\n\"o\nne\",\"x\nfour,y\n", "2! 3! 4:four"},
 		{"quotes within quotes", "a.csv", "text,label\n\"He said \"no\" and left\",x\nfine,y\n", "2! 3:fine"},
 		{"JSON with bad UTF-8", "a.jsonl", "{\"text\":\"\xff\"}\n{\"text\":\"ok\"}\n", "1! 2:ok"},
+		{"JSON with a key twice", "a.jsonl", "{\"text\":\"one\",\"n\":{\"a\":1,\"a\":2}}\n{\"text\":\"one\",\"n\":[{}],\"te\\u0078t\":\"two\"}\n{\"text\":\"three\"}\n", "1:one 2! 3:three"},
 		{"CSV with bad UTF-8", "a.csv", "text\nbad \xff byte\n", "2!"},
 		{"empty", "a.csv", "", ""},
 	}

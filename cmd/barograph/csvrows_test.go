@@ -71,6 +71,7 @@ func TestAFileOfAnotherKindIsNamed(t *testing.T) {
 		{"a.csv", "\xff\xfet\x00e\x00", "1 it is UTF-16"},
 		{"a.json", "[{\"text\": \"a\"}]\n", "1 rows are read as JSON lines, one object a line, and this is an array"},
 		{"a.json", "{\n\"text\": \"a\"}\n", "1 rows are read as JSON lines"},
+		{"a.json", "{\"text\": \"a\", \"text\": \"b\"}\n", "1 the object has the key \"text\" twice"},
 		{"-", "text,label\na,x\n", "2 <nil>"},
 		{"-", "text\tlabel\na\tx\n", "2 <nil>"},
 		{"-", "{\"text\": \"a\", \"label\": \"x\"}\n", "1 <nil>"},

@@ -199,6 +199,9 @@ func jsonRow(text []byte, line int) row {
 	if err := json.Unmarshal(text, &object); err != nil {
 		return row{line: line, err: fmt.Errorf("not a JSON object: %w", err)}
 	}
+	if name, twice := namedTwice(text); twice {
+		return row{line: line, err: fmt.Errorf("the object has the key %.60q twice: which value is meant?", name)}
+	}
 	fields := make(map[string]string, len(object))
 	for name, raw := range object {
 		var s string
@@ -208,6 +211,28 @@ func jsonRow(text []byte, line int) row {
 		fields[name] = s
 	}
 	return checked(row{line: line, fields: fields})
+}
+
+// namedTwice finds a key that a JSON object has more than once, of which a map keeps the last. What
+// is in the object's values is another's to look at.
+func namedTwice(object []byte) (key string, twice bool) {
+	seen := map[string]bool{}
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	_, err := decoder.Token() // the brace
+	for err == nil && decoder.More() {
+		var name json.Token
+		var value json.RawMessage
+		if name, err = decoder.Token(); err != nil {
+			break
+		}
+		key, _ = name.(string)
+		if seen[key] {
+			return key, true
+		}
+		seen[key] = true
+		err = decoder.Decode(&value)
+	}
+	return "", false
 }
 
 func checked(r row) row {
