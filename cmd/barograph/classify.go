@@ -279,7 +279,10 @@ func classifyStage(c classifyConfig, clock func() time.Time, log *slog.Logger, r
 func modelConfig(c classifyConfig, log *slog.Logger) (classify.ModelConfig, error) {
 	m := classify.ModelConfig{Bases: c.Bases, Threads: c.Threads, TokenBudget: c.TokenBudget, Calibrate: c.Calibrate, Log: log}
 	if err := m.Device.UnmarshalText([]byte(c.Device)); err != nil {
-		return m, fmt.Errorf("device: %w", err)
+		return m, err
+	}
+	if c.Threads < 0 {
+		return m, fmt.Errorf("threads is %d; it is a number of cores, or 0 for all", c.Threads)
 	}
 	switch c.Precision {
 	case "", "auto":

@@ -76,7 +76,7 @@ func newEvaluate() *cobra.Command {
 	modelFlags(cmd, &e.model)
 	cmd.Flags().Lookup("model").Usage = "the bundle"
 	configFlags(cmd, &e.path)
-	cmd.Flags().StringVar(&e.data, "data", "", "labelled rows: .csv or .tsv with a header, or JSON lines; labels is the corrections topic")
+	cmd.Flags().StringVar(&e.data, "data", "", "labelled rows: .csv or .tsv with a header, or JSON lines; - is standard input; labels is the corrections topic")
 	cmd.Flags().StringVar(&e.task, "task", "", "head to measure: sentiment or topic; without it each that rows have a label of, or sentiment with --label-column")
 	cmd.Flags().StringVar(&e.source.Text, "text-column", "", "column with the text; text or title without it")
 	cmd.Flags().StringVar(&e.source.Label, "label-column", "", "column with the label; the task's name without it")
@@ -128,7 +128,7 @@ func (e evaluation) run(cmd *cobra.Command) error {
 		}
 		e.task = task
 		if err := e.measure(cmd); err != nil {
-			if len(tasks) > 1 {
+			if len(tasks) > 1 && errors.Is(err, finetune.ErrRows) {
 				return fmt.Errorf("%w; --task measures one head alone", err)
 			}
 			return err
@@ -170,6 +170,9 @@ func (e evaluation) measure(cmd *cobra.Command) error {
 	first, err := e.judge(cmd, e.model.Bundles[0], judged{})
 	if err != nil {
 		return err
+	}
+	if column := e.source.Entity; column != "" && e.data != labelsSource && !slices.ContainsFunc(first.examples, func(x *finetune.Example) bool { return x.Entity != "" }) {
+		return fmt.Errorf("%s: no row has a company in a column %s, which --entity-column names", e.data, column)
 	}
 	if e.other == "" {
 		if e.asJSON {

@@ -172,6 +172,24 @@ func TestEvaluateReadsTheCorrections(t *testing.T) {
 	}
 }
 
+// TestEvaluateRefusesWhatItWouldPassOver: settings and columns that would do nothing, each with no
+// advice that does not help.
+func TestEvaluateRefusesWhatItWouldPassOver(t *testing.T) {
+	dir := tinyBundle(t, t.TempDir(), "1", 0)
+	rows := labelledBy(t, dir)
+	for _, c := range []struct{ flag, value, says string }{
+		{"--threads", "-3", "threads is -3"},
+		{"--device", "gpu", `device "gpu": want auto, cpu or cuda`},
+		{"--entity-column", "company", rows + ": no row has a company in a column company"},
+		{"--data", "labels", "labels is the topic of the corrections in Kafka"},
+	} {
+		_, err := commandLine(t, "evaluate", "--model", dir, "--data", rows, c.flag, c.value)
+		if err == nil || !strings.HasPrefix(err.Error(), c.says) || strings.Contains(err.Error(), "--task measures") {
+			t.Errorf("%s %s: %v", c.flag, c.value, err)
+		}
+	}
+}
+
 func TestEvaluateNamesHeadsAndFolders(t *testing.T) {
 	dir := tinyBundle(t, t.TempDir(), "1", 0)
 	if _, err := commandLine(t, "evaluate", "--model", dir, "--data", "rows.csv", "--task", "mood"); err == nil || !strings.Contains(err.Error(), "no head for mood: --task is one of sentiment, topic") {
@@ -213,6 +231,10 @@ func TestEvaluateMeasuresEachHeadOnItsRows(t *testing.T) {
 	if said := mustRun(t, append(evaluate, "--label-column", "sentiment")...); strings.Contains(said, "topic on") || !strings.Contains(said, "sentiment on 3 rows") {
 		t.Errorf("of a column alone it says\n%s", said)
 	}
+	one := withoutTopics(t, tinyBundle(t, t.TempDir(), "1", 0))
+	if said := mustRun(t, "evaluate", "--model", one, "--data", file, "--threads", "1"); !strings.Contains(said, "sentiment on 3 rows") || strings.Contains(said, "topic on") {
+		t.Errorf("a bundle without topics says\n%s", said)
+	}
 	write("w5,,\n")
 	if said, err := commandLine(t, evaluate...); !errors.Is(err, finetune.ErrRows) || !strings.Contains(err.Error(), file+": line 6: ") {
 		t.Errorf("a row without any label: %v\n%s", err, said)
@@ -220,6 +242,29 @@ func TestEvaluateMeasuresEachHeadOnItsRows(t *testing.T) {
 	if said := mustRun(t, append(evaluate, "--skip-bad")...); !strings.Contains(said, "topic on 2 rows") || strings.Count(said, "left out: 1 cannot be used") != 2 {
 		t.Errorf("left out as asked it says\n%s", said)
 	}
+}
+
+// withoutTopics leaves a bundle its first head only.
+func withoutTopics(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(raw, &config); err != nil {
+		t.Fatal(err)
+	}
+	own := config["barograph"].(map[string]any)
+	own["heads"] = own["heads"].([]any)[:1]
+	if raw, err = json.Marshal(config); err == nil {
+		err = os.WriteFile(path, raw, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // TestRowsFromStandardInputAreReadOnce: for all heads and both bundles. promote, which looks for the

@@ -13,6 +13,7 @@ import (
 	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
+	"github.com/barograph/barograph/news"
 )
 
 // labelled are those of the tasks that a row has a label of.
@@ -53,7 +54,7 @@ func (e evaluation) sourceOf(task string, b *classify.Bundle) finetune.Source {
 	if b.EntitySegment && s.Label == "" {
 		s.Entity = cmp.Or(s.Entity, finetune.EntitiesColumn)
 	}
-	s.Others = slices.DeleteFunc(tasksOf(b), func(other string) bool { return other == task })
+	s.Others = slices.DeleteFunc([]string{news.TaskSentiment, news.TaskTopic}, func(other string) bool { return other == task })
 	return s
 }
 

@@ -34,6 +34,9 @@ func (t *training) readLabels(ctx context.Context) (labels []news.Label, topic s
 		return nil, "", err
 	}
 	topic = cfg.Kafka.Labels
+	if len(cfg.Kafka.Brokers) == 0 {
+		return nil, topic, fmt.Errorf("%s is the topic of the corrections in Kafka: name the configuration that has kafka.brokers by -c", labelsSource)
+	}
 	client, err := broker.New(cfg.Kafka.Config)
 	if err != nil {
 		return nil, topic, err
