@@ -46,6 +46,9 @@ func openBase(dir string, bases []string, s *Settings) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(given); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%w: %s is a file; a base or a bundle is a folder", ErrBase, given)
+	}
 	if dir, err = classify.Live(given); err != nil {
 		return nil, err
 	}

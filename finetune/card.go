@@ -100,6 +100,7 @@ func cardPrecisions(c *strings.Builder, r Report) {
 			fmt.Fprintf(c, "| %s | %s | %.4f | %.4f | %.4f |\n", m.Task, m.Precision, e.Accuracy, e.MacroF1, e.ECE)
 		}
 	}
+	fmt.Fprintln(c)
 	cardCost(c, r, bert.INT8, "CPU", r.Precision)
 	cardCost(c, r, bert.FP16, "GPU", r.PrecisionCUDA)
 	for _, cost := range r.Costs {
@@ -117,12 +118,12 @@ func cardCost(c *strings.Builder, r Report, p bert.Precision, device string, ins
 	}
 	switch {
 	case len(costs) == 0 && instead == bert.FP32:
-		fmt.Fprintf(c, "\nWhat %s costs is not known: `config.json` asks for fp32 on the %s.\n\n", p, device)
+		fmt.Fprintf(c, "What %s costs is not known: `config.json` asks for fp32 on the %s.\n\n", p, device)
 	case len(costs) == 0:
 	case instead == bert.FP32:
-		fmt.Fprintf(c, "\n%s costs more than %.1f points of macro-F1 on these rows%s: `config.json` asks for fp32 on the %s.\n\n", p, 100*maxLoss, doubt, device)
+		fmt.Fprintf(c, "%s costs more than %.1f points of macro-F1 on these rows%s: `config.json` asks for fp32 on the %s.\n\n", p, 100*maxLoss, doubt, device)
 	default:
-		fmt.Fprintf(c, "\n%s costs at most %.1f points of macro-F1 on these rows%s: it is what the %s runs.\n\n", p, 100*maxLoss, doubt, device)
+		fmt.Fprintf(c, "%s costs at most %.1f points of macro-F1 on these rows%s: it is what the %s runs.\n\n", p, 100*maxLoss, doubt, device)
 	}
 }
 
@@ -215,12 +216,13 @@ func cardTrials(c *strings.Builder, trials []Trial) {
 	}
 	fmt.Fprintf(c, "\n%d of %d settings were trained to their end; this is the best of those by macro-F1 on the validation rows.\n\n", ended, len(trials))
 	fmt.Fprint(c, "| setting | macro-F1 | best epoch |\n|---|---|---|\n")
-	for _, t := range trials {
+	words := TrialsInWords(trials)
+	for i, t := range trials {
 		if t.Err != nil {
-			fmt.Fprintf(c, "| %s | %s | |\n", t.Settings.InWords(), cell(t.Err.Error()))
+			fmt.Fprintf(c, "| %s | %s | |\n", words[i], cell(t.Err.Error()))
 			continue
 		}
-		fmt.Fprintf(c, "| %s | %.4f | %d |\n", t.Settings.InWords(), t.Score, t.Epoch)
+		fmt.Fprintf(c, "| %s | %.4f | %d |\n", words[i], t.Score, t.Epoch)
 	}
 }
 

@@ -646,4 +646,19 @@ func TestABaseThatIsNotThereIsNamed(t *testing.T) {
 	if _, err := Run(t.Context(), c); !errors.Is(err, ErrBase) || !strings.Contains(err.Error(), c.Base) {
 		t.Errorf("got %v", err)
 	}
+	c.Base = filepath.Join(t.TempDir(), "rows.csv")
+	if err := os.WriteFile(c.Base, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), c); !errors.Is(err, ErrBase) || !strings.Contains(err.Error(), c.Base+" is a file") {
+		t.Errorf("a file: %v", err)
+	}
+}
+
+func TestATeacherWithoutAHeadIsNamed(t *testing.T) {
+	c := sampleConfig(t, 64, 32)
+	c.Teachers = []string{c.Base}
+	if _, err := Run(t.Context(), c); !errors.Is(err, ErrBase) || !strings.Contains(err.Error(), c.Base+": ") || !strings.Contains(err.Error(), "it has no head") {
+		t.Errorf("got %v", err)
+	}
 }

@@ -100,6 +100,24 @@ func (s Settings) InWords() string {
 		s.Dropout, length, s.Batch, s.Accumulate, s.ClassWeights, s.Smoothing, s.WeightDecay, s.Warmup, s.Decay, average, s.Seed)
 }
 
+// TrialsInWords names of each setting of a sweep what not all of them have in common.
+func TrialsInWords(trials []Trial) []string {
+	const apart = ", "
+	have := map[string]int{}
+	for _, t := range trials {
+		for part := range strings.SplitSeq(t.Settings.InWords(), apart) {
+			have[part]++
+		}
+	}
+	words := make([]string, len(trials))
+	for i, t := range trials {
+		parts := strings.Split(t.Settings.InWords(), apart)
+		parts = slices.DeleteFunc(parts, func(part string) bool { return have[part] == len(trials) })
+		words[i] = cmp.Or(strings.Join(parts, apart), t.Settings.InWords())
+	}
+	return words
+}
+
 func (s Settings) check() error {
 	refuse := func(name string, value any, want string) error {
 		return fmt.Errorf("%w: %s is %v; it must be %s", ErrSettings, name, value, want)
@@ -109,7 +127,7 @@ func (s Settings) check() error {
 	case !(s.Rate > 0 && s.Rate < 1):
 		return refuse("lr", s.Rate, "over 0 and under 1")
 	case s.Embeddings && s.Mode != step.Full:
-		return refuse("embeddings", s.Embeddings, "with full")
+		return fmt.Errorf("%w: embeddings are trained with --full only: leave --embeddings out", ErrSettings)
 	case s.Mode == step.LoRA && (s.Rank < 1 || s.Rank > 1024):
 		return refuse("rank", s.Rank, "1 to 1024")
 	case s.Mode == step.LoRA && slices.ContainsFunc(s.Targets, func(t string) bool { return !isTarget(t) }):

@@ -46,6 +46,9 @@ func (j *job) ask(dir string, asked []int) (err error) {
 	if err != nil {
 		return err
 	}
+	if len(b.heads) == 0 {
+		return fmt.Errorf("%w: it has no head: a teacher is a bundle that was trained", ErrBase)
+	}
 	if !b.adapter {
 		s.Mode = step.HeadOnly // the cheapest of those that read with the weights as they are
 	}

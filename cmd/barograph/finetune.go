@@ -155,7 +155,7 @@ func (t *training) prepare(cmd *cobra.Command) error {
 		}
 	}
 	if err := c.Device.UnmarshalText([]byte(t.device)); err != nil {
-		return fmt.Errorf("device: %w", err)
+		return err
 	}
 	cmd.Flags().Visit(func(f *pflag.Flag) { c.Asked = append(c.Asked, f.Name) })
 	for _, part := range strings.Fields(t.sweep) {
@@ -164,7 +164,11 @@ func (t *training) prepare(cmd *cobra.Command) error {
 	}
 	var err error
 	c.Sweep, err = parseSweep(*s, t.sweep)
-	if err == nil && c.Budget != 0 && c.Sweep == nil {
+	switch {
+	case err != nil:
+	case c.Budget < 0:
+		err = fmt.Errorf("--budget %v: it is a time to train, such as 2h", c.Budget)
+	case c.Budget != 0 && c.Sweep == nil:
 		err = errors.New("--budget is for --sweep")
 	}
 	return err

@@ -98,6 +98,8 @@ func TestFinetuneRefusesWrongUsage(t *testing.T) {
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--full", "--head-only"},
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--sweep", "speed=3"},
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--budget", "1h"},
+		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--sweep", "lr=1e-4,1e-3", "--budget", "-1h"},
+		{"--task", "topic", "--train", "-", "--base", "b", "--out", "o"},
 		{"--task", "sentiment", "--train", "a.csv", "--valid", "topic=b.csv", "--base", "b", "--out", "o"},
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--languages", "english"},
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--languages", "en,ZH"},

@@ -138,12 +138,13 @@ func writeReport(w io.Writer, r finetune.Report) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
 	if len(r.Trials) > 0 {
 		fmt.Fprintln(table, "setting\tmacro-F1\tbest epoch\tseconds\t")
-		for _, t := range r.Trials {
+		words := finetune.TrialsInWords(r.Trials)
+		for i, t := range r.Trials {
 			if t.Err != nil {
-				fmt.Fprintf(table, "%s\t-\t%s\t%.0f\t\n", t.Settings.InWords(), plain.Line(t.Err.Error(), 60), t.Seconds)
+				fmt.Fprintf(table, "%s\t-\t%s\t%.0f\t\n", words[i], plain.Line(t.Err.Error(), 60), t.Seconds)
 				continue
 			}
-			fmt.Fprintf(table, "%s\t%.4f\t%d\t%.0f\t\n", t.Settings.InWords(), t.Score, t.Epoch, t.Seconds)
+			fmt.Fprintf(table, "%s\t%.4f\t%d\t%.0f\t\n", words[i], t.Score, t.Epoch, t.Seconds)
 		}
 		if err := table.Flush(); err != nil {
 			return err

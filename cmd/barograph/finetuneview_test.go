@@ -87,8 +87,8 @@ func TestTheReportIsInTables(t *testing.T) {
 	}
 	want := []string{
 		"setting | macro-F1 | best epoch | seconds",
-		first.InWords() + " | 0.8123 | 2 | 75",
-		second.InWords() + " | - | not begun: the budget was spent | 0",
+		"rank 8, alpha 16, seed 0 | 0.8123 | 2 | 75",
+		"rank 16, alpha 32, seed 3 | - | not begun: the budget was spent | 0",
 		"",
 		"head | rows | precision | accuracy | macro-F1 | calibration error",
 		"sentiment | 200 | fp32 | 0.8375 | 0.8123 | 0.0321",

@@ -47,6 +47,9 @@ func newModelPull() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if p.maxFile <= 0 {
+				return usageError{fmt.Errorf("--max-bytes %d: it is the size of a file", p.maxFile)}
+			}
 			p.out = or(p.out, filepath.Join("models", reference.Name()))
 			return p.run(cmd, reference)
 		},
