@@ -12,28 +12,25 @@ import (
 // capDeviations (4 there: a day's surge of volume then stays in the profile); tuned on the
 // benchmark's seeds 1 to 10.
 const (
-	guardSeconds   = 12 * 3600                // counts younger than this are not learnt yet
-	levelHalfLife  = 5 * 86400.0              // seconds
-	shareHalfLife  = 7 * 86400.0              // seconds
-	levelPrior     = 0.5                      // items' worth of prior knowledge of the rate
-	levelUsual     = 10.0 / 86400             // items a second of a series not known yet
-	sharePrior     = 40.0                     // items' worth of prior knowledge of the share
-	shareUsual     = 0.2                      // share of negatives where nothing is known at all
-	leaningUsual   = 0.12                     // share of items that lean to negative, likewise
-	copiesUsual    = 0.5                      // copies an item where nothing is known at all
-	copiesPrior    = 20.0                     // items' worth of that
-	profilePrior   = 10.0                     // items' worth of prior knowledge of an hour's factor
-	profileKeep    = 0.97                     // of an hour's memory, each half hour of it
-	capDeviations  = 2.5                      // a chunk is learnt at most this far above the expected
-	capClusters    = 1.6                      // of its variance: that over the mean, by clusters
-	capVolume      = 0.2                      // of its variance: relative, by the day's volume
-	capItems       = 3.0                      // over that bound, so that a quiet series learns of an item
-	outageShare    = 0.15                     // of the usual items over all series: less is an outage
-	longOutage     = 86400 / chunkSeconds     // chunks in a row without news from which an outage is remembered: it is as long as counts are kept
-	outageExposure = 86400.0                  // seconds of learnt time before an outage can be told
-	longestFreeze  = 24 * 3600 / chunkSeconds // chunks kept out in a row; then they are learnt after all
-	longestLesson  = 30 * 48                  // chunks; what is older is forgotten at once
-	storyFactor    = 1.7                      // items a story, for how much a count is worth as evidence
+	guardSeconds  = 12 * 3600                // counts younger than this are not learnt yet
+	levelHalfLife = 5 * 86400.0              // seconds
+	shareHalfLife = 7 * 86400.0              // seconds
+	levelPrior    = 0.5                      // items' worth of prior knowledge of the rate
+	levelUsual    = 10.0 / 86400             // items a second of a series not known yet
+	sharePrior    = 40.0                     // items' worth of prior knowledge of the share
+	shareUsual    = 0.2                      // share of negatives where nothing is known at all
+	leaningUsual  = 0.12                     // share of items that lean to negative, likewise
+	copiesUsual   = 0.5                      // copies an item where nothing is known at all
+	copiesPrior   = 20.0                     // items' worth of that
+	profilePrior  = 10.0                     // items' worth of prior knowledge of an hour's factor
+	profileKeep   = 0.97                     // of an hour's memory, each half hour of it
+	capDeviations = 2.5                      // a chunk is learnt at most this far above the expected
+	capClusters   = 1.6                      // of its variance: that over the mean, by clusters
+	capVolume     = 0.2                      // of its variance: relative, by the day's volume
+	capItems      = 3.0                      // over that bound, so that a quiet series learns of an item
+	longestFreeze = 24 * 3600 / chunkSeconds // chunks kept out in a row; then they are learnt after all
+	longestLesson = 30 * 48                  // chunks; what is older is forgotten at once
+	storyFactor   = 1.7                      // items a story, for how much a count is worth as evidence
 )
 
 // hoursOfWeek are the slots of the weekly profile: each hour of a weekday and of a day
@@ -75,8 +72,9 @@ type baseline struct {
 	fired     int64 // bucket of the clock in which the series was last over the threshold; 0 = never
 	openUntil int64 // when that spike is over, if nothing is over the threshold any more; Unix seconds
 
-	down         int   // of everything: chunks in a row, up to next, in which feeds failed; at most longOutage
-	lost, lostTo int64 // of everything: the first chunk of the last long outage, and the first after it
+	down         int    // of everything: chunks in which feeds failed, less those since in which they did not; at most longestOutage
+	failing      uint64 // of everything, bit i: feeds failed in chunk next-1-i
+	lost, lostTo int64  // of everything: the first chunk of the last long outage, and the first after it
 
 	market *market.Market // whose days the weekly profile follows; nil = UTC
 }
@@ -154,8 +152,8 @@ func (b *baseline) shareOf(of, prior float64) beta {
 }
 
 // learn takes in the chunks that have become older than the guard at now (Unix seconds),
-// except those frozen by a spike and those in which down says that the feeds failed. It
-// reports whether it moved on.
+// except those frozen by a spike and those in which feeds failed, as down or a long silence says. It
+// reports whether it moved on. down is asked once for each chunk, which is the last before next then.
 func (b *baseline) learn(r ring, now float64, p prior, down func(chunk int64) bool) bool {
 	end := int64(math.Floor((now - guardSeconds) / chunkSeconds))
 	if end <= b.next {
@@ -164,17 +162,22 @@ func (b *baseline) learn(r ring, now float64, p prior, down func(chunk int64) bo
 	if start := end - longestLesson; b.next < start {
 		b.pass(start - b.next)
 	}
+	quiet := silence{end: b.next, failed: b.next}
 	for b.next < end {
 		chunk, frozen := b.next, b.frozen&1 != 0
 		b.pass(1)
+		failed := down(chunk)
 		if !frozen {
 			b.streak = 0
 		} else if b.streak < longestFreeze {
 			b.streak++
 			continue
 		}
-		if !down(chunk) {
-			got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum()
+		got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum()
+		if chunk >= quiet.end && got == (count{}) {
+			quiet = b.silenceFrom(r, chunk, now, p)
+		}
+		if !failed && chunk >= quiet.failed {
 			b.copies = b.copies*shareDecay + float64(got.copies)
 			b.learnChunk(chunk, float64(got.items), float64(got.negative), float64(got.leaning), p)
 		}
@@ -185,11 +188,8 @@ func (b *baseline) learn(r ring, now float64, p prior, down func(chunk int64) bo
 // pass moves the position on by n chunks.
 func (b *baseline) pass(n int64) {
 	b.next += n
-	if n >= 64 {
-		b.frozen = 0
-		return
-	}
 	b.frozen >>= uint(n)
+	b.failing <<= uint(n)
 }
 
 var (
@@ -227,35 +227,4 @@ func (b *baseline) freeze(from, to float64) bool {
 		b.frozen |= 1 << uint(chunk-b.next)
 	}
 	return bits.OnesCount64(b.frozen) != before
-}
-
-// note remembers, as everything, whether feeds failed in a chunk, the next after those noted before. Series that
-// are behind learn of a long outage only when its counts, or their absence, are dropped already. It gives failed back.
-func (b *baseline) note(chunk int64, failed bool) bool {
-	if !failed {
-		b.down = 0
-		return false
-	}
-	if b.down = min(b.down+1, longOutage); b.down < longOutage {
-		return true
-	}
-	if chunk != b.lostTo {
-		b.lost = chunk + 1 - longOutage
-	}
-	b.lostTo = chunk + 1
-	return true
-}
-
-// outage tells whether a chunk of everything brought so little that feeds must have
-// failed. Counts that the ring has dropped already say nothing; a long outage is remembered.
-func (b *baseline) outage(r ring, chunk int64) bool {
-	if chunk >= b.lost && chunk < b.lostTo {
-		return true
-	}
-	if b.exposure < outageExposure || len(r) == 0 || r[0].bucket > chunk*bucketsPerChunk {
-		return false
-	}
-	got := r.between(chunk*bucketsPerChunk, (chunk+1)*bucketsPerChunk).sum().items
-	expected := b.level() * b.factor(b.slot(chunk*bucketsPerChunk), noPrior()) * chunkSeconds
-	return float64(got) < outageShare*expected
 }

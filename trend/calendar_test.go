@@ -138,7 +138,7 @@ func TestChangingTheMarket(t *testing.T) {
 			t.Errorf("%s: level %g of %g, profile %v", name, changed.level(), b.level(), changed.hour[9])
 		}
 		night := bucketOf(end.Add(-6*time.Hour)) / bucketsPerChunk
-		if changed.outage(r, night) {
+		if (&series{ring: r, base: changed}).failed(night) != noTrouble {
 			t.Errorf("%s: a quiet night passes for an outage", name)
 		}
 		again, err := decodeBase(changed.encode())

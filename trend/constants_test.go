@@ -57,7 +57,8 @@ func decisive() map[string]string {
 		"copiesUsual": number(copiesUsual), "copiesPrior": number(copiesPrior),
 		"hoursOfWeek": number(hoursOfWeek), "profilePrior": number(profilePrior), "profileKeep": number(profileKeep),
 		"capDeviations": number(capDeviations), "capClusters": number(capClusters), "capVolume": number(capVolume), "capItems": number(capItems),
-		"outageShare": percent(outageShare), "longOutage": seconds(longOutage * chunkSeconds), "outageExposure": seconds(outageExposure), "freezeFrom": number(freezeFrom),
+		"outageShare": percent(outageShare), "outagePart": percent(outagePart), "outageAround": seconds(outageAround * chunkSeconds),
+		"longestOutage": seconds(longestOutage * chunkSeconds), "silentItems": number(silentItems), "longOutage": seconds(longOutage * chunkSeconds), "outageExposure": seconds(outageExposure), "freezeFrom": number(freezeFrom),
 		"longestFreeze": seconds(longestFreeze * chunkSeconds), "longestLesson": seconds(longestLesson * chunkSeconds), "storyFactor": number(storyFactor),
 
 		"windows": list("h", lengths...), "windows.last": list("sevenths", parts...), "longestWindow": long(longestWindow),
@@ -80,7 +81,7 @@ func decisive() map[string]string {
 
 // indecisive are the other constants of the package: of storage, speed and display, or made of those above.
 var indecisive = strings.Fields(`
-baseSize outageSize baseVersion marketCode shards shortCounts shortList tooLong tooMany tooOld unread addUp
+baseSize outageSize shortOutageSize noTrouble someFailed allSilent baseVersion marketCode shards shortCounts shortList tooLong tooMany tooOld unread addUp
 idParts textParts keySeparator adoptAttempts
 keepEvidence keepNear keepPeaks learnWithin batch reads attempts attemptTimeout learnAttempts scanCalls scanCount sampleStep BusyItems
 evidenceSeparator longestID longestSource longestTitle longestURL keptSources keptTexts shown smallestP

@@ -103,11 +103,9 @@ func parseCount(part string) (c count, ok bool) {
 const baseVersion = 4
 
 // baseSize is the size of a stored baseline, in bytes. The code of a market may follow, and of everything,
-// where feeds have failed, outageSize bytes about that. The
+// where feeds have failed, outageSize bytes about that (outage.go). The
 // profile is most of it. Redis takes memory in steps: up to 379 bytes are one of 384.
 const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3 + 3
-
-const outageSize = 1 + 2*5
 
 // sizeOfBase is the size of a stored baseline without the code of a market; 0 = it cannot be read.
 func sizeOfBase(stored string) int {
@@ -142,12 +140,7 @@ func (b *baseline) encode() string {
 		out = appendShort(out, h.items)
 		out = appendShort(out, h.expected)
 	}
-	out = append(appendShort(out, b.leaning), b.marketCode()...)
-	if b.down > 0 || b.lostTo > 0 {
-		out = append(out, byte(b.down))
-		out = appendTime(appendTime(out, b.lost), b.lostTo)
-	}
-	return string(out)
+	return string(b.appendOutage(append(appendShort(out, b.leaning), b.marketCode()...)))
 }
 
 // appendTime packs a time or its chunk: 40 bits of seconds reach to the year 19,000.
@@ -208,9 +201,7 @@ func decodeBase(text string) (b baseline, err error) {
 	} else {
 		b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
 	}
-	if outage != "" {
-		b.down, b.lost, b.lostTo = int(outage[0]), readTime([]byte(outage[1:])), readTime([]byte(outage[1+5:]))
-	}
+	b.readOutage([]byte(outage))
 	return b, nil
 }
 
@@ -218,12 +209,10 @@ func decodeBase(text string) (b baseline, err error) {
 // outages, both of which may be missing.
 func cutBase(stored string, size int) (market, outage string, ok bool) {
 	rest := stored[size:]
-	switch len(rest) {
-	case 0, marketCode:
-		return rest, "", true
-	case outageSize, marketCode + outageSize:
-		at := len(rest) - outageSize
-		return rest[:at], rest[at:], true
+	for _, of := range [...]int{0, outageSize, shortOutageSize} {
+		if at := len(rest) - of; at == 0 || at == marketCode {
+			return rest[:at], rest[at:], true
+		}
 	}
 	return "", "", false
 }

@@ -96,11 +96,23 @@ func fallSilent(readings []news.Reading, arrivals []time.Time) {
 	}
 }
 
+// thinned is a fortnight in which three quarters are lost for two days.
+const thinned = 80
+
+func thinOut(readings []news.Reading, arrivals []time.Time) (left []news.Reading, at []time.Time) {
+	for i, r := range readings {
+		if day := arrivals[i].Sub(monday).Hours() / 24; day < 5.5 || day > 7.5 || i%4 == 0 {
+			left, at = append(left, r), append(at, arrivals[i])
+		}
+	}
+	return left, at
+}
+
 // Store and History find the same spikes of all kinds in the same readings, with the same
 // numbers, evidence and sources.
 func TestStoreAgreesWithHistory(t *testing.T) {
 	all := []news.SpikeKind{news.SpikeNegative, news.SpikePositive, news.SpikeVolume}
-	for seed, kinds := range map[uint64][]news.SpikeKind{5: nil, 77: nil, 78: all, silenced: nil} {
+	for seed, kinds := range map[uint64][]news.SpikeKind{5: nil, 77: nil, 78: all, silenced: nil, thinned: nil} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rule := trend.Rule{Spikes: kinds}
 			c := &clock{}
@@ -110,6 +122,9 @@ func TestStoreAgreesWithHistory(t *testing.T) {
 			retold(seed, readings)
 			if seed == silenced {
 				fallSilent(readings, arrivals)
+			}
+			if seed == thinned {
+				readings, arrivals = thinOut(readings, arrivals)
 			}
 			found := map[news.SpikeKind]int{}
 			for i, r := range readings {

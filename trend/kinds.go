@@ -111,25 +111,17 @@ type lender struct {
 	counted       bool                   // whether peaks are counted yet
 }
 
-// lenderOf lets everything learn. What it says of failed feeds depends on no counts older than
-// history or learnt long ago, which one store may have dropped and another not yet.
-func lenderOf(kind news.SpikeKind, everything *series, now time.Time, history time.Duration) *lender {
-	l := &lender{kind: kind, base: &everything.base, unknown: noPrior()}
+// lenderOf lets everything learn. What it says of failed feeds it has noted then, so that it does not
+// depend on counts, which one store may have dropped and another not yet.
+func lenderOf(kind news.SpikeKind, everything *series, now time.Time) *lender {
+	l := &lender{kind: kind, base: &everything.base, unknown: noPrior(), down: everything.base.outage}
 	if kind == news.SpikeVolume { // every item is one
 		l.unknown.share = 1
 	}
 	if kind != news.SpikeNegative {
 		l.unknown.leaning = 0
 	}
-	kept := func() int64 { return min(bucketOf(now.Add(-history)), everything.base.next*bucketsPerChunk) }
-	first := kept()
-	l.down = func(chunk int64) bool {
-		return everything.base.outage(everything.ring[everything.ring.from(first):], chunk)
-	}
-	everything.base.learn(everything.ring, unixSeconds(now), l.unknown, func(chunk int64) bool {
-		return everything.base.note(chunk, l.down(chunk))
-	})
-	first = kept()
+	everything.base.learn(everything.ring, unixSeconds(now), l.unknown, everything.noting())
 	l.lent = everything.base.prior()
 	if kind == news.SpikeVolume {
 		l.lent.share = 1

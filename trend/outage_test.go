@@ -49,6 +49,7 @@ func twoFeeds(days int) []arrival {
 // oldest first, or never.
 type outage struct {
 	feeds    []string
+	only     []string // of these companies alone; nil = of all
 	lasts    time.Duration
 	backlog  bool
 	undated  bool // what comes late has its arrival for a date
@@ -61,7 +62,8 @@ func (o outage) of(all []arrival, from time.Time) []arrival {
 	var out []arrival
 	late := 0
 	for _, a := range all {
-		if a.at.After(from) && a.at.Before(to) && slices.Contains(o.feeds, a.reading.Source) {
+		if a.at.After(from) && a.at.Before(to) && slices.Contains(o.feeds, a.reading.Source) &&
+			(o.only == nil || slices.Contains(o.only, a.reading.Entities[0])) {
 			if !o.backlog {
 				continue
 			}
@@ -100,8 +102,9 @@ func TestOutages(t *testing.T) {
 		"ten days, a backlog":                 {outage{feeds: both, lasts: 240 * time.Hour, backlog: true, kinds: kinds}, false},
 		"ten days, no backlog":                {outage{feeds: both, lasts: 240 * time.Hour, kinds: kinds}, false},
 		"one feed, eighteen hours, a backlog": {outage{feeds: one, lasts: 18 * time.Hour, backlog: true, kinds: kinds}, false},
-		"one feed, ten days, a backlog":       {outage{feeds: one, lasts: 240 * time.Hour, backlog: true, kinds: negative}, false},
-		"one feed, ten days, no backlog":      {outage{feeds: one, lasts: 240 * time.Hour, kinds: negative}, false},
+		"feeds of four companies, six days":   {outage{feeds: both, only: []string{"C0", "C1", "C2", "C3"}, lasts: 144 * time.Hour, kinds: kinds}, false},
+		"one feed, ten days, a backlog":       {outage{feeds: one, lasts: 240 * time.Hour, backlog: true, kinds: kinds}, false},
+		"one feed, ten days, no backlog":      {outage{feeds: one, lasts: 240 * time.Hour, kinds: kinds}, false},
 		"news after ten days":                 {outage{feeds: both, lasts: 240 * time.Hour, kinds: negative, newsThen: true}, true},
 		"a backlog as news of its arrival":    {outage{feeds: both, lasts: 18 * time.Hour, backlog: true, undated: true, kinds: kinds}, true},
 	} {
@@ -123,5 +126,34 @@ func TestOutages(t *testing.T) {
 				t.Error("found nothing")
 			}
 		})
+	}
+}
+
+// A stream of which a tenth is left for good is in an outage for a week. Then that becomes the usual, by which a burst
+// is judged.
+func TestAStreamThatFellForGoodIsLearnt(t *testing.T) {
+	fell, weeks := monday.Add(10*24*time.Hour), monday.Add(45*24*time.Hour)
+	h := trend.NewHistory(trend.Rule{}, 0)
+	c0 := news.Series{Entity: "C0"}
+	burst := func() (found bool) {
+		last := weeks.Add(20 * time.Minute)
+		for i := range 5 {
+			r := reading(fmt.Sprint("burst", i), weeks.Add(time.Duration(i)*5*time.Minute), .9, "C0")
+			for _, spike := range h.Observe(&r, r.PublishedAt) {
+				found = found || spike.Series == c0
+			}
+		}
+		if m := h.Slide(c0, "", last, last.Add(time.Minute), 12*time.Hour, 0, last); len(m) != 1 || m[0].Expected > 2 {
+			t.Errorf("%+v: in half a day, 0.4 negatives are usual now, and 4 were", m)
+		}
+		return found
+	}
+	for i, a := range twoFeeds(45) {
+		if a.at.Before(fell) || i%10 == 0 {
+			h.Observe(&a.reading, a.at)
+		}
+	}
+	if !burst() {
+		t.Error("five negatives in twenty minutes of a company that has one a day are no spike")
 	}
 }

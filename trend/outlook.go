@@ -58,7 +58,7 @@ func (s *Store) Outlook(ctx context.Context, of []news.Series) ([]Outlook, error
 	if err != nil {
 		return nil, err
 	}
-	by := lenderOf(s.kinds[0], &everything[0].series, now, s.history)
+	by := lenderOf(s.kinds[0], &everything[0].series, now)
 	out := make([]Outlook, 0, len(of))
 	for some := range slices.Chunk(of, reads) {
 		asked, company := withCompanies(some)
@@ -134,7 +134,7 @@ func (s *Store) Course(ctx context.Context, of news.Series, kind news.SpikeKind,
 	if err != nil {
 		return nil, err
 	}
-	by, state := lenderOf(kind, &states[0].series, now, s.history), states[1]
+	by, state := lenderOf(kind, &states[0].series, now), states[1]
 	lent := by.lends(of)
 	state.base.learn(state.ring, unixSeconds(now), lent, by.down)
 	width := int64(step / BucketLength)

@@ -91,7 +91,7 @@ func (r *Replay) Add(e Event) (news.Spike, bool) {
 // lender brings everything up to now.
 func (r *Replay) lender(now time.Time) *lender {
 	learnt := r.everything.base.next
-	l := lenderOf(r.kind, &r.everything.series, now, r.history)
+	l := lenderOf(r.kind, &r.everything.series, now)
 	if r.everything.base.next != learnt {
 		r.everything.forget(now, r.history)
 	}

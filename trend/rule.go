@@ -178,6 +178,3 @@ func (b *baseline) fire(window time.Duration, now time.Time) bool {
 	}
 	return changed
 }
-
-// outage is the series' word, as everything's, on whether feeds failed in a chunk.
-func (s *series) outage(chunk int64) bool { return s.base.outage(s.ring, chunk) }

@@ -206,11 +206,8 @@ func TestOutageIsNotLearnt(t *testing.T) {
 			all.ring[i].items = 5
 		}
 	}
-	if !all.outage(gap) || all.outage(gap+1) {
-		t.Errorf("outage in the gap %t, after it %t", all.outage(gap), all.outage(gap+1))
-	}
-	if all.outage(gap - 40*48) {
-		t.Error("a chunk that the ring has dropped counts as an outage")
+	if all.failed(gap) != someFailed || all.failed(gap+1) != noTrouble {
+		t.Errorf("outage in the gap %d, after it %d", all.failed(gap), all.failed(gap+1))
 	}
 	one := newBaseline(gap*bucketsPerChunk, noon)
 	one.learn(nil, unixSeconds(noon), noPrior(), func(chunk int64) bool { return chunk == gap })
@@ -218,6 +215,100 @@ func TestOutageIsNotLearnt(t *testing.T) {
 	full.learn(nil, unixSeconds(noon), noPrior(), never)
 	if math.Abs(full.exposure-one.exposure-chunkSeconds) > .1*chunkSeconds {
 		t.Errorf("exposure %.0f with the outage left out, %.0f with it", one.exposure, full.exposure)
+	}
+}
+
+// Feeds that bring a third of the usual for hours have failed; a short lull is none, nor is a low hour of a
+// weekend that was never seen.
+func TestMostOfTheFeedsFailed(t *testing.T) {
+	all := series{base: usual(4800, .2), ring: steady(3, 100)}
+	at := func(ago time.Duration) int64 { return bucketOf(noon.Add(-ago)) / bucketsPerChunk }
+	for i := range all.ring {
+		switch c := all.ring[i].bucket / bucketsPerChunk; {
+		case c >= at(40*time.Hour) && c < at(20*time.Hour), c == at(50*time.Hour):
+			all.ring[i].items = 33
+		}
+	}
+	for chunk, want := range map[int64]trouble{at(30 * time.Hour): someFailed, at(36 * time.Hour): someFailed, at(19 * time.Hour): noTrouble,
+		at(42 * time.Hour): noTrouble, at(50 * time.Hour): noTrouble} {
+		if got := all.failed(chunk); got != want {
+			t.Errorf("%s: %d, want %d", startOf(chunk*bucketsPerChunk), got, want)
+		}
+	}
+	all.base.hour[all.base.slot(at(30*time.Hour)*bucketsPerChunk)].expected = 0
+	if got := all.failed(at(30 * time.Hour)); got != noTrouble {
+		t.Errorf("%d in an hour of the week that was never seen", got)
+	}
+}
+
+// Everything remembers of 64 chunks whether feeds failed, and of the last long outage; of what lasts longer than
+// longestOutage it says so no more, unless nothing came at all.
+func TestEverythingRemembersOutages(t *testing.T) {
+	b := newBaseline(0, noon)
+	tell := func(n int, feeds trouble) (failed int) {
+		for range n {
+			b.pass(1)
+			if b.note(b.next-1, feeds) {
+				failed++
+			}
+		}
+		return failed
+	}
+	tell(10, noTrouble)
+	if tell(3, someFailed) != 3 || tell(5, noTrouble) != 0 {
+		t.Error("what is noted is not what is learnt by")
+	}
+	for chunk := range b.next {
+		if want := chunk >= 10 && chunk < 13; b.outage(chunk) != want {
+			t.Errorf("chunk %d: %t", chunk, b.outage(chunk))
+		}
+	}
+	tell(longOutage, someFailed)
+	tell(100, noTrouble)
+	if b.outage(11) || b.outage(17) || !b.outage(18) || !b.outage(17+longOutage) || b.outage(18+longOutage) || b.outage(b.next) {
+		t.Errorf("of %d chunks, the outage of a day is chunks %d to %d", b.next, b.lost, b.lostTo)
+	}
+	b.down = 0
+	if n := tell(2*longestOutage, someFailed); n != longestOutage {
+		t.Errorf("%d chunks of an outage without end are left out, want %d", n, longestOutage)
+	}
+	if n := tell(100, allSilent); n != 100 {
+		t.Errorf("%d of 100 silent chunks after it are left out", n)
+	}
+}
+
+// A series without news for a day in which it usually has twenty items has lost its feeds; one whose news is as
+// rare as that, or which never had any at such hours, has not.
+func TestSilenceIsNotLearnt(t *testing.T) {
+	silent := func(b baseline, days int) float64 {
+		end := startOf(b.next*bucketsPerChunk).AddDate(0, 0, days)
+		before := b.level()
+		b.learn(ring{{bucket: bucketOf(end), items: 1}}, unixSeconds(end.Add(13*time.Hour)), noPrior(), never)
+		return b.level() / before
+	}
+	weekdays := usual(480, .2)
+	for h := range weekdays.hour[24:] {
+		weekdays.hour[24+h].items, weekdays.hour[24+h].expected = 0, 0
+	}
+	for name, c := range map[string]struct {
+		of          baseline
+		days        int
+		least, most float64
+	}{
+		"four days of a busy series":   {usual(480, .2), 4, .99, 1.01},
+		"half a day":                   {usual(480, .2), 0, .8, 1.01},
+		"three weeks of a busy series": {usual(480, .2), 21, .1, .2},
+		"four days of a quiet series":  {usual(3, .2), 4, .5, .7},
+	} {
+		if got := silent(c.of, c.days); got < c.least || got > c.most {
+			t.Errorf("%s leave %.2f of the level, want %.2f to %.2f", name, got, c.least, c.most)
+		}
+	}
+	saturday := time.Date(2026, 3, 7, 0, 0, 0, 0, time.UTC)
+	weekdays.next = bucketOf(saturday) / bucketsPerChunk
+	weekdays.learn(ring{{bucket: bucketOf(saturday.AddDate(0, 0, 2)), items: 1}}, unixSeconds(saturday.AddDate(0, 0, 2).Add(13*time.Hour)), noPrior(), never)
+	if f := weekdays.factor(30, noPrior()); f > .5 {
+		t.Errorf("the first weekend without news is not learnt: %.2f of the level is usual", f)
 	}
 }
 
@@ -268,12 +359,16 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	// What everything remembers of outages follows, also behind the code of a market.
 	for _, days := range []*market.Market{nil, exchange(t, "XNYS")} {
 		all := b
-		all.market, all.down, all.lost, all.lostTo = days, 31, b.next-300, b.next-200
+		all.market, all.down, all.failing, all.lost, all.lostTo = days, 331, 1<<63|7, b.next-300, b.next-200
 		known, err := decodeBase(all.encode())
-		if known.follow(days, all.encode()); err != nil || known.encode() != all.encode() || known.down != 31 ||
-			known.lost != all.lost || known.lostTo != all.lostTo {
+		if known.follow(days, all.encode()); err != nil || known.encode() != all.encode() || known.down != 331 ||
+			known.failing != all.failing || known.lost != all.lost || known.lostTo != all.lostTo {
 			t.Errorf("%+v (%v)\nwant %+v", known, err, all)
 		}
+	}
+	was, err := decodeBase(b.encode() + "XNYS\x1f\x01\x02\x03\x04\x00\x05\x06\x07\x08\x00") // as it was stored before
+	if want := uint64(1<<31 - 1); err != nil || was.down != 31 || was.failing != want || was.lost != 0x04030201 || was.lostTo != 0x08070605 {
+		t.Errorf("an outage as it was stored before: %d, %x, %x to %x (%v)", was.down, was.failing, was.lost, was.lostTo, err)
 	}
 	// What older versions stored is read; of what leans to negative they knew nothing.
 	b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)

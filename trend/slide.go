@@ -33,7 +33,7 @@ func (s *Store) Slide(ctx context.Context, of news.Series, kind news.SpikeKind, 
 	if err != nil || len(states[1].ring) == 0 {
 		return nil, err
 	}
-	by := lenderOf(kind, &states[0].series, now, s.history)
+	by := lenderOf(kind, &states[0].series, now)
 	limit, err := s.threshold(ctx, by.base, now)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (h *History) Slide(of news.Series, kind news.SpikeKind, from, to time.Time,
 	if all := replay.company(of); all != nil {
 		company = *all
 	}
-	by, limit := lenderOf(replay.kind, &everything, now, h.history), replay.budget.threshold(&replay.everything.base, now)
+	by, limit := lenderOf(replay.kind, &everything, now), replay.budget.threshold(&replay.everything.base, now)
 	if !by.knows(&s) {
 		limit = math.Inf(1)
 	}

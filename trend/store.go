@@ -154,7 +154,7 @@ func (s *Store) decode(of subject, counts, base string, now time.Time) (*stored,
 func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.Time) error {
 	lenders := map[news.SpikeKind]*lender{}
 	for _, kind := range s.kinds {
-		l := lenderOf(kind, &found[subject{kind: kind}].series, now, s.history)
+		l := lenderOf(kind, &found[subject{kind: kind}].series, now)
 		limit, err := s.threshold(ctx, l.base, now)
 		if err != nil {
 			return err
@@ -196,12 +196,15 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 // be made short.
 func (s *Store) assess(of subject, state *stored, found map[subject]*stored, by *lender, now time.Time) bool {
 	state.limit, state.counted = by.limit, by.counted
-	lent := by.lends(of.of)
+	lent, down := by.lends(of.of), by.down
+	if of.of == (news.Series{}) {
+		down = state.noting()
+	}
 	switch {
 	case !state.judge && of.of != (news.Series{}) && state.base.next*bucketsPerChunk >= bucketOf(now.Add(-learnWithin)):
 		// It was read only to be made short.
 	case !state.judge || !by.knows(&state.series):
-		state.base.learn(state.ring, unixSeconds(now), lent, by.down)
+		state.base.learn(state.ring, unixSeconds(now), lent, down)
 		if state.judge {
 			s.metrics.judged.WithLabelValues(string(verdict{thin: true}.outcome(by.limit))).Inc()
 		}
@@ -211,7 +214,7 @@ func (s *Store) assess(of subject, state *stored, found map[subject]*stored, by 
 			company.base.learn(company.ring, unixSeconds(now), by.lent, by.down)
 			lent.company = &company.series
 		}
-		state.verdict, state.move, _ = state.series.assess(lent, by.down, now, s.rule.MinNegative)
+		state.verdict, state.move, _ = state.series.assess(lent, down, now, s.rule.MinNegative)
 		s.metrics.judged.WithLabelValues(string(state.verdict.outcome(by.limit))).Inc()
 	}
 	return state.packed != state.base.encode() || s.wantsShortening(state, now)

@@ -143,7 +143,7 @@ func (s *Store) pastOf(ctx context.Context, h *History, kind news.SpikeKind, now
 		return nil, errors.New("trend: the history has no readings")
 	}
 	everything := replay.everything.series
-	by := lenderOf(kind, &everything, now, h.history)
+	by := lenderOf(kind, &everything, now)
 	since, err := s.since(ctx, kind)
 	switch old := time.Unix(everything.base.since, 0).UTC(); {
 	case err != nil:
