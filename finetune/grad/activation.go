@@ -6,12 +6,17 @@ import (
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 )
 
-// Softmax is over the last dimension.
-func (t *Tape) Softmax(x *Value) *Value {
+// Softmax is over the last dimension, with Dropout after it unless keep is nil.
+func (t *Tape) Softmax(x, keep *Value, p float64) *Value {
 	y := t.node("Softmax", x.shape, []*Value{x}, onnxpb.Int("axis", -1))
-	return t.record(y, []*Value{x}, func(b *backward, dy *Value) {
-		b.add(x, func() *Value { // y (dy - Σ dy y)
-			return t.Mul(y, t.Sub(dy, t.Sum(t.Mul(dy, y), true, len(x.shape)-1)))
+	z := y
+	if keep != nil {
+		z = t.node("Mul", x.shape, []*Value{y, t.dropFactor(keep, p)})
+	}
+	return t.record(z, []*Value{x}, func(b *backward, dz *Value) {
+		b.add(x, func() *Value { // y (dy - Σ dy y), where dropout makes dy y the same as dz z
+			each := t.Mul(dz, z)
+			return t.Sub(each, t.Mul(y, t.Sum(each, true, len(x.shape)-1)))
 		})
 	})
 }
@@ -34,18 +39,16 @@ func (t *Tape) Tanh(x *Value) *Value {
 	})
 }
 
-// Gelu is x Φ(x) by the error function (Hendrycks and Gimpel 2016, "Gaussian Error
-// Linear Units", section 2).
-func (t *Tape) Gelu(x *Value) *Value {
-	y := t.node("Gelu", x.shape, []*Value{x})
-	return t.record(y, []*Value{x}, func(b *backward, dy *Value) {
-		b.add(x, func() *Value {
-			// Φ(x) + x φ(x) = ½ (1 + erf u + 2/√π u e^{-u²}) with u = x/√2.
-			u := t.Scale(x, math.Sqrt2/2)
-			erf := t.node("Erf", x.shape, []*Value{u})
-			bell := t.node("Exp", x.shape, []*Value{t.Neg(t.Mul(u, u))})
-			slope := t.Add(erf, t.Mul(t.Scale(u, 2/math.Sqrt(math.Pi)), bell))
-			return t.Mul(dy, t.Add(t.Scale(slope, 0.5), t.number(0.5)))
+// GeluErf is u (1 + erf u), which is √2 GELU(√2 u) (Hendrycks and Gimpel 2016, "Gaussian
+// Error Linear Units", section 2): a product before it and one after it can scale by √½
+// for nothing, and a pass over a tensor of this width is dear.
+func (t *Tape) GeluErf(u *Value) *Value {
+	gate := t.node("Add", u.shape, []*Value{t.node("Erf", u.shape, []*Value{u}), t.number(1)})
+	y := t.node("Mul", u.shape, []*Value{u, gate})
+	return t.record(y, []*Value{u}, func(b *backward, dy *Value) {
+		b.add(u, func() *Value { // 1 + erf u + u 2/√π e^{-u²}, the factor in the exponent
+			bell := t.node("Exp", u.shape, []*Value{t.Sub(t.number(math.Log(2/math.Sqrt(math.Pi))), t.Mul(u, u))})
+			return t.Mul(dy, t.Add(gate, t.Mul(u, bell)))
 		})
 	})
 }

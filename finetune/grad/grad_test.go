@@ -46,11 +46,14 @@ func checks() []check {
 		{name: "Scale", shapes: [][]int{{5, 3}}, build: one(func(t *Tape, x *Value) *Value { return t.Scale(x, -1.7) })},
 		{name: "Div", shapes: [][]int{{5, 3}, {5, 1}}, build: two((*Tape).Div), input: awayFromZero},
 		{name: "Neg", shapes: [][]int{{5, 3}}, build: one((*Tape).Neg)},
-		{name: "Softmax", shapes: [][]int{{2, 5, 4}}, build: one((*Tape).Softmax)},
-		{name: "Softmax over a named dimension", shapes: [][]int{{2, 5}}, build: one((*Tape).Softmax)},
+		{name: "Softmax", shapes: [][]int{{2, 5, 4}}, build: one(softmax)},
+		{name: "Softmax over a named dimension", shapes: [][]int{{2, 5}}, build: one(softmax)},
+		{name: "Softmax with dropout", shapes: [][]int{{5, 3}}, build: one(func(t *Tape, x *Value) *Value {
+			return t.Softmax(x, t.Bytes("mask", Named("n"), N(3)), 0.25)
+		})},
 		{name: "LogSoftmax", shapes: [][]int{{5, 4}}, build: one((*Tape).LogSoftmax)},
 		{name: "Tanh", shapes: [][]int{{5, 4}}, build: one((*Tape).Tanh)},
-		{name: "Gelu", shapes: [][]int{{5, 4}}, build: one((*Tape).Gelu), single: true, step: 1e-2, within: 2e-3},
+		{name: "GeluErf", shapes: [][]int{{5, 4}}, build: one((*Tape).GeluErf), single: true, step: 1e-2, within: 2e-3},
 		{name: "GeluTanh", shapes: [][]int{{5, 4}}, build: one((*Tape).GeluTanh), single: true, step: 1e-2, within: 2e-3},
 		// The operator gives mean and deviation in float32 whatever its input's type.
 		{name: "LayerNorm", shapes: [][]int{{5, 4}, {4}, {4}}, within: 1e-6, build: func(t *Tape, in []*Value) *Value {
@@ -73,6 +76,7 @@ func checks() []check {
 		}},
 		// Linear in each of its inputs: differences are exact with any step.
 		{name: "MatMul", shapes: [][]int{{2, 3, 5, 4}, {2, 3, 4, 6}}, build: two((*Tape).MatMul), single: true, step: 1, within: 2e-5},
+		{name: "MatMulT", shapes: [][]int{{2, 3, 5, 4}, {2, 3, 6, 4}}, build: two((*Tape).MatMulT), single: true, step: 1, within: 2e-5},
 		{name: "Reshape", shapes: [][]int{{5, 6}}, build: one(func(t *Tape, x *Value) *Value {
 			return t.Reshape(t.Reshape(x, Named("n"), N(2), N(3)), Named("others"), N(2))
 		})},
@@ -92,6 +96,8 @@ func checks() []check {
 		}},
 	}
 }
+
+func softmax(t *Tape, x *Value) *Value { return t.Softmax(x, nil, 0) }
 
 // Every rule against central differences. The loss weighs the operator's results by
 // numbers of their own, so that no two of them can stand for each other.
@@ -136,7 +142,7 @@ func TestGeluEqualsItsDerivative(t *testing.T) {
 		build       func(t *Tape, x *Value) *Value
 		value, grad func(x float64) float64
 	}{
-		"erf": {(*Tape).Gelu, func(x float64) float64 { return x * cdf(x) }, func(x float64) float64 { return cdf(x) + x*phi(x) }},
+		"erf": {func(t *Tape, x *Value) *Value { return t.Scale(t.GeluErf(t.Scale(x, math.Sqrt2/2)), math.Sqrt2/2) }, func(x float64) float64 { return x * cdf(x) }, func(x float64) float64 { return cdf(x) + x*phi(x) }},
 		"tanh": {(*Tape).GeluTanh, func(x float64) float64 { return 0.5 * x * (1 + inner(x)) }, func(x float64) float64 {
 			return 0.5*(1+inner(x)) + 0.5*x*(1-inner(x)*inner(x))*k*(1+3*c*x*x)
 		}},

@@ -66,26 +66,49 @@ func (t *Tape) gemm(a, b, c *Value, transA, transB bool, alpha float64) *Value {
 // MatMul multiplies stacks of matrices: a [..., n, k] and b [..., k, m] with the same
 // leading dimensions.
 func (t *Tape) MatMul(a, b *Value) *Value {
-	rank := len(a.shape)
-	mustf(rank >= 2 && rank == len(b.shape) && a.shape[rank-1] == b.shape[rank-2], "a product of %s and %s", a.shape, b.shape)
-	shape := append(Shape{}, a.shape[:rank-1]...)
-	for i := range rank - 2 {
-		mustf(a.shape[i] == b.shape[i], "a product of %s and %s", a.shape, b.shape)
-	}
-	y := t.node("MatMul", append(shape, b.shape[rank-1]), []*Value{a, b})
+	y := t.matMul(a, b, false, false)
 	return t.record(y, []*Value{a, b}, func(w *backward, dy *Value) {
-		w.add(a, func() *Value { return t.MatMul(dy, t.transposeLast(b)) })
-		w.add(b, func() *Value { return t.MatMul(t.transposeLast(a), dy) })
+		w.add(a, func() *Value { return t.matMul(dy, b, false, true) })
+		w.add(b, func() *Value { return t.matMul(a, dy, true, false) })
 	})
 }
 
-// transposeLast swaps the last two dimensions.
-func (t *Tape) transposeLast(x *Value) *Value {
-	order := make([]int, len(x.shape))
-	for i := range order {
-		order[i] = i
+// MatMulT is MatMul of a [..., n, k] and the transposes of b [..., m, k].
+func (t *Tape) MatMulT(a, b *Value) *Value {
+	y := t.matMul(a, b, false, true)
+	return t.record(y, []*Value{a, b}, func(w *backward, dy *Value) {
+		w.add(a, func() *Value { return t.matMul(dy, b, false, false) })
+		w.add(b, func() *Value { return t.matMul(dy, a, true, false) })
+	})
+}
+
+// matMul is op(a) op(b) on stacks of matrices. The kernel of ONNX Runtime's own operator
+// reads a matrix the other way round for less than a turned copy of it takes.
+func (t *Tape) matMul(a, b *Value, transA, transB bool) *Value {
+	rank := len(a.shape)
+	mustf(rank >= 2 && rank == len(b.shape), "a product of %s and %s", a.shape, b.shape)
+	for i := range rank - 2 {
+		mustf(a.shape[i] == b.shape[i], "a product of %s and %s", a.shape, b.shape)
 	}
-	n := len(order)
-	order[n-2], order[n-1] = n-1, n-2
-	return t.Transpose(x, order...)
+	n, k := a.shape[rank-2], a.shape[rank-1]
+	if transA {
+		n, k = k, n
+	}
+	k2, m := b.shape[rank-2], b.shape[rank-1]
+	if transB {
+		k2, m = m, k2
+	}
+	mustf(k == k2, "a product of %s and %s", a.shape, b.shape)
+	shape := append(append(Shape{}, a.shape[:rank-2]...), n, m)
+	if !transA && !transB {
+		return t.node("MatMul", shape, []*Value{a, b})
+	}
+	node := onnxpb.Node{Op: "FusedMatMul", Domain: onnxpb.Microsoft, Inputs: []string{a.name, b.name}}
+	if transA {
+		node.Attrs = append(node.Attrs, onnxpb.Int("transA", 1))
+	}
+	if transB {
+		node.Attrs = append(node.Attrs, onnxpb.Int("transB", 1))
+	}
+	return &Value{t.b.Add(node, 1)[0], shape}
 }

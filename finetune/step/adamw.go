@@ -45,14 +45,15 @@ func norm(v []float32, threads int) float64 {
 	parallel(threads, len(sums), func(c int) {
 		var a, b, d, e float64 // four sums, so that additions need not wait for each other
 		part := v[c*adamChunk : min((c+1)*adamChunk, len(v))]
-		for len(part) >= 4 {
-			a += float64(part[0]) * float64(part[0])
-			b += float64(part[1]) * float64(part[1])
-			d += float64(part[2]) * float64(part[2])
-			e += float64(part[3]) * float64(part[3])
-			part = part[4:]
+		n := len(part) / 4
+		first, second, third, fourth := part[:n], part[n:2*n], part[2*n:3*n], part[3*n:4*n]
+		for i := range first {
+			a += float64(first[i]) * float64(first[i])
+			b += float64(second[i]) * float64(second[i])
+			d += float64(third[i]) * float64(third[i])
+			e += float64(fourth[i]) * float64(fourth[i])
 		}
-		for _, x := range part {
+		for _, x := range part[4*n:] {
 			a += float64(x) * float64(x)
 		}
 		sums[c] = (a + b) + (d + e)

@@ -131,39 +131,77 @@ func (g *graph) layer(name string, queries, x *grad.Value, n grad.Dim, scores *g
 	attended := g.attend(name+"attention.self.", queries, x, n, scores)
 	a := g.dropout(name+"attention.output", g.linear(attended, name+"attention.output.dense"), g.inner)
 	a = g.norm(g.Add(a, queries), name+"attention.output.LayerNorm")
-	h := g.linear(a, name+"intermediate.dense")
+	var h *grad.Value
 	if g.model.HiddenAct == "gelu" {
-		h = g.Gelu(h)
+		h = g.GeluErf(g.scaled(a, name+"intermediate.dense", math.Sqrt2/2, math.Sqrt2/2))
+		h = g.scaled(h, name+"output.dense", math.Sqrt2/2, 1)
 	} else {
-		h = g.GeluTanh(h)
+		h = g.GeluTanh(g.linear(a, name+"intermediate.dense"))
+		h = g.linear(h, name+"output.dense")
 	}
-	h = g.dropout(name+"output", g.linear(h, name+"output.dense"), g.inner)
+	h = g.dropout(name+"output", h, g.inner)
 	return g.norm(g.Add(h, a), name+"output.LayerNorm")
 }
 
 // attend is multi-head attention (Vaswani et al. 2017, "Attention Is All You Need",
 // section 3.2).
 func (g *graph) attend(name string, queries, x *grad.Value, n grad.Dim, scores *grad.Value) *grad.Value {
+	_, key := g.trained[name+"key"+loraA]
+	_, value := g.trained[name+"value"+loraA]
+	if n == one && !key && !value {
+		return g.attendOnce(name, queries, x, scores)
+	}
 	heads := g.model.AttentionHeads
 	width := g.model.HiddenSize / heads
-	split := func(v *grad.Value, n grad.Dim, order ...int) *grad.Value {
-		return g.Transpose(g.Reshape(v, batch, n, grad.N(heads), grad.N(width)), order...)
+	split := func(v *grad.Value, n grad.Dim) *grad.Value {
+		return g.Transpose(g.Reshape(v, batch, n, grad.N(heads), grad.N(width)), 0, 2, 1, 3)
 	}
-	q := split(g.Scale(g.linear(queries, name+"query"), 1/math.Sqrt(float64(width))), n, 0, 2, 1, 3)
-	k := split(g.linear(x, name+"key"), seq, 0, 2, 3, 1)
-	v := split(g.linear(x, name+"value"), seq, 0, 2, 1, 3)
-	p := g.dropout(name+"probabilities", g.Softmax(g.Add(g.MatMul(q, k), scores)), g.inner)
+	scale := 1 / math.Sqrt(float64(width))
+	q := split(g.scaled(queries, name+"query", scale, scale), n)
+	k := split(g.linear(x, name+"key"), seq)
+	v := split(g.linear(x, name+"value"), seq)
+	s := g.Add(g.MatMulT(q, k), scores)
+	p := g.Softmax(s, g.keep(name+"probabilities", s, g.inner), g.inner)
 	o := g.Transpose(g.MatMul(p, v), 0, 2, 1, 3)
 	return g.Reshape(o, queries.Shape()...)
 }
 
+// attendOnce is attend for one query a text, without a key or a value of every token: a
+// query's product with x Wᵀ + b is that of x with query W, plus a number, and what is seen
+// through the scores is turned into values afterwards.
+func (g *graph) attendOnce(name string, query, x, scores *grad.Value) *grad.Value {
+	heads, hidden := grad.N(g.model.AttentionHeads), grad.N(g.model.HiddenSize)
+	width := grad.N(hidden.Size / heads.Size)
+	weight := func(layer string) *grad.Value {
+		return g.Reshape(g.weight(name+layer+".weight"), heads, width, hidden)
+	}
+	swap := func(v *grad.Value) *grad.Value { return g.Transpose(v, 1, 0, 2) } // texts and heads
+	scale := 1 / math.Sqrt(float64(width.Size))
+	q, rows := g.scaled(query, name+"query", scale, scale), g.Reshape(x, batch, seq, hidden)
+	looks := swap(g.MatMul(swap(g.Reshape(q, batch, heads, width)), weight("key")))
+	same := g.Sum(g.Reshape(g.Mul(q, g.weight(name+"key.bias")), batch, heads, width), true, 2)
+	s := g.Add(g.Add(g.MatMulT(looks, rows), same), g.Reshape(scores, batch, one, seq))
+	p := g.Softmax(s, g.keep(name+"probabilities", s, g.inner), g.inner)
+	o := swap(g.MatMulT(swap(g.MatMul(p, rows)), weight("value")))
+	bias := g.Reshape(g.weight(name+"value.bias"), heads, width)
+	return g.Reshape(g.Add(o, g.Mul(g.Sum(p, true, 2), bias)), query.Shape()...)
+}
+
 // linear is a linear layer with the adapter beside it, if there is one: x Wᵀ + bias +
 // alpha/r dropout(x) Aᵀ Bᵀ.
-func (g *graph) linear(x *grad.Value, name string) *grad.Value {
-	y := g.Linear(x, g.weight(name+".weight"), g.weight(name+".bias"), 1)
+func (g *graph) linear(x *grad.Value, name string) *grad.Value { return g.scaled(x, name, 1, 1) }
+
+// scaled is linear with the products times by and the bias times byBias, which costs no
+// pass over the result.
+func (g *graph) scaled(x *grad.Value, name string, by, byBias float64) *grad.Value {
+	bias := g.weight(name + ".bias")
+	if byBias != 1 {
+		bias = g.Scale(bias, byBias)
+	}
+	y := g.Linear(x, g.weight(name+".weight"), bias, by)
 	if a, ok := g.trained[name+loraA]; ok {
 		x = g.dropout(name+".lora_A", x, g.c.LoRADropout)
-		y = g.Linear(g.Linear(x, a, nil, 1), g.trained[name+loraB], y, g.c.Alpha/float64(g.c.Rank))
+		y = g.Linear(g.Linear(x, a, nil, 1), g.trained[name+loraB], y, by*g.c.Alpha/float64(g.c.Rank))
 	}
 	return y
 }
@@ -176,9 +214,17 @@ func (g *graph) dropout(name string, x *grad.Value, p float64) *grad.Value {
 	if p == 0 {
 		return x
 	}
+	return g.Dropout(x, g.keep(name, x, p), p)
+}
+
+// keep is a dropout mask for x, or nil where nothing is dropped.
+func (g *graph) keep(name string, x *grad.Value, p float64) *grad.Value {
+	if p == 0 {
+		return nil
+	}
 	m := maskInput{"keep:" + name, x.Shape(), p}
 	g.masks = append(g.masks, m)
-	return g.Dropout(x, g.Bytes(m.name, m.shape...), p)
+	return g.Bytes(m.name, m.shape...)
 }
 
 // pool makes one vector [batch, hidden] of a text.

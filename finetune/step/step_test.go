@@ -207,6 +207,38 @@ func TestDropoutIsLive(t *testing.T) {
 	}
 }
 
+// The last layer's one query a text sees, without keys and values, what it sees with them.
+// Adapters of keys and values, which do nothing before the first update, make the trainer
+// work them out.
+func TestOneQueryNeedsNoKeys(t *testing.T) {
+	c := tiny(t, LoRA)
+	c.Dropout, c.Targets = 0.3, []string{"query", "attention.output.dense"}
+	without := newTrainer(t, c)
+	c.Targets, c.Init = []string{"query", "attention.output.dense", "key", "value"}, map[string][]float32{}
+	for name, w := range without.Weights() {
+		c.Init[name] = w.Data
+	}
+	with := newTrainer(t, c)
+	a, err := without.Accumulate(texts(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := with.Accumulate(texts(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !(math.Abs(a-b) < 1e-5) {
+		t.Errorf("the loss is %v without keys, %v with them", a, b)
+	}
+	for _, w := range without.weights {
+		i := slices.IndexFunc(with.weights, func(x weight) bool { return x.name == w.name })
+		want := with.weights[i].of(with.grads)
+		if d := distance(w.of(without.grads), want); !(d <= 1e-4*norm(want, 1)) {
+			t.Errorf("the gradient of %s is off by %g of %g", w.name, d, norm(want, 1))
+		}
+	}
+}
+
 // adapted is a LoRA configuration with pairs that do something, and dropout of what A reads.
 func adapted(t testing.TB, drop float64) Config {
 	t.Helper()
