@@ -165,6 +165,6 @@ func (j *planJSON) near(l searched, readings []int) {
 	*j = append(*j, ',')
 	j.numbers(l.near)
 	*j = append(*j, ',')
-	j.number(int64(l.day))
+	j.number(int64(l.hour))
 	*j = append(*j, ']')
 }

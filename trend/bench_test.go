@@ -119,7 +119,7 @@ func TestMemoryOfASeries(t *testing.T) {
 			t.Logf("%s %s: %d bytes", name, kind, one)
 			total += one
 		}
-		near := memory(t, client, "barograph:*:sketches:AAPL")
+		near := memory(t, client, "barograph:*:sketches2:AAPL")
 		t.Logf("%s sketches: %d bytes", name, near)
 		total += near
 		remembered := memory(t, client, "barograph:*:ids:*") + memory(t, client, "barograph:*:texts:*")

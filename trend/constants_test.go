@@ -48,7 +48,7 @@ func decisive() map[string]string {
 		"bucketSeconds": seconds(bucketSeconds), "future": long(future), "DefaultHistory": long(DefaultHistory), "keepSeries": long(keepSeries),
 		"LeansFrom": number(LeansFrom), "leanWorth": number(leanWorth),
 		"nearBits": number(nearBits), "nearKept": number(nearKept), "nearSlack": number(nearSlack), "nearParts": number(nearParts),
-		"nearShort": number(nearShort), "nearDays": number(nearDays),
+		"nearShort": number(nearShort), "nearHours": seconds(nearHours * 3600), "nearStale": number(nearStale) + " h",
 
 		"bucketsPerChunk": number(bucketsPerChunk), "guardSeconds": seconds(guardSeconds),
 		"levelHalfLife": seconds(levelHalfLife), "shareHalfLife": seconds(shareHalfLife),

@@ -22,7 +22,7 @@ type History struct {
 	history time.Duration
 	ids     map[int64]map[uint64]struct{} // by day of event time
 	texts   map[int64]map[uint64]struct{}
-	near    map[string]nearTexts
+	near    nearLists
 	shown   map[subject]*shownTexts
 	Counts  HistoryCounts
 
@@ -58,7 +58,7 @@ func NewHistory(rule Rule, history time.Duration) *History {
 		history = DefaultHistory
 	}
 	h := &History{history: history, ids: map[int64]map[uint64]struct{}{}, texts: map[int64]map[uint64]struct{}{},
-		near: map[string]nearTexts{}, shown: map[subject]*shownTexts{}}
+		near: nearLists{}, shown: map[subject]*shownTexts{}}
 	kinds := rule.Kinds()
 	rule = rule.withDefaults()
 	shared := &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}}
@@ -172,7 +172,7 @@ func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 			continue
 		}
 		fresh := r.TextDigest == "" || h.firstOf(h.texts, day, oldest, memberOf(entity, r.TextDigest))
-		near := fresh && h.isNear(entity, r, day, now)
+		near := fresh && h.isNear(entity, r, now)
 		if first == 0 && (near || !fresh) {
 			h.Counts.Copies++
 			if near {
@@ -206,17 +206,12 @@ func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 }
 
 // isNear says whether a text near the reading's was counted, and else remembers its sketch.
-func (h *History) isNear(entity string, r *news.Reading, day int64, now time.Time) bool {
-	s, ok := sketchOf(r.TextSketch, day)
+func (h *History) isNear(entity string, r *news.Reading, now time.Time) bool {
+	s, ok := sketchOf(r.TextSketch, r.TextDigest, r.PublishedAt)
 	if !ok {
 		return false
 	}
-	list := nearList(entity, r)
-	if h.near[list].has(s) {
-		return true
-	}
-	h.near[list] = h.near[list].add(s, uint8(dayOf(now)))
-	return false
+	return h.near.seen(nearList(entity, r), s, now)
 }
 
 // firstOf remembers a member of a day's set. Days before oldest go.

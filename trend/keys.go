@@ -27,7 +27,7 @@ const (
 //	PREFIX:{NN}:sources:SERIES    sorted set, sources of negatives by event time
 //	PREFIX:{NN}:ids:HOUR:PART     set of 64-bit hashes, what was counted
 //	PREFIX:{NN}:texts:DAY:PART    set of 64-bit hashes, which texts were
-//	PREFIX:{NN}:sketches:LIST     string, those of the last texts (see near.go)
+//	PREFIX:{NN}:sketches2:LIST    string, those of the last texts (see near.go)
 //	PREFIX:{NN}:peaks2:DAY        hash, how many episodes peaked in each bin of surprise
 //	PREFIX:{NN}:series            HyperLogLog, the series that there are
 //
@@ -47,7 +47,7 @@ func (k keys) ofSubject(s subject, kind string) string {
 	return k.name(shardOf(s.of.Entity), kindPrefix(s.kind)+kind, s.of.Key())
 }
 
-func (k keys) near(shard int, list string) string { return k.name(shard, "sketches", list) }
+func (k keys) near(shard int, list string) string { return k.name(shard, "sketches2", list) }
 
 func (k keys) ids(shard int, hour int64, hash uint64) string {
 	return k.name(shard, "ids", strconv.FormatInt(hour, 10)+":"+strconv.FormatUint(hash%idParts, 10))

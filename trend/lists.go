@@ -14,7 +14,7 @@ type searched struct {
 	length, cuts int
 	stale        int   // of its first sketches
 	near         []int // places among its readings, from 1, of those that are near one of its sketches
-	day          int   // of its last sketch; -1 without
+	hour         int   // of its last sketch; -1 without
 }
 
 // search reads the lists of the plans, in one round trip a server, and looks in them for what is
@@ -41,7 +41,7 @@ func (s *Store) search(ctx context.Context, plans []*plan, now time.Time) error 
 			p.lists = p.lists[:0]
 			for j, list := range answers[i].Val() {
 				text, _ := list.(string)
-				p.lists = append(p.lists, p.searchList(text, p.nears.readings[j], uint8(dayOf(now))))
+				p.lists = append(p.lists, p.searchList(text, p.nears.readings[j], hourOf(now)))
 			}
 		}
 		return nil
@@ -54,14 +54,14 @@ func (s *Store) search(ctx context.Context, plans []*plan, now time.Time) error 
 
 // searchList looks for the sketches of some readings in a list. Those of a batch are compared by
 // the script, which knows which of them are counted.
-func (p *plan) searchList(text string, readings []int, today uint8) searched {
+func (p *plan) searchList(text string, readings []int, now uint8) searched {
 	if len(text)%9 != 2 {
-		return searched{day: -1} // none of ours: the script begins it anew
+		return searched{hour: -1} // none of ours: the script begins it anew
 	}
 	known := unpackSketches(text[2:])
-	l := searched{length: len(text), cuts: int(binary.BigEndian.Uint16([]byte(text))), stale: known.stale(today), day: -1}
+	l := searched{length: len(text), cuts: int(binary.BigEndian.Uint16([]byte(text))), stale: known.stale(now), hour: -1}
 	if len(known) > 0 {
-		l.day = int(known[len(known)-1].day)
+		l.hour = int(known[len(known)-1].hour)
 	}
 	for i, r := range readings {
 		if known.has(p.readings[r-1].sketch) {

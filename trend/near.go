@@ -12,38 +12,49 @@ import (
 )
 
 // A near copy is known by its sketch (news.Reading.TextSketch): one that is near that of a text
-// counted before, in the same company and day of event time. The sketches of the last texts are
+// counted before, in the same company and within a day of event time. The sketches of the last texts are
 // kept: a client searches what it reads of them, the observe script what came since. A near copy's
 // own is not kept, so that a chain of small changes does not lead from one story to another.
+//
+// An equal text is one of the set of its calendar day. On the next one it is found here, as a near copy
+// of which no bit differs; where a text is too short for a sketch, its digest stands for one.
 const (
 	nearBits  = 6   // of the 48 bits of words, in which near copies differ at most: see bench/RESULTS.md
 	nearKept  = 256 // sketches to a list
 	nearParts = 256 // lists of the topics and of everything
 	nearSlack = 64  // a full list grows by so many before it is cut
-	nearShort = 64  // up to so many it is cut whenever its first is stale: it costs little
-	nearDays  = 2   // from so many days after its own a sketch goes: a copy that late is an item
-	keepNear  = (nearDays + 1) * 24 * time.Hour
+	nearShort = 64  // up to so many it is cut whenever its first is stale: it costs little; a longer one, once nearSlack are
+	nearHours = 24  // between the hours of event time of near copies at most
+	nearStale = 48  // hours after its own in which a sketch goes: a copy that late is an item
+	keepNear  = (nearStale + 24) * time.Hour
 )
 
-// sketch is a text's sketch with the day of event time, as it is compared.
+// sketch is a text's sketch with the hour of event time, as it is compared.
 type sketch struct {
-	day  uint8 // the day's number, modulo 256
+	hour uint8 // the hour's number, modulo 256
 	bits uint64
 }
 
-// sketchOf gives false where the reading has no sketch, or not one of 16 hex digits.
-func sketchOf(text string, day int64) (sketch, bool) {
-	bits, err := strconv.ParseUint(text, 16, 64)
-	return sketch{uint8(day), bits}, err == nil && len(text) == 16
+// hourOf is the hour of a sketch, or of the clock.
+func hourOf(t time.Time) uint8 { return uint8(floorDiv(t.Unix(), 3600)) }
+
+// sketchOf is the sketch of 16 hex digits of a text, or where it has none, its digest's. It gives false where
+// there is neither.
+func sketchOf(text, digest string, at time.Time) (sketch, bool) {
+	if bits, err := strconv.ParseUint(text, 16, 64); err == nil && len(text) == 16 {
+		return sketch{hourOf(at), bits}, true
+	}
+	return sketch{hourOf(at), xxhash.Sum64String(digest)}, digest != ""
 }
 
-// near says whether the texts are of one day, state the same facts (the first 16 bits) and
+// near says whether the texts are of one day, give or take an hour, state the same facts (the first 16 bits) and
 // share most of their words: at most nearBits of the other bits differ, and one of their six
 // bytes is equal. The last is so for 98 % of those that differ in 6 bits, and for all that
 // differ in fewer.
 func (s sketch) near(o sketch) bool {
 	differ := s.bits ^ o.bits
-	if s.day != o.day || differ>>48 != 0 || bits.OnesCount64(differ) > nearBits {
+	apart := s.hour - o.hour
+	if differ>>48 != 0 || min(apart, -apart) > nearHours || bits.OnesCount64(differ) > nearBits {
 		return false
 	}
 	for byteAt := 0; byteAt < 48; byteAt += 8 {
@@ -56,7 +67,7 @@ func (s sketch) near(o sketch) bool {
 
 // pack appends the nine bytes of a sketch that the observe script takes.
 func (s sketch) pack(to []byte) []byte {
-	return binary.BigEndian.AppendUint64(append(to, s.day), s.bits)
+	return binary.BigEndian.AppendUint64(append(to, s.hour), s.bits)
 }
 
 // unpackSketches reads sketches as pack wrote them.
@@ -97,24 +108,47 @@ func (l nearTexts) has(s sketch) bool {
 }
 
 // add remembers s.
-func (l nearTexts) add(s sketch, today uint8) nearTexts {
-	stale := l.stale(today)
-	if l = append(l, s); len(l) >= nearKept+nearSlack || len(l) <= nearShort && stale > 0 {
+func (l nearTexts) add(s sketch, now uint8) nearTexts {
+	stale := l.stale(now)
+	if l = append(l, s); len(l) >= nearKept+nearSlack || len(l) <= nearShort && stale > 0 || stale >= nearSlack {
 		return l[max(stale, len(l)-nearKept):]
 	}
 	return l
 }
 
 // stale is how many of the first sketches are.
-func (l nearTexts) stale(today uint8) (n int) {
-	for n < len(l) && l[n].stale(today) {
+func (l nearTexts) stale(now uint8) (n int) {
+	for n < len(l) && l[n].stale(now) {
 		n++
 	}
 	return n
 }
 
-// stale says whether the sketch's day is nearDays or more before today, in a calendar of 256 days.
-func (s sketch) stale(today uint8) bool {
-	age := today - s.day
-	return age >= nearDays && age < 128
+// stale says whether the sketch's hour is nearStale or more before now, in a calendar of 256 hours: no list holds
+// one so old that it is young again.
+func (s sketch) stale(now uint8) bool {
+	age := now - s.hour
+	return age >= nearStale && age < 256-nearStale
+}
+
+// nearLists are the lists of a history. They are dropped as those of Redis expire.
+type nearLists map[string]*nearTextsOf
+
+type nearTextsOf struct {
+	nearTexts
+	last time.Time // when it got its last
+}
+
+// seen says whether a list has a text near s, and else adds s to it.
+func (n nearLists) seen(list string, s sketch, now time.Time) bool {
+	l := n[list]
+	if l == nil || now.Sub(l.last) >= keepNear {
+		l = &nearTextsOf{}
+		n[list] = l
+	}
+	if l.has(s) {
+		return true
+	}
+	l.nearTexts, l.last = l.add(s, hourOf(now)), now
+	return false
 }

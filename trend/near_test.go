@@ -64,16 +64,83 @@ func TestNearCopies(t *testing.T) {
 	})
 }
 
+// A copy of a story of ten minutes before midnight is one until the end of the next day, whether it is an equal text, one too short
+// for a sketch, or a near copy, and whichever comes first; then the story is news again.
+func TestCopiesAfterMidnight(t *testing.T) {
+	late := monday.Truncate(24 * time.Hour).Add(24*time.Hour - 10*time.Minute)
+	told := func(id string, after time.Duration, digest, sketch string) news.Reading {
+		r := reading(id, late.Add(after), .9, "AAPL")
+		r.TextDigest, r.TextSketch = digest, sketch
+		return r
+	}
+	const first, near = "123456789abcdef0", "123456789abcdef7"
+	for name, c := range map[string]struct {
+		after          time.Duration
+		digest, sketch string
+		of             string // sketch of the first
+		copied         bool
+	}{
+		"an equal text":                  {20 * time.Minute, "aa", first, first, true},
+		"a short one":                    {20 * time.Minute, "aa", "", "", true},
+		"a near copy":                    {20 * time.Minute, "bb", near, first, true},
+		"a near copy of 23 h after":      {23 * time.Hour, "bb", near, first, true},
+		"another text":                   {20 * time.Minute, "bb", "", "", false},
+		"an equal text of 26 h after":    {26 * time.Hour, "aa", first, first, false},
+		"a short one of 26 h after":      {26 * time.Hour, "aa", "", "", false},
+		"a near copy of 26 h after":      {26 * time.Hour, "bb", near, first, false},
+		"a near copy of 11 h before":     {-11 * time.Hour, "bb", near, first, true},
+		"an equal text of a day before":  {-23*time.Hour - 55*time.Minute, "aa", first, first, true},
+		"an equal text, a week and more": {200 * time.Hour, "aa", first, first, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &clock{late}
+			s, h := newStore(t, realRedis(t), clock, trend.Rule{}), trend.NewHistory(trend.Rule{}, 0)
+			one, other := told("1", 0, "aa", c.of), told("2", c.after, c.digest, c.sketch)
+			for _, r := range []news.Reading{one, other} {
+				if r.PublishedAt.After(clock.at) {
+					clock.at = r.PublishedAt
+				}
+				observe(t, s, r)
+				h.Observe(&r, clock.at)
+			}
+			for _, of := range []news.Series{{}, {Entity: "AAPL"}, {Topic: "Earnings"}} {
+				if w := window(t, s, of, other.PublishedAt, trend.BucketLength); w.Items+w.Copies != 1 || w.Copies == 1 != c.copied {
+					t.Errorf("%s: %+v", of, w)
+				}
+			}
+			if got := h.Counts.Copies == 1; got != c.copied {
+				t.Errorf("history: %+v", h.Counts)
+			}
+		})
+	}
+}
+
+// In History, too, a list goes with its last text, before its hours begin anew.
+func TestAHistoryForgetsSketches(t *testing.T) {
+	h := trend.NewHistory(trend.Rule{}, 0)
+	for i := range 40 {
+		r := sketched(fmt.Sprint(i), monday.Add(time.Duration(i)*32*time.Hour), .9, 7, "AAPL") // 8 times this is 256 hours
+		h.Observe(&r, r.PublishedAt)
+	}
+	if h.Counts.Copies != 0 {
+		t.Errorf("%+v: texts of 32 h after each other are no copies", h.Counts)
+	}
+	r := sketched("silent", monday.Add((39*32+256)*time.Hour), .9, 7, "AAPL")
+	if h.Observe(&r, r.PublishedAt); h.Counts.Copies != 0 {
+		t.Errorf("%+v: nor is one of 256 h after", h.Counts)
+	}
+}
+
 // A near copy counts in the reach of a spike, and on its own day and company only.
 func TestWhereNearCopiesCount(t *testing.T) {
 	c := &clock{monday}
 	s := newStore(t, realRedis(t), c, trend.Rule{})
 	of := news.Series{Entity: "AAPL"}
 	observe(t, s, sketched("1", monday, .9, 7, "AAPL"), sketched("2", monday, .9, 7, "MSFT"))
-	c.at = monday.Add(20 * time.Hour)
-	observe(t, s, sketched("3", c.at, .9, 7, "AAPL"), sketched("late", monday, .9, 7, "AAPL"))
-	if got := window(t, s, of, c.at, 24*time.Hour); got.Items != 2 || got.Copies != 1 {
-		t.Errorf("%+v, want an item a day and the late copy", got)
+	c.at = monday.Add(26 * time.Hour)
+	observe(t, s, sketched("3", c.at, .9, 7, "AAPL"), sketched("late", monday.Add(3*time.Hour), .9, 7, "AAPL"))
+	if got := window(t, s, of, c.at, 24*time.Hour); got.Items != 1 || got.Copies != 1 {
+		t.Errorf("%+v, want the item of a day later and the late copy", got)
 	}
 }
 

@@ -18,7 +18,7 @@
 --	  texts    for each set: seconds to keep it, readings, hashes of their texts
 --	  nears    for each list of sketches: the bytes and the cuts that the client saw, how many of
 --	           its first sketches are stale, its readings, the places among these of those that
---	           are near a sketch of the list, and the day of its last sketch
+--	           are near a sketch of the list, and the hour of its last sketch
 --	  buckets  for each reading "BUCKET:"
 --	  marks    for each reading (kinds.go)
 --	  shown    readings that explain a series
@@ -26,7 +26,7 @@
 --	  series   for each: 1 to return it else 0, the mark that it counts, the mark that it counts
 --	           as leaning, the bucket from which it learns if it is new, its readings, those that
 --	           explain it: as places in shown
---	for each list the sketches of its readings, with their days (near.go), in one string
+--	for each list the sketches of its readings, with their hours (near.go), in one string
 --	for each reading shown its source and its evidence (evidence.go; "" for none)
 --
 -- Returns
@@ -140,10 +140,10 @@ end
 
 -- among says whether one of some sketches is near another.
 local function among(rows, sketch)
-	local day, fact1, fact2 = byte(sketch, 1, 3)
+	local hour, fact1, fact2 = byte(sketch, 1, 3)
 	for i = 1, #rows, 9 do
-		local d, f1, f2 = byte(rows, i, i + 2)
-		if f2 == fact2 and f1 == fact1 and d == day then
+		local h, f1, f2 = byte(rows, i, i + 2)
+		if f2 == fact2 and f1 == fact1 and math.min((h - hour) % 256, (hour - h) % 256) <= NEAR_HOURS then
 			local bits, shared = 0, false
 			for k = 4, 9 do
 				local a, b = byte(rows, i + k - 1), byte(sketch, k)
@@ -181,7 +181,7 @@ for i, list in ipairs(plan.nears) do
 	if #since > new then
 		local fresh, stored, drop, begin = sub(since, new + 1), math.max(0, length - 2) / 9, 0, cuts[i]
 		local all = stored + #fresh / 9
-		if all >= NEAR_KEPT + NEAR_SLACK or all <= NEAR_SHORT and list[3] > 0 and not cut then
+		if all >= NEAR_KEPT + NEAR_SLACK or not cut and (all <= NEAR_SHORT and list[3] > 0 or list[3] >= NEAR_SLACK) then
 			drop = math.max(cut and 0 or list[3], all - NEAR_KEPT)
 			fresh = sub(fresh, 1 + 9 * math.max(0, drop - stored))
 			times = (times + 1) % 65536
@@ -192,7 +192,7 @@ for i, list in ipairs(plan.nears) do
 			call('SET', key, begin .. sub(kept, 1 + 9 * drop) .. fresh, 'EX', plan.keepNear)
 		else
 			call('APPEND', key, fresh)
-			-- What is kept of a day is of use until soon after it.
+			-- What is kept of an hour is of use until two days after it.
 			if byte(fresh) ~= list[6] then call('EXPIRE', key, plan.keepNear) end
 		end
 	end

@@ -18,8 +18,8 @@ type Replay struct {
 	everything *replayed
 	texts      map[int64]map[textIn]struct{} // by day of event time
 	ids        map[int64]map[textIn]struct{}
-	near       map[string]nearTexts // by series
-	companies  map[string]*series   // summed over their topics' events; nil = among series
+	near       nearLists          // by series
+	companies  map[string]*series // summed over their topics' events; nil = among series
 }
 
 // Event is one reading of one series, in order of arrival.
@@ -30,7 +30,7 @@ type Event struct {
 	At       time.Time // event time
 	Negative bool
 	Leans    bool   // not negative, but it may well be: a probability of LeansFrom or more
-	Text     string // equal texts of a series and day count once; "" = never a copy
+	Text     string // equal texts of a series count once a day; "" = never a copy
 	Sketch   string // likewise for nearly equal ones: news.Reading.TextSketch; "" = never a near copy
 }
 
@@ -46,7 +46,7 @@ type textIn struct{ series, text string }
 func NewReplay(rule Rule) *Replay {
 	rule = rule.withDefaults()
 	r := newReplay(rule, news.SpikeNegative, DefaultHistory, &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}})
-	r.texts, r.ids, r.near = map[int64]map[textIn]struct{}{}, map[int64]map[textIn]struct{}{}, map[string]nearTexts{}
+	r.texts, r.ids, r.near = map[int64]map[textIn]struct{}{}, map[int64]map[textIn]struct{}{}, nearLists{}
 	r.companies = map[string]*series{}
 	return r
 }
@@ -245,11 +245,9 @@ func (r *Replay) count(s *replayed, e Event) {
 	}
 	if e.Text != "" && !firstOf(r.texts, day, textIn{key, e.Text}) {
 		c = count{bucket: c.bucket, copies: 1, echoes: c.negative}
-	} else if sketch, ok := sketchOf(e.Sketch, day); ok {
-		if r.near[key].has(sketch) {
+	} else if sketch, ok := sketchOf(e.Sketch, e.Text, e.At); ok {
+		if r.near.seen(key, sketch, e.Arrival) {
 			c = count{bucket: c.bucket, copies: 1}
-		} else {
-			r.near[key] = r.near[key].add(sketch, uint8(dayOf(e.Arrival)))
 		}
 	}
 	s.ring = s.ring.add(c)

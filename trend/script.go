@@ -15,7 +15,7 @@ var observeSource string
 // observe counts the readings of one shard: see observe.lua.
 var observe = redis.NewScript(strings.NewReplacer(
 	"NEAR_BITS", strconv.Itoa(nearBits), "NEAR_KEPT", strconv.Itoa(nearKept), "NEAR_SLACK", strconv.Itoa(nearSlack),
-	"NEAR_SHORT", strconv.Itoa(nearShort), "NIBBLES", nibbles(),
+	"NEAR_SHORT", strconv.Itoa(nearShort), "NEAR_HOURS", strconv.Itoa(nearHours), "NIBBLES", nibbles(),
 	"SHORT_COUNTS", strconv.Itoa(shortCounts), "SHORT_LIST", strconv.Itoa(shortList),
 ).Replace(observeSource))
 

@@ -129,7 +129,7 @@ func New(cfg Config) (*Store, error) {
 // keep its event time. Repeats are judged again, so when Observe returns an error, or its
 // caller dies before it has passed the spikes on, the same readings are to be observed
 // again: nothing is counted twice and no spike is lost. Told says that they were passed on. A text already
-// counted in a series that event day, or nearly the same by its sketch, is only counted as a copy. A reading older than History, more
+// counted in a series within a day of event time, or nearly the same by its sketch, is only counted as a copy. A reading older than History, more
 // than an hour ahead of the clock, or without an ID is not counted; metrics say how many.
 //
 // An error means that Redis was down or refused writes over several attempts, some of
