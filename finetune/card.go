@@ -132,8 +132,8 @@ func (j *job) cardBase(c *strings.Builder, r Report) {
 	if o := j.base.pulled; o.Commit != "" {
 		fmt.Fprintf(c, " It was pulled from %s at commit %s.", cell(o.Repo), cell(o.Commit))
 	}
-	if j.base.kept != nil {
-		fmt.Fprintf(c, " Training went on from the bundle %s %s.", j.base.kept.Name, j.base.kept.Version)
+	if k := j.base.kept; k != nil && k.Name != "" { // a base may have no more than its pooling there
+		fmt.Fprintf(c, " Training went on from the bundle %s %s.", k.Name, k.Version)
 	}
 	fmt.Fprintf(c, " Text → links (`https?://\\S+`) removed → tokenizer → encoder → pooling (%s) → head → softmax of logits / temperature.\n\n", j.section("", "").Pooling)
 }

@@ -236,3 +236,35 @@ func TestCopiesOfValidationTextsAreNotTrainedOn(t *testing.T) {
 		}
 	}
 }
+
+// TestABaseSaysHowItPools: a base whose config.json has a section "barograph" with the pooling alone is pooled so,
+// and the card does not take it for a bundle.
+func TestABaseSaysHowItPools(t *testing.T) {
+	c := tinyConfig(t, pairs(0, 48, "negative", "neutral", "positive"), pairs(48, 72, "negative", "neutral", "positive"))
+	path := filepath.Join(c.Base, "config.json")
+	raw, err := os.ReadFile(path)
+	config := map[string]any{}
+	if err = errors.Join(err, json.Unmarshal(raw, &config)); err != nil {
+		t.Fatal(err)
+	}
+	config["barograph"] = map[string]string{"pooling": "mean"}
+	if raw, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if got := bundleConfig(t, c.Out).Pooling; got != bert.PoolMean {
+		t.Errorf("the bundle pools by %s", got)
+	}
+	card, err := os.ReadFile(filepath.Join(c.Out, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(card), "went on from") || !strings.Contains(string(card), "pooling (mean)") {
+		t.Errorf("the card says\n%s", card)
+	}
+}
