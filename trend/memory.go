@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -62,9 +63,25 @@ func (s *Store) Memory(ctx context.Context, samples int) (Memory, error) {
 	if err != nil {
 		return m, fmt.Errorf("measuring series in Redis: %w", err)
 	}
+	m.Series = once(m.Series, sized)
 	m.Quiet = costOf(sized, func(c sizedSeries) bool { return c.items < BusyItems })
 	m.Busy = costOf(sized, func(c sizedSeries) bool { return c.items >= BusyItems })
 	return m, nil
+}
+
+// once is how many series there are, where each was counted for every kind of spike that a baseline of it is known
+// for: on average as many as of the sampled ones.
+func once(counted int, sized []sizedSeries) int {
+	kinds, series := 0, 0
+	for _, one := range sized {
+		if one.kinds > 0 {
+			kinds, series = kinds+one.kinds, series+1
+		}
+	}
+	if kinds == 0 {
+		return counted
+	}
+	return int(math.Round(float64(counted) * float64(series) / float64(kinds)))
 }
 
 func intOf(n int64, err error) (int, error) { return int(n), err }
@@ -73,6 +90,7 @@ type sizedSeries struct {
 	of    news.Series
 	bytes int
 	items int // in the last 24 h of event time
+	kinds int // of spike, of which there is a baseline
 }
 
 // sample measures series on every server that has some.
@@ -157,11 +175,14 @@ func (s *Store) sizes(ctx context.Context, server redis.Cmdable, series []news.S
 		}
 		for i, of := range series {
 			one := sizedSeries{of: of}
-			for _, size := range sizes[i] {
+			for j, size := range sizes[i] {
 				if size.Err() != nil && !errors.Is(size.Err(), redis.Nil) { // Exec tells of the first error only
 					return size.Err()
 				}
 				one.bytes += int(size.Val())
+				if j < len(s.kinds)*len(kindsOfSeries) && kindsOfSeries[j%len(kindsOfSeries)] == "base" && size.Val() > 0 {
+					one.kinds++
+				}
 			}
 			r, err := parseRing(counts[i].Val())
 			if err != nil {

@@ -42,6 +42,14 @@ func TestMemory(t *testing.T) {
 			if m.Quiet.Median > m.Quiet.Max || m.Quiet.Median >= m.Busy.Max || m.Busy.Largest.Entity != "" {
 				t.Errorf("%+v: a busy series costs more than a quiet one", m)
 			}
+			all := newStore(t, client, &clock{monday}, trend.Rule{Spikes: []news.SpikeKind{news.SpikeNegative, news.SpikePositive, news.SpikeVolume}})
+			for i := range readings {
+				readings[i].ID += " of all kinds"
+			}
+			observe(t, all, readings...)
+			if m, err := all.Memory(t.Context(), 0); err != nil || m.Series < 590 || m.Series > 614 {
+				t.Errorf("%d series (%v) where three kinds of spike are looked for, want 602", m.Series, err)
+			}
 			if m, err := s.Memory(t.Context(), 50); err != nil || m.Quiet.Sampled+m.Busy.Sampled < 40 || m.Quiet.Sampled+m.Busy.Sampled > 52 {
 				t.Errorf("a sample of 50: %+v, %v", m, err)
 			}
