@@ -85,7 +85,7 @@ baseSize outageSize shortOutageSize noTrouble someFailed allSilent baseVersion m
 idParts textParts keySeparator adoptAttempts
 keepEvidence keepNear keepPeaks learnWithin batch reads attempts attemptTimeout learnAttempts scanCalls scanCount sampleStep BusyItems
 evidenceSeparator longestID longestSource longestTitle longestURL keptSources keptTexts shown smallestP
-BucketLength chunkSeconds bucketsPerHour bucketsPerDay markNegative markPositive markVolume markLeans
+BucketLength chunkSeconds bucketsPerHour bucketsPerDay markNegative markPositive markVolume markLeans markLeansPositive
 LeastSurprise Spiked NearMiss Usual TooFew WarmingUp
 `)
 

@@ -36,11 +36,12 @@ const (
 	markNegative marks = 1 << iota
 	markPositive
 	markVolume
-	markLeans // not negative, but it may well be: what counts in part for a negative spike
+	markLeans         // not negative, but it may well be: what counts in part for a negative spike
+	markLeansPositive // likewise
 )
 
-// LeansFrom is the probability of negative from which a reading leans to it, where it is not
-// called negative.
+// LeansFrom is the probability of negative or positive from which a reading leans to it, where it is not
+// called so.
 const LeansFrom = 0.2
 
 // leanWorth is how much of a negative item one that leans to it is worth. In a spike nearly all
@@ -55,8 +56,11 @@ func marksOf(r *news.Reading) marks {
 	case r.Sentiment.Negative >= LeansFrom:
 		m |= markLeans
 	}
-	if r.Positive() {
+	switch {
+	case r.Positive():
 		m |= markPositive
+	case r.Sentiment.Positive >= LeansFrom:
+		m |= markLeansPositive
 	}
 	return m
 }
@@ -71,10 +75,13 @@ func markOf(kind news.SpikeKind) marks {
 	return markNegative
 }
 
-// leanOf is the mark that counts in part for a kind of spike; the other kinds than negative have none.
+// leanOf is the mark that counts in part for a kind of spike; volume has none.
 func leanOf(kind news.SpikeKind) marks {
-	if kind == news.SpikeNegative {
+	switch kind {
+	case news.SpikeNegative:
 		return markLeans
+	case news.SpikePositive:
+		return markLeansPositive
 	}
 	return 0
 }
@@ -115,19 +122,13 @@ type lender struct {
 // depend on counts, which one store may have dropped and another not yet.
 func lenderOf(kind news.SpikeKind, everything *series, now time.Time) *lender {
 	l := &lender{kind: kind, base: &everything.base, unknown: noPrior(), down: everything.base.outage}
-	if kind == news.SpikeVolume { // every item is one
-		l.unknown.share = 1
-	}
-	if kind != news.SpikeNegative {
-		l.unknown.leaning = 0
+	if kind == news.SpikeVolume { // every item is one, and none leans
+		l.unknown.share, l.unknown.leaning = 1, 0
 	}
 	everything.base.learn(everything.ring, unixSeconds(now), l.unknown, everything.noting())
 	l.lent = everything.base.prior()
 	if kind == news.SpikeVolume {
-		l.lent.share = 1
-	}
-	if kind != news.SpikeNegative {
-		l.lent.leaning = 0
+		l.lent.share, l.lent.leaning = 1, 0
 	}
 	return l
 }

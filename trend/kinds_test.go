@@ -3,6 +3,7 @@ package trend_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -54,6 +55,40 @@ func TestKindsOfSpike(t *testing.T) {
 	}
 	if _, err := trend.New(trend.Config{Redis: realRedis(t), Rule: trend.Rule{Spikes: []news.SpikeKind{"neutral"}}}); err == nil {
 		t.Error("there is no neutral spike")
+	}
+}
+
+// Good news is judged as bad news is: where the two are swapped, positive spikes are what negative ones were, number by
+// number.
+func TestPositiveSpikesAreNegativeOnesSwapped(t *testing.T) {
+	bad := trend.NewHistory(trend.Rule{}, 0)
+	good := trend.NewHistory(trend.Rule{Spikes: []news.SpikeKind{news.SpikePositive}}, 0)
+	readings, arrivals := fortnight(5)
+	retold(5, readings)
+	found, leaning := 0, 0
+	for i, r := range readings {
+		if !r.Negative() && r.Sentiment.Negative >= trend.LeansFrom {
+			leaning++
+		}
+		swapped := r
+		swapped.Sentiment.Negative, swapped.Sentiment.Positive = r.Sentiment.Positive, r.Sentiment.Negative
+		want, got := bad.Observe(&r, arrivals[i]), good.Observe(&swapped, arrivals[i])
+		for j := range got {
+			w := &got[j].Window
+			w.Negative, w.Positive = w.Positive, w.Negative
+			got[j].Kind = news.SpikeNegative
+			for k := range got[j].Evidence {
+				e := &got[j].Evidence[k]
+				e.Negative, e.Positive = e.Positive, 0
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("reading %d\npositive %+v\nnegative %+v", i, got, want)
+		}
+		found += len(got)
+	}
+	if found < 50 || leaning < 500 {
+		t.Errorf("%d spikes and %d readings that lean: too little to tell", found, leaning)
 	}
 }
 

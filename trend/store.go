@@ -137,7 +137,7 @@ func (s *Store) decode(of subject, counts, base string, now time.Time) (*stored,
 		known, err := decodeBase(base)
 		if err == nil {
 			b = known
-			if of.kind != news.SpikeNegative {
+			if of.kind == news.SpikeVolume {
 				b.leaning = 0 // one that was stored before there was any has a guess of it
 			}
 		} else {
