@@ -24,8 +24,9 @@ type Outlook struct {
 	ShareBefore  float64     // usual share of the kind, 0..1
 	Recent       []Bucket    // of the last 24 h
 
-	// TooFew says that the rule abstains: there are fewer negatives than it asks for, but more of
-	// them than usual, or too few items for there to be enough.
+	// TooFew says that the rule abstains: there are fewer of the kind than it asks for, but more of
+	// them than usual, or too few items for there to be enough; or the series was not seen for long
+	// enough to know its usual volume.
 	TooFew bool
 }
 
@@ -112,7 +113,7 @@ func (s *Store) outlook(of news.Series, state, company *stored, by *lender, now 
 	o.ShareBefore = state.base.share(p).mean()
 	current := bucketOf(now)
 	longest := state.ring.between(current-int64(longestWindow/BucketLength)+1, current+1).sum()
-	o.TooFew = v.thin && (longest.items < s.rule.MinNegative || float64(longest.negative) > o.ShareBefore*float64(longest.items))
+	o.TooFew = !known || v.thin && (longest.items < s.rule.MinNegative || float64(longest.negative) > o.ShareBefore*float64(longest.items))
 	for _, c := range state.ring.between(current-bucketsPerDay+1, current+1) {
 		o.Recent = append(o.Recent, bucketOfKind(by.kind, c))
 	}

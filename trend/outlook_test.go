@@ -153,6 +153,19 @@ func TestTheRuleSaysThatItAbstains(t *testing.T) {
 			t.Errorf("%s: too few %t, want %t: %+v", got.Series, got.TooFew, want, got)
 		}
 	}
+	volume := newStore(t, realRedis(t), c, trend.Rule{Surprise: 2, WarmUp: -1, Spikes: []news.SpikeKind{news.SpikeVolume}})
+	for day := range 4 {
+		for i := range 48 {
+			c.at = monday.Add(time.Duration(day)*24*time.Hour + time.Duration(i)*30*time.Minute)
+			observe(t, volume, reading(fmt.Sprint(day, "-", i), c.at, .1, "OLD"))
+		}
+	}
+	observe(t, volume, reading("new", c.at, .1, "NEW"))
+	for i, got := range outlook(t, volume, news.Series{Entity: "OLD"}, news.Series{Entity: "NEW"}) {
+		if want := i == 1; got.TooFew != want {
+			t.Errorf("by volume, %s: too few %t, want %t: %+v", got.Series, got.TooFew, want, got)
+		}
+	}
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
