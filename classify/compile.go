@@ -19,7 +19,7 @@ import (
 
 // graphVersion is part of a compiled file's name. Raise it when classify/bert builds
 // another graph of the same checkpoint.
-const graphVersion = 1
+const graphVersion = 2
 
 // compiler makes sessions of bundles, through files of compiled graphs.
 type compiler struct {
@@ -57,16 +57,40 @@ func (c *compiler) open(b *Bundle) (*onnx.Session, error) {
 			c.log.Warn("a compiled model does not open and is built again", "file", path, "error", err)
 		}
 	}
-	checkpoint, err := bert.Open(b.Dir, c.bases)
-	if err != nil {
-		return nil, err
-	}
-	graph, err := checkpoint.Graph(c.precision)
+	graph, err := c.compile(b)
 	if err != nil {
 		return nil, fmt.Errorf("compiling %s: %w", b.Dir, err)
 	}
 	c.keep(folders, name, graph)
 	return c.session(onnx.SessionConfig{Model: graph})
+}
+
+func (c *compiler) compile(b *Bundle) ([]byte, error) {
+	checkpoint, err := bert.Open(b.Dir, c.bases)
+	if err != nil {
+		return nil, err
+	}
+	if c.precision != bert.INT8 {
+		return checkpoint.Graph(c.precision, nil)
+	}
+	tokenizer, err := openTokenizer(tokenizerFolders(b)...)
+	if err != nil {
+		return nil, err
+	}
+	graph, err := checkpoint.RangesGraph()
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.session(onnx.SessionConfig{Model: graph})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	ranges, err := checkpoint.MeasureRanges(s, tokenizer.before, tokenizer.after)
+	if err != nil {
+		return nil, err
+	}
+	return checkpoint.Graph(bert.INT8, ranges)
 }
 
 func (c *compiler) session(s onnx.SessionConfig) (*onnx.Session, error) {

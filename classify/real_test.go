@@ -270,7 +270,7 @@ func TestAnExportRunsAsItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph, err := checkpoint.Graph(bert.FP32)
+	graph, err := checkpoint.Graph(bert.FP32, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

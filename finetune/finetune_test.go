@@ -150,7 +150,7 @@ func compareLogits(t *testing.T, j *job, want [][][]float32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph, err := checkpoint.Graph(bert.FP32)
+	graph, err := checkpoint.Graph(bert.FP32, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

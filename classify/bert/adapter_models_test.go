@@ -27,7 +27,7 @@ func TestModelsGiveTheirTrainersLogits(t *testing.T) {
 	for _, lang := range []string{"en", "zh"} {
 		for p, limit := range within {
 			t.Run(lang+"/"+string(p), func(t *testing.T) {
-				model, err := openModel(t, lang).Graph(p)
+				model, err := openModel(t, lang).Graph(p, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -18,9 +18,9 @@ const (
 	// keep their sums in float32 there; the heads run in float32.
 	FP16 Precision = "fp16"
 	// INT8 is for the CPU: weights in int8 with a scale for each output, activations
-	// quantised as they come with a scale for each token. Their zero point is the
-	// batch's, so that a text's logits still move a little with its company.
-	// Embeddings, normalisation and heads stay float32.
+	// quantised as they come with the batch's scale, so that a text's logits move a
+	// little with its company. GELU is in its tanh form, which differs by less than the
+	// rounding. Embeddings, normalisation and heads stay float32.
 	INT8 Precision = "int8"
 )
 
@@ -30,13 +30,14 @@ const opset = 17
 // input_ids, attention_mask and token_type_ids, int64 [batch, seq]; its outputs are one
 // float32 [batch, labels] of raw logits for each head, named by the head's task.
 // Masked positions do not change the logits of the others (in INT8, beyond the batch's
-// zero points). It runs on ONNX Runtime only: the graph uses fused operators of
+// scales). INT8 needs ranges, see MeasureRanges; the others don't read them. It runs on ONNX Runtime only: the graph uses fused operators of
 // com.microsoft, which its CPU and CUDA providers have.
-func (c *Checkpoint) Graph(p Precision) ([]byte, error) {
+func (c *Checkpoint) Graph(p Precision, ranges Ranges) ([]byte, error) {
 	if len(c.heads) == 0 {
 		return nil, fmt.Errorf("%w: it has no head (classifier.weight): it is a base to train on", ErrCheckpoint)
 	}
 	g := c.newGraph(p)
+	g.ranges = ranges
 	pooled := g.pool(g.encode(c.Config.Pooling() != PoolMean))
 	if c.Config.Pooling() == PoolPooler {
 		pooled = g.op("Tanh", g.linear(pooled, poolerName))
@@ -60,6 +61,9 @@ type graph struct {
 
 	ids, mask, types string // the inputs
 	mask32           string // the mask as int32, as attention wants it
+
+	ranges   Ranges   // for INT8
+	measured []string // the normalisations whose ranges are outputs; nil in a graph of classifiers
 }
 
 func (c *Checkpoint) newGraph(p Precision) *graph {
@@ -121,10 +125,10 @@ func (g *graph) embed() string {
 // attend to all of x, [batch, seq, hidden]. Both come out of the normalisation norm.
 func (g *graph) layer(name, norm, queries, x string) string {
 	attention, between := name+"attention.output.dense", name+"attention.output.LayerNorm"
-	attended := g.attend(name+"attention.self.", norm, queries, x)
-	a := g.addNorm(g.product(g.operand(attended, ""), attention), queries, attention, between)
-	h := g.activate(g.product(g.operand(a, between), name+"intermediate.dense"), name+"intermediate.dense")
-	return g.addNorm(g.product(g.activated(h), name+"output.dense"), a, name+"output.dense", name+"output.LayerNorm")
+	attended := g.operand(g.attend(name+"attention.self.", norm, queries, x), "")
+	a := g.addNorm(g.product(attended, attention), queries, g.bias(attended, attention), between)
+	h := g.activate(g.operand(a, between), name+"intermediate.dense")
+	return g.addNorm(g.product(h, name+"output.dense"), a, g.bias(h, name+"output.dense"), name+"output.LayerNorm")
 }
 
 // attend is multi-head attention. Masked keys get a score of mask_filter_value more,
@@ -136,24 +140,24 @@ func (g *graph) attend(name, norm, queries, x string) string {
 		few = g.operand(queries, norm)
 	}
 	q, k, v := g.product(few, name+"query"), g.product(all, name+"key"), g.product(all, name+"value")
-	return g.microsoft("MultiHeadAttention", []string{q, k, v, g.bias(name+"query", name+"key", name+"value"), g.mask32},
+	return g.microsoft("MultiHeadAttention", []string{q, k, v, g.bias(all, name+"query", name+"key", name+"value"), g.mask32},
 		onnxpb.Int("num_heads", g.c.Config.AttentionHeads), onnxpb.Float("mask_filter_value", -10000))
 }
 
 // addNorm is LayerNorm(x + residual + bias).
-func (g *graph) addNorm(x, residual, linear, norm string) string {
+func (g *graph) addNorm(x, residual, bias, norm string) string {
 	return g.microsoft("SkipLayerNormalization",
-		[]string{x, residual, g.weight(norm + ".weight"), g.weight(norm + ".bias"), g.bias(linear)}, g.epsilon())
+		[]string{x, residual, g.weight(norm + ".weight"), g.weight(norm + ".bias"), bias}, g.epsilon())
 }
 
-// activate is GELU(x + bias), by erf or in its tanh form (Hendrycks and Gimpel 2016,
-// "Gaussian Error Linear Units", section 2).
-func (g *graph) activate(x, linear string) string {
+// activate is GELU(product + bias), by erf or in its tanh form (Hendrycks and Gimpel 2016,
+// "Gaussian Error Linear Units", section 2), as the left side of the next product.
+func (g *graph) activate(x operand, linear string) operand {
 	op := "FastGelu"
-	if g.c.Config.HiddenAct == "gelu" {
+	if g.c.Config.HiddenAct == "gelu" && g.precision != INT8 {
 		op = "BiasGelu"
 	}
-	return g.microsoft(op, []string{x, g.bias(linear)})
+	return g.activated(g.microsoft(op, []string{g.product(x, linear), g.bias(x, linear)}))
 }
 
 // pool makes one vector [batch, hidden] of a text's tokens.

@@ -34,8 +34,12 @@ func (g *graph) weight(name string) string {
 	return g.constant(name, t.shape, t.data)
 }
 
-// bias adds the biases of one or more linear layers as one.
-func (g *graph) bias(linears ...string) string {
+// bias adds the biases of one or more linear layers as one, for what takes their products
+// with x; "" where these have it already.
+func (g *graph) bias(x operand, linears ...string) string {
+	if x.biased() {
+		return ""
+	}
 	if len(linears) == 1 {
 		return g.weight(linears[0] + ".bias")
 	}
@@ -49,7 +53,8 @@ func (g *graph) bias(linears ...string) string {
 // gather looks rows of an embedding up.
 func (g *graph) gather(table, ids string) string { return g.op2("Gather", g.weight(table), ids) }
 
-// product multiplies x, [..., in], with a linear layer's weight, without the bias.
+// product multiplies x, [..., in], with a linear layer's weight. The bias is left to what
+// takes the product, where bias gives one.
 func (g *graph) product(x operand, linear string) string {
 	w, err := g.c.weights.tensors[linear+".weight"].transpose() // [in, out], which ONNX Runtime packs
 	if err != nil {

@@ -2,9 +2,11 @@ package bert
 
 import (
 	"encoding/csv"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/barograph/barograph/classify/onnx"
@@ -60,7 +62,7 @@ func TestInt8AgreesWithFloat(t *testing.T) {
 		c := openModel(t, lang)
 		sessions := map[Precision]*onnx.Session{}
 		for _, p := range []Precision{FP32, INT8} {
-			model, err := c.Graph(p)
+			model, err := c.Graph(p, rangesOf(t, c, p))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,6 +83,45 @@ func TestInt8AgreesWithFloat(t *testing.T) {
 					t.Errorf("only %d of %d labels agree", same, len(texts))
 				}
 			})
+		}
+	}
+}
+
+// Without the ranges of the channels, int8's logits are half as far again from fp32's.
+func TestRangesSteadyTheRounding(t *testing.T) {
+	for _, lang := range []string{"en", "zh"} {
+		c := openModel(t, lang)
+		if _, err := c.Graph(INT8, nil); err == nil || !strings.Contains(err.Error(), embeddingsNorm) {
+			t.Errorf("int8 without ranges: error %v, want one that names the first of them", err)
+		}
+		measured, flat := rangesOf(t, c, INT8), Ranges{}
+		for norm, channels := range measured {
+			flat[norm] = slices.Repeat([]float32{1}, len(channels))
+		}
+		texts := readTexts(t, "ids-"+lang+".json")
+		batch := batchOf(texts[:min(len(texts), 64)], 0)
+		logits := func(p Precision, ranges Ranges) onnx.Logits {
+			model, err := c.Graph(p, ranges)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := ortSession(t, onnx.SessionConfig{Model: model}).Run(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out[0]
+		}
+		want := logits(FP32, nil)
+		apart := func(ranges Ranges) (sum float64) {
+			for i, v := range logits(INT8, ranges).Data {
+				sum += math.Pow(float64(v-want.Data[i]), 2)
+			}
+			return math.Sqrt(sum / float64(len(want.Data)))
+		}
+		with, without := apart(measured), apart(flat)
+		t.Logf("%s: logits move by %.4f with ranges, %.4f without", lang, with, without)
+		if !(with < .7*without) {
+			t.Errorf("%s: logits move by %.4f with ranges and %.4f without", lang, with, without)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func TestFanInFanOutChangesNothing(t *testing.T) {
 
 func TestBaseHasNoGraph(t *testing.T) {
 	c := openTiny(t, filepath.Join("bases", "base"))
-	if _, err := c.Graph(FP32); !errors.Is(err, ErrCheckpoint) {
+	if _, err := c.Graph(FP32, nil); !errors.Is(err, ErrCheckpoint) {
 		t.Errorf("got %v, want ErrCheckpoint", err)
 	}
 	if len(c.Heads()) != 0 {
@@ -199,7 +199,7 @@ func TestBaseHasNoGraph(t *testing.T) {
 }
 
 func TestGraphRefusesUnknownPrecision(t *testing.T) {
-	if _, err := openTiny(t, "hub").Graph("int4"); err == nil {
+	if _, err := openTiny(t, "hub").Graph("int4", nil); err == nil {
 		t.Error("int4 was taken")
 	}
 }
@@ -208,7 +208,7 @@ func TestGraphRefusesUnknownPrecision(t *testing.T) {
 func TestGraphRefusesWhatHalfCannotHold(t *testing.T) {
 	c := openTiny(t, "hub")
 	c.weights.tensors["pooler.dense.bias"].data[0] = 1e5
-	if _, err := c.Graph(FP16); !errors.Is(err, ErrCheckpoint) {
+	if _, err := c.Graph(FP16, nil); !errors.Is(err, ErrCheckpoint) {
 		t.Errorf("got %v, want ErrCheckpoint", err)
 	}
 }

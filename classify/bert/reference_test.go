@@ -69,11 +69,30 @@ func batchOf(texts []tokenised, extra int) onnx.Batch {
 	return b
 }
 
+// rangesOf measures what INT8 asks for; the other precisions need none.
+func rangesOf(t testing.TB, c *Checkpoint, p Precision) Ranges {
+	t.Helper()
+	if p != INT8 {
+		return nil
+	}
+	graph, err := c.RangesGraph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranges, err := c.MeasureRanges(ortSession(t, onnx.SessionConfig{Model: graph}),
+		[]int32{int32(min(101, c.Config.VocabSize-2))}, []int32{int32(min(102, c.Config.VocabSize-1))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ranges
+}
+
 // embeddingGraph is the checkpoint's graph up to the pooled vector, for bases, which
 // have no heads.
 func embeddingGraph(t testing.TB, c *Checkpoint, p Precision) []byte {
 	t.Helper()
 	g := c.newGraph(p)
+	g.ranges = rangesOf(t, c, p)
 	pooled := g.toFloat(g.pool(g.encode(c.Config.Pooling() != PoolMean)))
 	g.b.Add(onnxpb.Node{Op: "Identity", Inputs: []string{pooled}, Outputs: []string{"embedding"}}, 1)
 	g.b.Output("embedding", onnxpb.Float32, onnxpb.Dim{Name: "batch"}, onnxpb.Dim{Size: c.Config.HiddenSize})

@@ -82,7 +82,7 @@ func TestTrainedEqualsOpened(t *testing.T) {
 		}
 	}
 	tiny := readTiny(t)
-	graph, err := trained.Graph(FP32)
+	graph, err := trained.Graph(FP32, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (t *Trainer) openInference() error {
 	if err != nil {
 		return err
 	}
-	model, err := c.Graph(bert.FP32)
+	model, err := c.Graph(bert.FP32, nil)
 	if err != nil {
 		return err
 	}
