@@ -67,6 +67,7 @@ func decisive() map[string]string {
 		"surgeChance": percent(surgeChance), "surgeMean": number(surgeMean), "surgeShape": number(surgeShape),
 		"multiples": list("", multiples[:]...), "recognised": number(recognised),
 		"echoMean": number(echoMean), "echoUsual": number(echoUsual), "echoSpread": number(echoSpread), "echoUnknown": number(echoUnknown),
+		"echoBurst": number(echoBurst), "echoHalf": number(echoHalf), "largeFrom": number(largeFrom), "largeMost": number(largeMost),
 		"echoFloor": number(echoFloor), "spillShare": percent(spillShare), "spillLeast": number(spillLeast),
 		"oddsScale": number(oddsScale), "halfDay": seconds(halfDay), "Quiet": long(Quiet(0)),
 

@@ -8,7 +8,7 @@ var multiples = [...]float64{3, 5, 8, 14}
 
 const (
 	recognised  = 0.8   // of a spike's negatives, those that the classifier calls so
-	oddsScale   = 1.5   // added, so that 10^-surprise is about the chance in half a day
+	oddsScale   = 1.25  // added, so that 10^-surprise is about the chance in half a day
 	lowVolume   = 0.85  // times the usual: less is not believed
 	nearbyWorth = 0.7   // of an item in the window, as a sign of the volume, is one before it
 	surgeChance = 0.003 // of a window, that its volume is a surge's
@@ -18,6 +18,10 @@ const (
 	echoUsual   = 1.2   // times the usual copies an item are of no account
 	echoSpread  = 0.3   // variance of those items for each copy
 	echoUnknown = 0.06  // and by the square of the copies: how many have changed words differs
+	echoBurst   = 6.0   // copies beyond the usual in half an hour, from which it is left out on trial
+	echoHalf    = 0.5   // weight of what is said by the rest of the window, with such half hours left out
+	largeFrom   = 5.0   // negatives beyond the expected, from which the odds rise with them
+	largeMost   = 4.0   // times at most: in false alerts there are few negatives beyond the expected
 	spillShare  = 0.05  // of the negatives of a company's other topics, those filed here by mistake
 	spillLeast  = 5.0   // unusual negatives of the others that are of no account
 )
@@ -32,8 +36,13 @@ func (e extra) plus(f extra) extra { return extra{e.mean + f.mean, e.variance + 
 // own and look like a burst; many exact copies are the sign of it. A burst of separate
 // stories has as many copies an item as is usual.
 func echo(got count, usualCopies float64) extra {
-	copies := math.Max(0, float64(got.echoes)-echoUsual*usualCopies*float64(got.negative))
+	copies := echoes(got, usualCopies)
 	return extra{echoMean * copies, echoSpread*copies + echoUnknown*copies*copies}
+}
+
+// echoes are the copies of negative texts beyond the usual.
+func echoes(got count, usualCopies float64) float64 {
+	return math.Max(0, float64(got.echoes)-echoUsual*usualCopies*float64(got.negative))
 }
 
 // spill is what a spike in a company's other topics adds to a window of this one, buckets
@@ -63,9 +72,16 @@ type look struct {
 	copies  float64 // usual, for each item
 	spill   extra   // from other topics
 	started int64   // first bucket with negatives
+	rest    part    // of the window, without the half hours in which a text had many copies
 
 	extra extra
 	surge float64 // chance that today's volume is a surge's, by the items that are not negative
+}
+
+// part is what was counted in a part of a window, and the items expected in it.
+type part struct {
+	got   count
+	usual float64
 }
 
 // tally is items that are not negative, in stories, and how many are usual.
@@ -79,18 +95,32 @@ const twoHours = 3
 func looks(r ring, b *baseline, p prior, last, after int64, now float64) (out [len(windows)]look) {
 	of := look{share: b.weighedShare(p), told: b.share(p), shape: b.volumeShape(), copies: p.copies}
 	level, at, bucket := b.level(), r.from(last+1)-1, last
+	var half part // hour that is not over yet, back from the last bucket
+	end := func() {
+		if echoes(half.got, of.copies) < echoBurst {
+			of.rest.got.plus(half.got)
+			of.rest.usual += half.usual
+		}
+		half = part{}
+	}
 	for i, w := range windows {
 		for ; bucket > max(last-w.seconds/bucketSeconds, after); bucket-- {
 			if at >= 0 && r[at].bucket == bucket {
 				of.got.plus(r[at])
+				half.got.plus(r[at])
 				if r[at].negative > 0 {
 					of.started = bucket
 				}
 				at--
 			}
 			passed := math.Min(bucketSeconds, math.Max(0, now-float64(bucket*bucketSeconds)))
-			of.usual += level * b.factor(b.slot(bucket), p) * passed
+			usual := level * b.factor(b.slot(bucket), p) * passed
+			of.usual, half.usual = of.usual+usual, half.usual+usual
+			if (last-bucket)%bucketsPerChunk == bucketsPerChunk-1 {
+				end()
+			}
 		}
+		end() // a window of a quarter of an hour parts the first
 		of.window = w
 		if p.company != nil {
 			of.spill = p.spill(of.got, of.usual*of.told.mean(), bucket+1, last)
@@ -107,7 +137,10 @@ func looks(r ring, b *baseline, p prior, last, after int64, now float64) (out [l
 
 // with is the same where so many are called negative, and as many others.
 func (l look) with(negative int) look {
-	l.got.items, l.got.negative = l.got.items-l.got.negative+negative, negative
+	more := negative - l.got.negative
+	l.got.items, l.got.negative = l.got.items+more, negative
+	more = max(more, -l.rest.got.negative)
+	l.rest.got.items, l.rest.got.negative = l.rest.got.items+more, l.rest.got.negative+more
 	return l
 }
 
@@ -171,20 +204,34 @@ func (l *look) density(multiple float64) float64 {
 
 // odds is how many times likelier the count is in a spike than by chance, over the sizes that
 // a spike may have, and by how seldom such windows are looked at and spikes last so long. Fewer
-// than minNegative negatives, and a count within what is expected, have none.
+// than minNegative negatives, and a count within what is expected, have none. What many copies of a
+// text explain is not known well, and hides a spike of hours in which one text is copied by many: so
+// the rest of the window is asked, too.
 func (l *look) odds(minNegative int) float64 {
+	all := l.oddsOfAll(minNegative)
+	if l.rest.usual == l.usual {
+		return all
+	}
+	rest := *l
+	rest.got, rest.usual = l.rest.got, l.rest.usual
+	return (1-echoHalf)*all + echoHalf*rest.oddsOfAll(minNegative)
+}
+
+func (l *look) oddsOfAll(minNegative int) float64 {
 	if l.got.negative < minNegative {
 		return 0
 	}
 	l.weigh()
-	if expected, _, _ := l.negatives(l.day(), 1); l.got.weighed() <= expected {
+	expected, _, _ := l.negatives(l.day(), 1)
+	if l.got.weighed() <= expected {
 		return 0
 	}
 	chance, odds := l.density(1), 0.0
 	for _, multiple := range multiples {
 		odds += math.Exp(math.Min(600, l.density(1+recognised*(multiple-1))-chance)) / float64(len(multiples))
 	}
-	return odds * l.last * float64(l.seconds) / halfDay
+	large := math.Min(largeMost, math.Max(1, (l.got.weighed()-expected)/largeFrom))
+	return odds * large * l.last * float64(l.seconds) / halfDay
 }
 
 // surpriseOf puts odds on the scale of surprises; there is none below 0.

@@ -111,3 +111,45 @@ func TestWhatLeansAloneIsNoSpike(t *testing.T) {
 		t.Errorf("30 of 50, and 10 that lean: %+v", v)
 	}
 }
+
+// A text that many copy explains what came with it, not a spike of the hours around it.
+func TestCopiesDoNotHideTheHoursAround(t *testing.T) {
+	b := usual(48, .2)
+	surprise := func(counts map[int]count) float64 {
+		return judge(ago(counts), &b, noPrior(), unixSeconds(noon), 3).surprise
+	}
+	hours := map[int]count{70: {items: 3, negative: 3}, 100: {items: 3, negative: 3}, 160: {items: 3, negative: 3}}
+	before := surprise(hours)
+	hours[5] = count{items: 3, negative: 3, copies: 30, echoes: 30}
+	if with := surprise(hours); with < before-math.Log10(2)-.1 {
+		t.Errorf("surprise %.2f of three hours, %.2f with a text of 30 copies at their end: want most of it left", before, with)
+	}
+	if alone := surprise(map[int]count{5: hours[5]}); alone > 1.5 {
+		t.Errorf("surprise %.2f of three texts that came with 30 copies", alone)
+	}
+}
+
+// False alerts have few negatives beyond the expected, so that more of them count for more.
+func TestLargeSpikesAreLikelier(t *testing.T) {
+	for _, c := range []struct {
+		beyond int // the expected
+		times  float64
+	}{{4, 1}, {5, 1}, {10, 2}, {15, 3}, {20, 4}, {60, 4}} {
+		l := look{window: windows[2], share: beta{20, 80}, told: beta{20, 80}, shape: 6, usual: 10}
+		l.got.items = 8
+		expected, _, _ := l.negatives(l.day(), 1)
+		l.share, l.usual = beta{20e3, 80e3}, l.usual*2/expected
+		l.got.items, l.got.negative = 8+2+c.beyond, 2+c.beyond
+		plain := 0.0
+		for _, multiple := range multiples {
+			plain += math.Exp(l.density(1+recognised*(multiple-1))-l.density(1)) / float64(len(multiples))
+		}
+		plain *= l.last * float64(l.seconds) / halfDay
+		l.rest.usual = l.usual
+		expected, _, _ = l.negatives(l.day(), 1)
+		want := math.Min(largeMost, math.Max(1, (float64(l.got.negative)-expected)/largeFrom))
+		if got := l.odds(3) / plain; math.Abs(got-want) > 1e-6 || math.Abs(want-c.times) > .2 {
+			t.Errorf("%d beyond the expected: odds %.3f times as high, want %.3f, some %v", c.beyond, got, want, c.times)
+		}
+	}
+}

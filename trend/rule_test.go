@@ -68,7 +68,7 @@ func TestManyCopiesOfOneTextAreNoBurst(t *testing.T) {
 		r := ago(map[int]count{5: {items: 6, negative: 6, copies: echoes, echoes: echoes}})
 		return judge(r, &b, noPrior(), unixSeconds(noon), 3).surprise
 	}
-	if none, usual, many := surprise(0), surprise(3), surprise(24); none < 2.6 || usual != none || many > 2 {
+	if none, usual, many := surprise(0), surprise(3), surprise(24); none < 2.4 || usual != none || many > 2 {
 		t.Errorf("surprise %.2f without copies, %.2f with 3, %.2f with 24: want a burst only with few", none, usual, many)
 	}
 }
