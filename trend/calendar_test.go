@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/barograph/barograph/news"
 	"github.com/barograph/barograph/trend/market"
 )
 
@@ -120,7 +121,7 @@ func TestProfileFollowsAMarket(t *testing.T) {
 func TestChangingTheMarket(t *testing.T) {
 	b, r, end := newYorkers(t, exchange(t, "XNYS"))
 	stored := b.encode()
-	same, err := decodeBase(stored)
+	same, err := decodeBase(stored, news.SpikeNegative)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestChangingTheMarket(t *testing.T) {
 		t.Error("a baseline of the same market does not come back")
 	}
 	for name, m := range map[string]*market.Market{"another": exchange(t, "XSHG"), "none": nil} {
-		changed, err := decodeBase(stored)
+		changed, err := decodeBase(stored, news.SpikeNegative)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +142,7 @@ func TestChangingTheMarket(t *testing.T) {
 		if (&series{ring: r, base: changed}).failed(night) != noTrouble {
 			t.Errorf("%s: a quiet night passes for an outage", name)
 		}
-		again, err := decodeBase(changed.encode())
+		again, err := decodeBase(changed.encode(), news.SpikeNegative)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +151,7 @@ func TestChangingTheMarket(t *testing.T) {
 			t.Errorf("%s: it changes each time it is read", name)
 		}
 	}
-	if _, err := decodeBase(stored + "x"); err == nil {
+	if _, err := decodeBase(stored+"x", news.SpikeNegative); err == nil {
 		t.Error("a baseline that is too long is taken")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/barograph/barograph/news"
 )
 
 // A ring is stored as text, at whose end a script counts without reading it:
@@ -97,10 +99,10 @@ func parseCount(part string) (c count, ok bool) {
 	return c, false // more numbers than there are
 }
 
-// baseVersion is the first byte of a stored baseline. Version 3 is read too: it does not know how
-// many items leaned to negative. So is version 2, whose times take eight bytes, and its profile
+// baseVersion is the first byte of a stored baseline. Version 4 is read too: of what leans to positive it says
+// that nothing does. Version 3 knows nothing of what leans. So is version 2, whose times take eight bytes, and its profile
 // four bytes a number.
-const baseVersion = 4
+const baseVersion = 5
 
 // baseSize is the size of a stored baseline, in bytes. The code of a market may follow, and of everything,
 // where feeds have failed, outageSize bytes about that (outage.go). The
@@ -115,7 +117,7 @@ func sizeOfBase(stored string) int {
 		size += 5*3 + hoursOfWeek*2 - 3
 	case strings.HasPrefix(stored, "\x03"):
 		size -= 3
-	case stored == "" || stored[0] != baseVersion:
+	case stored == "" || stored[0] != 4 && stored[0] != baseVersion:
 		return 0
 	}
 	if len(stored) < size {
@@ -157,8 +159,8 @@ func appendShort(out []byte, x float64) []byte {
 	return append(out, byte(bits), byte(bits>>8), byte(bits>>16))
 }
 
-// decodeBase unpacks a baseline, but for its market.
-func decodeBase(text string) (b baseline, err error) {
+// decodeBase unpacks a baseline of a kind of spike, but for its market.
+func decodeBase(text string, kind news.SpikeKind) (b baseline, err error) {
 	size := sizeOfBase(text)
 	_, outage, ok := cutBase(text, size)
 	if size == 0 || !ok {
@@ -196,9 +198,11 @@ func decodeBase(text string) (b baseline, err error) {
 	for h := range b.hour {
 		b.hour[h].items, b.hour[h].expected = short(), short()
 	}
-	if text[0] == baseVersion {
+	switch version := text[0]; {
+	case kind == news.SpikeVolume: // no item leans to being one
+	case version == baseVersion, version == 4 && kind != news.SpikePositive:
 		b.leaning = short()
-	} else {
+	default:
 		b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
 	}
 	b.readOutage([]byte(outage))

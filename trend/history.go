@@ -207,7 +207,7 @@ func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 
 // isNear says whether a text near the reading's was counted, and else remembers its sketch.
 func (h *History) isNear(entity string, r *news.Reading, now time.Time) bool {
-	s, ok := sketchOf(r.TextSketch, r.TextDigest, r.PublishedAt)
+	s, ok := sketchOf(r.TextSketch, r.TextDigest, r.PublishedAt, now)
 	if !ok {
 		return false
 	}

@@ -28,7 +28,7 @@ const (
 //	PREFIX:{NN}:ids:HOUR:PART     set of 64-bit hashes, what was counted
 //	PREFIX:{NN}:texts:DAY:PART    set of 64-bit hashes, which texts were
 //	PREFIX:{NN}:sketches2:LIST    string, those of the last texts (see near.go)
-//	PREFIX:{NN}:peaks2:DAY        hash, how many episodes peaked in each bin of surprise
+//	PREFIX:{NN}:peaks3:DAY        hash, how many episodes peaked in each bin of surprise
 //	PREFIX:{NN}:series            HyperLogLog, the series that there are
 //
 // The first four of another kind of spike than negative have it in their names:
@@ -58,7 +58,7 @@ func (k keys) texts(shard int, day int64, hash uint64) string {
 }
 
 func (k keys) peaks(day int64) string {
-	return k.name(shardOf(""), "peaks2", strconv.FormatInt(day, 10))
+	return k.name(shardOf(""), "peaks3", strconv.FormatInt(day, 10))
 }
 
 func (k keys) seriesSeen() string { return fmt.Sprintf("%s:{%02d}:series", k.prefix, shardOf("")) }

@@ -25,7 +25,7 @@ func (s *Store) wantsShortening(state *stored, now time.Time) bool {
 // kept is the first bucket of a series that is to be kept at a time: those that are older go once
 // they are learnt.
 func (s *Store) kept(state *stored, at time.Time) int64 {
-	return min(bucketOf(at.Add(-s.history)), state.base.next*bucketsPerChunk)
+	return min(bucketOf(at.Add(-s.history)), state.base.needed())
 }
 
 // learn stores baselines. Those series that were changed meanwhile are beaten: it gives them as they

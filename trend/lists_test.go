@@ -113,7 +113,7 @@ func TestABatchOfManySketches(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := client.Get(t.Context(), s.keys.near(shardOf("AAPL"), "AAPL")).Val()
-		last, _ := sketchOf(readings[499].TextSketch, "", noon)
+		last, _ := sketchOf(readings[499].TextSketch, "", noon, noon)
 		if len(list) != 2+9*nearKept || !strings.HasSuffix(list, string(last.pack(nil))) {
 			t.Errorf("a list of %d bytes, want the last %d sketches", len(list), nearKept)
 		}

@@ -39,8 +39,11 @@ type sketch struct {
 func hourOf(t time.Time) uint8 { return uint8(floorDiv(t.Unix(), 3600)) }
 
 // sketchOf is the sketch of 16 hex digits of a text, or where it has none, its digest's. It gives false where
-// there is neither.
-func sketchOf(text, digest string, at time.Time) (sketch, bool) {
+// there is neither, and of a text that comes too late to have copies.
+func sketchOf(text, digest string, at, now time.Time) (sketch, bool) {
+	if now.Sub(at) >= nearStale*time.Hour {
+		return sketch{}, false
+	}
 	if bits, err := strconv.ParseUint(text, 16, 64); err == nil && len(text) == 16 {
 		return sketch{hourOf(at), bits}, true
 	}

@@ -209,7 +209,7 @@ func (l *look) density(multiple float64) float64 {
 // the rest of the window is asked, too.
 func (l *look) odds(minNegative int) float64 {
 	all := l.oddsOfAll(minNegative)
-	if l.rest.usual == l.usual {
+	if l.rest.got == l.got { // a half hour that is left out has copies
 		return all
 	}
 	rest := *l

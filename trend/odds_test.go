@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/barograph/barograph/news"
 )
 
 // Texts that lean to negative add to a burst, and are none where they are usual.
@@ -81,7 +83,7 @@ func TestOldBaselinesAreJudged(t *testing.T) {
 		b.negative, b.seen = negative, 400
 		old := []byte(b.encode())
 		old[0] = 3
-		known, err := decodeBase(string(old[:len(old)-3]))
+		known, err := decodeBase(string(old[:len(old)-3]), news.SpikeNegative)
 		if err != nil || known.leaning < 0 || known.negative+known.leaning > known.seen {
 			t.Fatalf("%v negatives: %v leaning (%v)", negative, known.leaning, err)
 		}
@@ -145,7 +147,7 @@ func TestLargeSpikesAreLikelier(t *testing.T) {
 			plain += math.Exp(l.density(1+recognised*(multiple-1))-l.density(1)) / float64(len(multiples))
 		}
 		plain *= l.last * float64(l.seconds) / halfDay
-		l.rest.usual = l.usual
+		l.rest.got = l.got
 		expected, _, _ = l.negatives(l.day(), 1)
 		want := math.Min(largeMost, math.Max(1, (float64(l.got.negative)-expected)/largeFrom))
 		if got := l.odds(3) / plain; math.Abs(got-want) > 1e-6 || math.Abs(want-c.times) > .2 {

@@ -69,6 +69,10 @@ func (s *series) failed(chunk int64) trouble {
 	return someFailed
 }
 
+// needed is the first bucket of which the counts are still asked for: the hours before what is learnt next tell
+// whether feeds failed then.
+func (b *baseline) needed() int64 { return (b.next - outageAround/2) * bucketsPerChunk }
+
 // noting is what everything learns by: it remembers of each chunk whether feeds failed.
 func (s *series) noting() func(chunk int64) bool {
 	return func(chunk int64) bool { return s.base.note(chunk, s.failed(chunk)) }

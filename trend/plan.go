@@ -119,7 +119,7 @@ func (p *plan) addReading(s *Store, r *news.Reading, entity, evidence string, no
 		e.text = memberOf(entity, r.TextDigest)
 		p.texts.add(s.keys.texts(p.shard, day, e.text), left, place)
 	}
-	if sketch, ok := sketchOf(r.TextSketch, r.TextDigest, r.PublishedAt); ok {
+	if sketch, ok := sketchOf(r.TextSketch, r.TextDigest, r.PublishedAt, now); ok {
 		e.sketch = sketch
 		p.nears.add(s.keys.near(p.shard, nearList(entity, r)), 0, place)
 	}

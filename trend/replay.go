@@ -245,7 +245,7 @@ func (r *Replay) count(s *replayed, e Event) {
 	}
 	if e.Text != "" && !firstOf(r.texts, day, textIn{key, e.Text}) {
 		c = count{bucket: c.bucket, copies: 1, echoes: c.negative}
-	} else if sketch, ok := sketchOf(e.Sketch, e.Text, e.At); ok {
+	} else if sketch, ok := sketchOf(e.Sketch, e.Text, e.At, e.Arrival); ok {
 		if r.near.seen(key, sketch, e.Arrival) {
 			c = count{bucket: c.bucket, copies: 1}
 		}
@@ -286,7 +286,7 @@ func firstOf(days map[int64]map[textIn]struct{}, day int64, t textIn) bool {
 
 // forget drops counts that are learnt and that no outage needs any more.
 func (s *series) forget(now time.Time, history time.Duration) {
-	old := min(s.base.next*bucketsPerChunk, bucketOf(now.Add(-history)))
+	old := min(s.base.needed(), bucketOf(now.Add(-history)))
 	if i := s.ring.from(old); i > 0 {
 		s.ring = append(s.ring[:0], s.ring[i:]...)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/barograph/barograph/news"
 	"github.com/barograph/barograph/trend/market"
 )
 
@@ -343,7 +344,7 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	b.freeze(unixSeconds(noon.Add(-time.Hour)), unixSeconds(noon))
 	b.streak, b.openUntil = 7, -5
 	b.leaning = 77.5
-	got, err := decodeBase(b.encode())
+	got, err := decodeBase(b.encode(), news.SpikeNegative)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,21 +361,29 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	for _, days := range []*market.Market{nil, exchange(t, "XNYS")} {
 		all := b
 		all.market, all.down, all.failing, all.lost, all.lostTo = days, 331, 1<<63|7, b.next-300, b.next-200
-		known, err := decodeBase(all.encode())
+		known, err := decodeBase(all.encode(), news.SpikeNegative)
 		if known.follow(days, all.encode()); err != nil || known.encode() != all.encode() || known.down != 331 ||
 			known.failing != all.failing || known.lost != all.lost || known.lostTo != all.lostTo {
 			t.Errorf("%+v (%v)\nwant %+v", known, err, all)
 		}
 	}
-	was, err := decodeBase(b.encode() + "XNYS\x1f\x01\x02\x03\x04\x00\x05\x06\x07\x08\x00") // as it was stored before
+	was, err := decodeBase(b.encode()+"XNYS\x1f\x01\x02\x03\x04\x00\x05\x06\x07\x08\x00", news.SpikeNegative) // as it was stored before
 	if want := uint64(1<<31 - 1); err != nil || was.down != 31 || was.failing != want || was.lost != 0x04030201 || was.lostTo != 0x08070605 {
 		t.Errorf("an outage as it was stored before: %d, %x, %x to %x (%v)", was.down, was.failing, was.lost, was.lostTo, err)
 	}
-	// What older versions stored is read; of what leans to negative they knew nothing.
-	b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
+	// Version 4 knew what leans to negative and took it that nothing leans to positive.
+	fourth := "\x04" + b.encode()[1:]
+	guess := math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
+	for kind, want := range map[news.SpikeKind]float64{news.SpikeNegative: 77.5, news.SpikePositive: guess, news.SpikeVolume: 0} {
+		if was, err := decodeBase(fourth, kind); err != nil || was.leaning != want || was.items != b.items {
+			t.Errorf("a %s baseline of version 4 has %v items that lean (%v), want %v", kind, was.leaning, err, want)
+		}
+	}
+	// What older versions stored is read; of what leans they knew nothing.
+	b.leaning = guess
 	third := "\x03" + b.encode()[1:baseSize-3]
 	for _, market := range []string{"", "XNYS"} {
-		if was, err := decodeBase(third + market); err != nil || was.encode() != b.encode() {
+		if was, err := decodeBase(third+market, news.SpikeNegative); err != nil || was.encode() != b.encode() {
 			t.Errorf("a baseline of version 3 reads %+v (%v), want %+v", was, err, b)
 		}
 	}
@@ -387,11 +396,11 @@ func TestEncodedFormsComeBack(t *testing.T) {
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.items)))
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.expected)))
 	}
-	if was, err := decodeBase(string(old) + "XNYS"); err != nil || was.encode() != b.encode() {
+	if was, err := decodeBase(string(old)+"XNYS", news.SpikeNegative); err != nil || was.encode() != b.encode() {
 		t.Errorf("a baseline of version 2 reads %+v (%v), want %+v", was, err, b)
 	}
 	for _, bad := range []string{"x", b.encode()[1:], "\x07" + b.encode()[1:]} {
-		if _, err := decodeBase(bad); err == nil {
+		if _, err := decodeBase(bad, news.SpikeNegative); err == nil {
 			t.Errorf("a baseline of %d bytes is taken", len(bad))
 		}
 	}

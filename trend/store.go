@@ -134,12 +134,9 @@ func (s *Store) decode(of subject, counts, base string, now time.Time) (*stored,
 	}
 	b := newBaseline(read.learnt, now)
 	if base != "" {
-		known, err := decodeBase(base)
+		known, err := decodeBase(base, of.kind)
 		if err == nil {
 			b = known
-			if of.kind == news.SpikeVolume {
-				b.leaning = 0 // one that was stored before there was any has a guess of it
-			}
 		} else {
 			s.log.Warn("a baseline cannot be read and is learnt anew", "series", of.of.String(), "error", err)
 		}

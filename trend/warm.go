@@ -241,7 +241,7 @@ func (s *Store) adoptCall(kind news.SpikeKind, one adoption, i int, state *store
 				return nil
 			}
 			var err error
-			if beaten[i].base, err = decodeBase(packed); err != nil {
+			if beaten[i].base, err = decodeBase(packed, kind); err != nil {
 				beaten[i].base.since = math.MaxInt64 // it cannot be read: the history's is better
 			}
 			return nil

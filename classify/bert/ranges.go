@@ -21,7 +21,7 @@ type Ranges map[string][]float32
 func (c *Checkpoint) RangesGraph() ([]byte, error) {
 	g := c.newGraph(FP32)
 	g.measured = []string{}
-	g.encode(true)
+	g.encode(c.Config.Pooling() != PoolMean)
 	g.b.Metadata(onnxpb.MetaHeads, strings.Join(g.measured, ","))
 	return g.model()
 }

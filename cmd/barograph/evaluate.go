@@ -84,7 +84,7 @@ func newEvaluate() *cobra.Command {
 	cmd.Flags().StringVar(&e.split, "split", "all", "all, train or validation")
 	cmd.Flags().BoolVar(&e.skipBad, "skip-bad", false, "leave out rows that cannot be used, and say how many")
 	cmd.Flags().StringVar(&e.other, "against", "", "another bundle, read on the same rows: McNemar's test and a bootstrap of the difference")
-	cmd.Flags().BoolVar(&e.asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&e.asJSON, "json", false, "print JSON, a line for each head")
 	return cmd
 }
 
