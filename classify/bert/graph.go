@@ -18,8 +18,8 @@ const (
 	// keep their sums in float32 there; the heads run in float32.
 	FP16 Precision = "fp16"
 	// INT8 is for the CPU: weights in int8 with a scale for each output, activations
-	// quantised as they come with the batch's scale, so that a text's logits move a
-	// little with its company. GELU is in its tanh form, which differs by less than the
+	// with one for all or, in half of the products, for the batch, so that a text's logits
+	// move a little with its company. GELU is in its tanh form, which differs by less than the
 	// rounding. Embeddings, normalisation and heads stay float32.
 	INT8 Precision = "int8"
 )

@@ -7,11 +7,13 @@ import (
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 )
 
-// Dynamic int8: an activation is quantised with one scale for the whole batch, found as
-// it comes, which a few large values make coarse. Two things before it halve the error:
+// An activation is quantised with one scale for the whole batch, which a few large values
+// make coarse. Two things before it halve the error:
 //
 //   - A channel that leaves a layer normalisation is divided by a power of its range, and
-//     the weight's row multiplied by it (Xiao et al. 2022, "SmoothQuant", section 4).
+//     the weight's row multiplied by it (Xiao et al. 2022, "SmoothQuant", section 4). As
+//     the ranges are known, so is the scale: it is the same for every batch, and found as
+//     the activation comes elsewhere.
 //   - What leaves a GELU has other large channels in each token: there each token's vector
 //     is divided by its largest value, and the product multiplied by it. Elsewhere that
 //     gains nothing, and costs a tenth of the time.
@@ -19,6 +21,9 @@ import (
 // smoothing is SmoothQuant's alpha: how much of a channel's range is taken out of the
 // activation. Of .5, .75 and 1, logits move least from fp32's with .75.
 const smoothing = .75
+
+// beyond is how many times the measured range a value may go before it is cut off.
+const beyond = 1.2
 
 // operand is the left side of a product: in INT8 quantised as said above, else as it is.
 type operand struct {
@@ -47,13 +52,17 @@ func (g *graph) operand(x, norm string) operand {
 		g.fail(fmt.Errorf("int8 wants the ranges of %d channels behind %s and has %d", g.c.Config.HiddenSize, norm, len(ranges)))
 		return operand{}
 	}
-	spread, inverse := make([]float32, len(ranges)), make([]float32, len(ranges))
+	spread, inverse, widest := make([]float32, len(ranges)), make([]float32, len(ranges)), 0.0
 	for i, v := range ranges {
+		widest = max(widest, float64(v))
 		spread[i] = float32(math.Pow(max(float64(v), 1e-6), smoothing))
 		inverse[i] = 1 / spread[i]
 	}
-	o := g.rounded(g.op2("Mul", x, g.b.Floats(norm+".inverse_range", []int{len(inverse)}, inverse)))
-	o.spread = spread
+	o := operand{spread: spread}
+	o.scale = g.b.Floats(norm+".scale", nil, []float32{float32(math.Pow(max(widest, 1e-6), 1-smoothing) * beyond / 127)})
+	o.zero = g.b.Tensor(onnxpb.Tensor{Name: norm + ".zero", Type: onnxpb.Uint8, Raw: []byte{128}})
+	x = g.op2("Mul", x, g.b.Floats(norm+".inverse_range", []int{len(inverse)}, inverse))
+	o.value = g.b.Op("QuantizeLinear", []string{x, o.scale, o.zero})
 	return o
 }
 

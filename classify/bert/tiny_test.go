@@ -55,10 +55,10 @@ func openTiny(t testing.TB, name string) *Checkpoint {
 // Every kind of checkpoint against the numpy reference, in every precision. FP16 runs on
 // the CPU here, which computes in float32 on weights and activations rounded to half.
 // The limits are parts of the largest logit: int8's shows a wrong scale, as its rounding moves
-// weights this tiny by up to a fifth; that is judged on real ones below.
+// weights this tiny by up to a third; that is judged on real ones below.
 func TestCheckpointsEqualReference(t *testing.T) {
 	tiny := readTiny(t)
-	within := map[Precision]float64{FP32: 1e-5, FP16: 0.02, INT8: 0.25}
+	within := map[Precision]float64{FP32: 1e-5, FP16: 0.02, INT8: 0.35}
 	for _, name := range slices.Sorted(maps.Keys(tiny.Checkpoints)) {
 		want := tiny.Checkpoints[name]
 		c := openTiny(t, name)
