@@ -24,7 +24,7 @@ const (
 	ofChance       = 0.65             // of the peaks: the others are of spikes, or told with them; seeds 1 to 10
 	usualRate      = 14.0 / 200       // episodes a series and day, before any is seen
 	usualRateDays  = 2.0              // that this is worth
-	leastSurprise  = 2.2              // below this nothing is a spike, however few the series
+	leastSurprise  = 1.95             // below this nothing is a spike, however few the series
 	untilStep      = 10 * time.Minute // an episode's end is moved on in steps, to spare writes
 	calibrateFrom  = guardSeconds     // seconds after warm-up from which episodes count
 	calibrateEvery = time.Hour

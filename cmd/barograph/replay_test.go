@@ -184,11 +184,11 @@ func TestReplaySaysWhereABudgetEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := strings.Split(strings.TrimSpace(out), "\n")
-	if len(rows) != 4 || !strings.HasSuffix(rows[0], "last threshold  floor reached") || !strings.HasPrefix(rows[3], "floor: a surprise below 2.2 ") {
+	if len(rows) != 4 || !strings.HasSuffix(rows[0], "last threshold  floor reached") || !strings.HasPrefix(rows[3], "floor: a surprise below 1.95 ") {
 		t.Fatalf("table\n%s", out)
 	}
 	small, large := strings.Fields(rows[1]), strings.Fields(rows[2])
-	if small[6] != "no" || !(small[5] > "2.20") || !slices.Equal(large[5:], []string{"2.20", "yes"}) || large[0] != "1000000" {
+	if small[6] != "no" || !(small[5] > "1.95") || !slices.Equal(large[5:], []string{"1.95", "yes"}) || large[0] != "1000000" {
 		t.Errorf("table\n%s", out)
 	}
 	if out, _, err = replayed(t, lines, "--budget", "0.001,0.002"); err != nil || strings.Contains(out, "floor:") {

@@ -70,7 +70,7 @@ func TestReportPage(t *testing.T) {
 		t.Errorf("links %q", links)
 	}
 	text := string(page)
-	for _, want := range []string{"<h2>ACME</h2>", "&lt;script&gt;alert(1)", "4 Mar 2026 00:0", "where 2.2 was needed", "1 source, no copies"} {
+	for _, want := range []string{"<h2>ACME</h2>", "&lt;script&gt;alert(1)", "4 Mar 2026 00:0", "where 1.9 was needed", "1 source, no copies"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
