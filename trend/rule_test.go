@@ -405,3 +405,17 @@ func TestEncodedFormsComeBack(t *testing.T) {
 		}
 	}
 }
+
+// However short the history, the counts that tell whether feeds failed in the half hour that is learnt
+// next are there: a memory that drops them takes a usual day for an outage.
+func TestShortHistoryIsNoOutage(t *testing.T) {
+	b := usual(960, .2)
+	s := series{base: b}
+	for chunk := b.next - 2*outageAround; chunk < bucketOf(noon)/bucketsPerChunk; chunk++ {
+		s.ring = s.ring.add(count{bucket: chunk * bucketsPerChunk, items: 14}) // a lull: .7 of the usual
+	}
+	s.forget(noon, 12*time.Hour)
+	if got := s.failed(b.next); got != noTrouble {
+		t.Errorf("with 12 h of history a lull is trouble %d", got)
+	}
+}
