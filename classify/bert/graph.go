@@ -17,10 +17,10 @@ const (
 	// FP16 is for CUDA: half the memory, tensor cores. Layer normalisation and softmax
 	// keep their sums in float32 there; the heads run in float32.
 	FP16 Precision = "fp16"
-	// INT8 is for the CPU: weights in int8 with a scale for each output, activations
-	// with one for all or, in half of the products, for the batch, so that a text's logits
-	// move a little with its company. GELU is in its tanh form, which differs by less than the
-	// rounding. Embeddings, normalisation and heads stay float32.
+	// INT8 is for the CPU: weights in int8 with a scale for each output, activations with
+	// one that is fixed or, behind attention and GELU, the batch's, so that a text's logits
+	// move a little with its company. GELU is in its tanh form, which differs by less than
+	// the rounding. Embeddings, normalisation and heads stay float32.
 	INT8 Precision = "int8"
 )
 
@@ -30,8 +30,9 @@ const opset = 17
 // input_ids, attention_mask and token_type_ids, int64 [batch, seq]; its outputs are one
 // float32 [batch, labels] of raw logits for each head, named by the head's task.
 // Masked positions do not change the logits of the others (in INT8, beyond the batch's
-// scales). INT8 needs ranges, see MeasureRanges; the others don't read them. It runs on ONNX Runtime only: the graph uses fused operators of
-// com.microsoft, which its CPU and CUDA providers have.
+// scales). INT8 needs ranges, see MeasureRanges; the others don't read them. It runs on
+// ONNX Runtime only: the graph uses fused operators of com.microsoft, which its CPU and
+// CUDA providers have.
 func (c *Checkpoint) Graph(p Precision, ranges Ranges) ([]byte, error) {
 	if len(c.heads) == 0 {
 		return nil, fmt.Errorf("%w: it has no head (classifier.weight): it is a base to train on", ErrCheckpoint)

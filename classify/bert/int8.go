@@ -79,6 +79,7 @@ func (g *graph) activated(x string) operand {
 	return o
 }
 
+// rounded quantises x with the batch's own scale.
 func (g *graph) rounded(x string) operand {
 	out := g.b.Add(onnxpb.Node{Op: "DynamicQuantizeLinear", Inputs: []string{x}}, 3)
 	return operand{value: out[0], scale: out[1], zero: out[2]}
