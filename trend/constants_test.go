@@ -49,6 +49,7 @@ func decisive() map[string]string {
 		"LeansFrom": number(LeansFrom), "leanWorth": number(leanWorth),
 		"nearBits": number(nearBits), "nearKept": number(nearKept), "nearSlack": number(nearSlack), "nearParts": number(nearParts),
 		"nearShort": number(nearShort), "nearHours": seconds(nearHours * 3600), "nearStale": number(nearStale) + " h",
+		"recentKept": number(recentKept), "recentLeast": number(recentLeast),
 
 		"bucketsPerChunk": number(bucketsPerChunk), "guardSeconds": seconds(guardSeconds),
 		"levelHalfLife": seconds(levelHalfLife), "shareHalfLife": seconds(shareHalfLife),

@@ -11,17 +11,17 @@ import (
 // History is what Store does, in memory and by the clock it is told: it counts readings in
 // all their series, each once, and judges them by Replay's rule. It is for one goroutine.
 //
-// It departs from Store in one point: the number of series, of which the threshold depends a
-// little, is exact where Redis estimates it.
+// It departs from Store in two points: the number of series, of which the threshold depends a
+// little, is exact where Redis estimates it; and of ids and texts it remembers the last only, over all
+// series together (recentKept of each for a series). What is repeated after more than that counts anew.
 //
-// Its memory depends on the number of series, and on the ids and texts of the last days:
-// some 50 bytes for each entity of a reading.
+// Its memory depends on the number of series only.
 type History struct {
 	replay  *Replay   // the first kind of spike that is looked for: negative, unless left out
 	kinds   []*Replay // all of them; they count the same readings, and share a budget
 	history time.Duration
-	ids     map[int64]map[uint64]struct{} // by day of event time
-	texts   map[int64]map[uint64]struct{}
+	ids     recent // by day of event time
+	texts   recent
 	near    nearLists
 	shown   map[subject]*shownTexts
 	Counts  HistoryCounts
@@ -57,8 +57,7 @@ func NewHistory(rule Rule, history time.Duration) *History {
 	if history == 0 {
 		history = DefaultHistory
 	}
-	h := &History{history: history, ids: map[int64]map[uint64]struct{}{}, texts: map[int64]map[uint64]struct{}{},
-		near: nearLists{}, shown: map[subject]*shownTexts{}}
+	h := &History{history: history, near: nearLists{}, shown: map[subject]*shownTexts{}}
 	kinds := rule.Kinds()
 	rule = rule.withDefaults()
 	shared := &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}}
@@ -159,19 +158,18 @@ func (h *History) judge(kind *Replay, of news.Series, r *news.Reading, l *lender
 func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 	bucket := bucketOf(r.PublishedAt)
 	day := floorDiv(bucket, bucketsPerDay)
-	oldest := floorDiv(bucketOf(now.Add(-h.history)), bucketsPerDay)
 	for i := 0; i < len(of); {
 		entity, first := of[i].Entity, i
 		for i < len(of) && of[i].Entity == entity {
 			i++
 		}
-		if !h.firstOf(h.ids, day, oldest, memberOf(entity, r.Source+"\x1f"+r.ID)) {
+		if !h.ids.first(day, memberOf(entity, r.Source+"\x1f"+r.ID), h.Series()) {
 			if first == 0 {
 				h.Counts.Repeats++
 			}
 			continue
 		}
-		fresh := r.TextDigest == "" || h.firstOf(h.texts, day, oldest, memberOf(entity, r.TextDigest))
+		fresh := r.TextDigest == "" || h.texts.first(day, memberOf(entity, r.TextDigest), h.Series())
 		near := fresh && h.isNear(entity, r, now)
 		if first == 0 && (near || !fresh) {
 			h.Counts.Copies++
@@ -212,25 +210,6 @@ func (h *History) isNear(entity string, r *news.Reading, now time.Time) bool {
 		return false
 	}
 	return h.near.seen(nearList(entity, r), s, now)
-}
-
-// firstOf remembers a member of a day's set. Days before oldest go.
-func (h *History) firstOf(days map[int64]map[uint64]struct{}, day, oldest int64, member uint64) bool {
-	seen := days[day]
-	if seen == nil {
-		seen = map[uint64]struct{}{}
-		days[day] = seen
-		for d := range days {
-			if d < oldest {
-				delete(days, d)
-			}
-		}
-	}
-	if _, known := seen[member]; known {
-		return false
-	}
-	seen[member] = struct{}{}
-	return true
 }
 
 // remember keeps a reading that adds to a kind of spike as evidence unless it is a copy, and its source.

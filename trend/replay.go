@@ -16,8 +16,8 @@ type Replay struct {
 	budget     *budget
 	series     map[string]*replayed
 	everything *replayed
-	texts      map[int64]map[textIn]struct{} // by day of event time
-	ids        map[int64]map[textIn]struct{}
+	texts      recent // by day of event time
+	ids        recent
 	near       nearLists          // by series
 	companies  map[string]*series // summed over their topics' events; nil = among series
 }
@@ -40,14 +40,11 @@ type replayed struct {
 	quietAt time.Time // when the open spike is over, if nothing exceeds any more
 }
 
-type textIn struct{ series, text string }
-
 // NewReplay starts an empty history.
 func NewReplay(rule Rule) *Replay {
 	rule = rule.withDefaults()
 	r := newReplay(rule, news.SpikeNegative, DefaultHistory, &budget{rule: rule, peaks: map[int64]*[episodeBins + 1]int{}})
-	r.texts, r.ids, r.near = map[int64]map[textIn]struct{}{}, map[int64]map[textIn]struct{}{}, nearLists{}
-	r.companies = map[string]*series{}
+	r.near, r.companies = nearLists{}, map[string]*series{}
 	return r
 }
 
@@ -234,7 +231,7 @@ func (r *Replay) of(of news.Series, at, now time.Time) *replayed {
 // count counts the event unless it is a repeat; a copy only as one.
 func (r *Replay) count(s *replayed, e Event) {
 	key, day := e.Series.Key(), floorDiv(bucketOf(e.At), bucketsPerDay)
-	if e.ID != "" && !firstOf(r.ids, day, textIn{key, e.ID}) {
+	if e.ID != "" && !r.ids.first(day, memberOf(key, e.ID), len(r.series)) {
 		return
 	}
 	c := count{bucket: bucketOf(e.At), items: 1}
@@ -243,7 +240,7 @@ func (r *Replay) count(s *replayed, e Event) {
 	} else if e.Leans {
 		c.leaning = 1
 	}
-	if e.Text != "" && !firstOf(r.texts, day, textIn{key, e.Text}) {
+	if e.Text != "" && !r.texts.first(day, memberOf(key, e.Text), len(r.series)) {
 		c = count{bucket: c.bucket, copies: 1, echoes: c.negative}
 	} else if sketch, ok := sketchOf(e.Sketch, e.Text, e.At, e.Arrival); ok {
 		if r.near.seen(key, sketch, e.Arrival) {
@@ -263,25 +260,6 @@ func (r *Replay) count(s *replayed, e Event) {
 		}
 		company.ring = company.ring.add(c)
 	}
-}
-
-// firstOf remembers a text for its day. Days long past go.
-func firstOf(days map[int64]map[textIn]struct{}, day int64, t textIn) bool {
-	seen := days[day]
-	if seen == nil {
-		seen = map[textIn]struct{}{}
-		days[day] = seen
-		for d := range days {
-			if d < day-2 {
-				delete(days, d)
-			}
-		}
-	}
-	if _, ok := seen[t]; ok {
-		return false
-	}
-	seen[t] = struct{}{}
-	return true
 }
 
 // forget drops counts that are learnt and that no outage needs any more.
