@@ -122,3 +122,29 @@ func TestStoresShareTheThreshold(t *testing.T) {
 		t.Errorf("threshold %.2f, and %.2f before 300 episodes", got, before)
 	}
 }
+
+// A replay's threshold, too, comes from the peaks of the last days only, also after days without any.
+func TestReplayForgetsPeaks(t *testing.T) {
+	everything := newBaseline(0, noon)
+	threshold := func(now time.Time, peaks ...time.Time) float64 {
+		b := budget{rule: Rule{}.withDefaults(), known: 300, peaks: map[int64]*[episodeBins + 1]int{}}
+		for _, at := range peaks {
+			for range 300 {
+				b.countPeak(peakMove{-1, 3}, at)
+			}
+		}
+		return b.threshold(&everything, now)
+	}
+	day := func(n int) time.Time { return noon.Add(time.Duration(n) * 24 * time.Hour) }
+	last, none := threshold(day(14+episodeDays), day(14+episodeDays)), threshold(day(14+episodeDays))
+	if got := threshold(day(14+episodeDays), day(14), day(14+episodeDays)); got != last || last == none {
+		t.Errorf("threshold %.3f with peaks of %d days before, %.3f without, %.3f without any", got, episodeDays, last, none)
+	}
+	// No day of peaks came in which those of day 14 would have been the oldest.
+	if got := threshold(day(20+episodeDays), day(14)); got != threshold(day(20+episodeDays)) {
+		t.Errorf("threshold %.3f long after the last peak, %.3f without any", got, threshold(day(20+episodeDays)))
+	}
+	if got := threshold(day(13+episodeDays), day(14)); got == threshold(day(13+episodeDays)) {
+		t.Errorf("threshold %.3f with peaks of %d days before and without", got, episodeDays-1)
+	}
+}

@@ -185,7 +185,6 @@ func (b *budget) countPeak(move peakMove, now time.Time) {
 	day := dayOf(now)
 	if b.peaks[day] == nil {
 		b.peaks[day] = &[episodeBins + 1]int{}
-		delete(b.peaks, day-episodeDays)
 	}
 	if move.from >= 0 {
 		b.peaks[day][move.from]--
@@ -206,7 +205,11 @@ func (b *budget) threshold(everything *baseline, now time.Time) float64 {
 		return b.limit
 	}
 	e := episodes{days: max(0, b.rule.counted(everything, now)), series: b.known}
-	for _, bins := range b.peaks {
+	for day, bins := range b.peaks {
+		if day <= dayOf(now)-episodeDays {
+			delete(b.peaks, day)
+			continue
+		}
 		e.add(bins[:episodeBins])
 	}
 	b.limit, b.until = e.threshold(b.rule.FalseAlertsPerDay), now.Add(calibrateEvery)
