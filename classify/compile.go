@@ -19,7 +19,7 @@ import (
 
 // graphVersion is part of a compiled file's name. Raise it when classify/bert builds
 // another graph of the same checkpoint.
-const graphVersion = 3
+const graphVersion = 4
 
 // compiler makes sessions of bundles, through files of compiled graphs.
 type compiler struct {

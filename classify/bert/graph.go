@@ -18,9 +18,7 @@ const (
 	// keep their sums in float32 there; the heads run in float32.
 	FP16 Precision = "fp16"
 	// INT8 is for the CPU: weights in int8 with a scale for each output, activations with
-	// one that is fixed or, behind attention and GELU, the batch's, so that a text's logits
-	// move a little with its company. GELU is in its tanh form, which differs by less than
-	// the rounding. Embeddings, normalisation and heads stay float32.
+	// one for each token. Embeddings, normalisation, attention and heads stay float32.
 	INT8 Precision = "int8"
 )
 
@@ -29,10 +27,10 @@ const opset = 17
 // Graph serialises the checkpoint's inference graph as an ONNX model. Its inputs are
 // input_ids, attention_mask and token_type_ids, int64 [batch, seq]; its outputs are one
 // float32 [batch, labels] of raw logits for each head, named by the head's task.
-// Masked positions do not change the logits of the others (in INT8, beyond the batch's
-// scales). INT8 needs ranges, see MeasureRanges; the others don't read them. It runs on
-// ONNX Runtime only: the graph uses fused operators of com.microsoft, which its CPU and
-// CUDA providers have.
+// Masked positions do not change the logits of the others. INT8 needs ranges, see
+// MeasureRanges; the others don't read them. It runs on ONNX Runtime only: the graph uses
+// fused operators of com.microsoft, which its CPU and CUDA providers have, and in INT8
+// those of classify/onnx/kernels.
 func (c *Checkpoint) Graph(p Precision, ranges Ranges) ([]byte, error) {
 	if len(c.heads) == 0 {
 		return nil, fmt.Errorf("%w: it has no head (classifier.weight): it is a base to train on", ErrCheckpoint)
@@ -61,7 +59,7 @@ type graph struct {
 	err       error // the first one; the rest of the graph is then moot
 
 	ids, mask, types string // the inputs
-	mask32           string // the mask as int32, as attention wants it
+	mask32           string // the mask as int32, as attention wants it; not in INT8
 
 	ranges   Ranges   // for INT8
 	measured []string // the normalisations whose ranges are outputs; nil in a graph of classifiers
@@ -76,7 +74,9 @@ func (c *Checkpoint) newGraph(p Precision) *graph {
 	g.ids = g.b.Input("input_ids", onnxpb.Int64, shape...)
 	g.mask = g.b.Input("attention_mask", onnxpb.Int64, shape...)
 	g.types = g.b.Input("token_type_ids", onnxpb.Int64, shape...)
-	g.mask32 = g.op("Cast", g.mask, onnxpb.Int("to", int(onnxpb.Int32)))
+	if p != INT8 {
+		g.mask32 = g.op("Cast", g.mask, onnxpb.Int("to", int(onnxpb.Int32)))
+	}
 	// What classify/onnx checks before a run.
 	g.b.Metadata(onnxpb.MetaVocab, strconv.Itoa(c.Config.VocabSize))
 	g.b.Metadata(onnxpb.MetaPositions, strconv.Itoa(c.Config.MaxPositions))
@@ -97,18 +97,30 @@ func (g *graph) model() ([]byte, error) {
 // hidden]: a pooling that reads the first token needs no other of the last layer, which
 // saves three quarters of that layer and changes no number.
 func (g *graph) encode(firstOnly bool) string {
+	if g.precision == INT8 {
+		return g.encodeInt8(firstOnly)
+	}
 	x, norm := g.embed(), embeddingsNorm
+	x = g.b.Op("LayerNormalization", []string{x, g.weight(norm + ".weight"), g.weight(norm + ".bias")},
+		onnxpb.Int("axis", -1), g.epsilon())
 	for i := range g.c.Config.Layers {
+		g.measure(x, norm)
 		queries := x
 		if firstOnly && i == g.c.Config.Layers-1 {
-			queries = g.op3("Slice", x, g.b.Int64s(0), g.b.Int64s(1), g.b.Int64s(1))
+			queries = g.first(x)
 		}
-		x = g.layer(layerName(i), norm, queries, x)
-		norm = layerName(i) + "output.LayerNorm"
+		x = g.layer(layerName(i), queries, x)
+		norm = layerName(i) + outputNorm
 	}
 	return x
 }
 
+// first is the first token of each text.
+func (g *graph) first(x string) string {
+	return g.op3("Slice", x, g.b.Int64s(0), g.b.Int64s(1), g.b.Int64s(1))
+}
+
+// embed is the sum of the embeddings, before its normalisation.
 func (g *graph) embed() string {
 	x := g.gather(wordEmbeddings, g.ids)
 	if _, ok := g.c.weights.tensors[typeEmbeddings]; ok {
@@ -116,49 +128,56 @@ func (g *graph) embed() string {
 	}
 	length := g.op("Shape", g.ids, onnxpb.Int("start", 1), onnxpb.Int("end", 2))
 	positions := g.op3("Slice", g.weight(positionEmbeddings), g.b.Int64s(0), length, g.b.Int64s(0))
-	x = g.op2("Add", x, positions)
-	return g.b.Op("LayerNormalization",
-		[]string{x, g.weight(embeddingsNorm + ".weight"), g.weight(embeddingsNorm + ".bias")},
-		onnxpb.Int("axis", -1), g.epsilon())
+	return g.op2("Add", x, positions)
 }
 
+// The parts of a layer, behind layerName.
+const (
+	selfAttention   = "attention.self."
+	attentionOutput = "attention.output.dense"
+	attentionNorm   = "attention.output.LayerNorm"
+	intermediate    = "intermediate.dense"
+	output          = "output.dense"
+	outputNorm      = "output.LayerNorm"
+)
+
 // layer is one transformer layer for the positions in queries, [batch, n, hidden], which
-// attend to all of x, [batch, seq, hidden]. Both come out of the normalisation norm.
-func (g *graph) layer(name, norm, queries, x string) string {
-	attention, between := name+"attention.output.dense", name+"attention.output.LayerNorm"
-	attended := g.operand(g.attend(name+"attention.self.", norm, queries, x), "")
-	a := g.addNorm(g.product(attended, attention), queries, g.bias(attended, attention), between)
-	h := g.activate(g.operand(a, between), name+"intermediate.dense")
-	return g.addNorm(g.product(h, name+"output.dense"), a, g.bias(h, name+"output.dense"), name+"output.LayerNorm")
+// attend to all of x, [batch, seq, hidden].
+func (g *graph) layer(name, queries, x string) string {
+	attended := g.attend(name+selfAttention, queries, x)
+	a := g.addNorm(g.product(attended, name+attentionOutput), queries, name+attentionOutput, name+attentionNorm)
+	g.measure(a, name+attentionNorm)
+	h := g.activate(g.product(a, name+intermediate), name+intermediate)
+	return g.addNorm(g.product(h, name+output), a, name+output, name+outputNorm)
 }
 
 // attend is multi-head attention. Masked keys get a score of mask_filter_value more,
 // which leaves them a weight of exactly 0 after the softmax, in half precision too.
-func (g *graph) attend(name, norm, queries, x string) string {
-	all := g.operand(x, norm)
-	few := all
-	if queries != x {
-		few = g.operand(queries, norm)
-	}
-	q, k, v := g.product(few, name+"query"), g.product(all, name+"key"), g.product(all, name+"value")
-	return g.microsoft("MultiHeadAttention", []string{q, k, v, g.bias(all, name+"query", name+"key", name+"value"), g.mask32},
+func (g *graph) attend(name, queries, x string) string {
+	q, k, v := g.product(queries, name+"query"), g.product(x, name+"key"), g.product(x, name+"value")
+	return g.microsoft("MultiHeadAttention", []string{q, k, v, g.attentionBias(name), g.mask32},
 		onnxpb.Int("num_heads", g.c.Config.AttentionHeads), onnxpb.Float("mask_filter_value", -10000))
 }
 
-// addNorm is LayerNorm(x + residual + bias).
-func (g *graph) addNorm(x, residual, bias, norm string) string {
+// attentionBias is the biases of query, key and value.
+func (g *graph) attentionBias(name string) string {
+	return g.bias(name+"query", name+"key", name+"value")
+}
+
+// addNorm is LayerNorm(x + residual + the bias of linear).
+func (g *graph) addNorm(x, residual, linear, norm string) string {
 	return g.microsoft("SkipLayerNormalization",
-		[]string{x, residual, g.weight(norm + ".weight"), g.weight(norm + ".bias"), bias}, g.epsilon())
+		[]string{x, residual, g.weight(norm + ".weight"), g.weight(norm + ".bias"), g.bias(linear)}, g.epsilon())
 }
 
 // activate is GELU(product + bias), by erf or in its tanh form (Hendrycks and Gimpel 2016,
-// "Gaussian Error Linear Units", section 2), as the left side of the next product.
-func (g *graph) activate(x operand, linear string) operand {
+// "Gaussian Error Linear Units", section 2).
+func (g *graph) activate(x, linear string) string {
 	op := "FastGelu"
-	if g.c.Config.HiddenAct == "gelu" && g.precision != INT8 {
+	if g.c.Config.HiddenAct == "gelu" {
 		op = "BiasGelu"
 	}
-	return g.activated(g.microsoft(op, []string{g.product(x, linear), g.bias(x, linear)}))
+	return g.microsoft(op, []string{x, g.bias(linear)})
 }
 
 // pool makes one vector [batch, hidden] of a text's tokens.

@@ -34,12 +34,8 @@ func (g *graph) weight(name string) string {
 	return g.constant(name, t.shape, t.data)
 }
 
-// bias adds the biases of one or more linear layers as one, for what takes their products
-// with x; "" where these have it already.
-func (g *graph) bias(x operand, linears ...string) string {
-	if x.biased() {
-		return ""
-	}
+// bias adds the biases of one or more linear layers as one.
+func (g *graph) bias(linears ...string) string {
 	if len(linears) == 1 {
 		return g.weight(linears[0] + ".bias")
 	}
@@ -53,18 +49,19 @@ func (g *graph) bias(x operand, linears ...string) string {
 // gather looks rows of an embedding up.
 func (g *graph) gather(table, ids string) string { return g.op2("Gather", g.weight(table), ids) }
 
-// product multiplies x, [..., in], with a linear layer's weight. The bias is left to what
-// takes the product, where bias gives one.
-func (g *graph) product(x operand, linear string) string {
-	w, err := g.c.weights.tensors[linear+".weight"].transpose() // [in, out], which ONNX Runtime packs
+// product multiplies x, [..., in], with a linear layer's weight, without its bias.
+func (g *graph) product(x, linear string) string {
+	w := g.transposed(linear)
+	return g.op2("MatMul", x, g.constant(linear+".weight", w.shape, w.data))
+}
+
+// transposed is a copy of a linear layer's weight as [in, out], which ONNX Runtime packs.
+func (g *graph) transposed(linear string) tensor {
+	w, err := g.c.weights.tensors[linear+".weight"].transpose()
 	if err != nil {
 		g.fail(err)
-		return ""
 	}
-	if g.precision != INT8 {
-		return g.op2("MatMul", x.value, g.constant(linear+".weight", w.shape, w.data))
-	}
-	return g.quantised(x, linear, w)
+	return w
 }
 
 // linear is a whole linear layer on [batch, in], in floating point.

@@ -3,106 +3,132 @@ package bert
 import (
 	"fmt"
 	"math"
+	"strings"
 
+	"github.com/barograph/barograph/classify/onnx/kernels"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 )
 
-// An activation is quantised with one scale for the whole batch, which a few large values
-// make coarse. Two things before it halve the error:
-//
-//   - A channel that leaves a layer normalisation is divided by a power of its range, and
-//     the weight's row multiplied by it (Xiao et al. 2022, "SmoothQuant", section 4). As
-//     the ranges are known, so is the scale: it is the same for every batch, and found as
-//     the activation comes elsewhere.
-//   - What leaves a GELU has other large channels in each token: there each token's vector
-//     is divided by its largest value, and the product multiplied by it. Elsewhere that
-//     gains nothing, and costs a tenth of the time.
-
-// smoothing is SmoothQuant's alpha: how much of a channel's range is taken out of the
-// activation. Of .5, .75 and 1, logits move least from fp32's with .75.
+// smoothing is the alpha of SmoothQuant (Xiao et al. 2022, section 4): how much of a channel's
+// range is taken out of what leaves a normalisation, and put into the weights. A few channels
+// are so wide that they make the rest coarse. Of .5, .75 and 1, logits move least from fp32's with .75.
 const smoothing = .75
 
-// beyond is how many times the measured range a value may go before it is cut off.
-const beyond = 1.2
-
-// operand is the left side of a product: in INT8 quantised as said above, else as it is.
-type operand struct {
-	value       string
-	scale, zero string    // value = scale * (uint8 - zero)
-	largest     string    // [..., 1], what a token's vector was divided by; "" for nothing
-	spread      []float32 // what a channel was divided by; nil for nothing
+// rounded is an activation in uint8: value = scale * (bytes - zero), with a scale for each
+// token, [..., 1].
+type rounded struct {
+	bytes, scale string
+	zero         byte
+	spread       []float32 // what a channel was divided by; nil for nothing
 }
 
-// biased says that products of x add their layer's bias themselves, which is free: those
-// in INT8 that need no multiplication afterwards.
-func (x operand) biased() bool { return x.scale != "" && x.largest == "" }
+// normed is what leaves a normalisation: as it is, and for products.
+type normed struct {
+	rounded
+	value string
+}
 
-// operand prepares x, [..., in], for products. norm names the layer normalisation that
-// x comes out of, "" for another value.
-func (g *graph) operand(x, norm string) operand {
-	g.measure(x, norm)
-	if g.precision != INT8 {
-		return operand{value: x}
+func (g *graph) encodeInt8(firstOnly bool) string {
+	x := g.normInt8(embeddingsNorm, g.embed(), "", "", "")
+	for i := range g.c.Config.Layers {
+		queries := x
+		if firstOnly && i == g.c.Config.Layers-1 {
+			queries.value, queries.bytes, queries.scale = g.first(x.value), g.first(x.bytes), g.first(x.scale)
+		}
+		x = g.layerInt8(layerName(i), queries, x)
 	}
-	if norm == "" {
-		return g.rounded(x)
+	return x.value
+}
+
+// layerInt8 is layer in INT8.
+func (g *graph) layerInt8(name string, queries, x normed) normed {
+	self := name + selfAttention
+	var q, kv string
+	if queries.bytes == x.bytes {
+		q = g.productInt8(x.rounded, self+"query", self+"key", self+"value")
+		kv = q
+	} else {
+		q, kv = g.productInt8(queries.rounded, self+"query"), g.productInt8(x.rounded, self+"key", self+"value")
+	}
+	attended := g.kernel("AttentionQuantize", 2, []string{q, queries.scale, kv, x.scale, g.attentionBias(self), g.mask},
+		onnxpb.Int("num_heads", g.c.Config.AttentionHeads))
+	a := g.addNormInt8(rounded{bytes: attended[0], scale: attended[1], zero: kernels.Zero}, queries, name+attentionOutput, name+attentionNorm)
+	h := g.kernel("GeluQuantize", 2, []string{g.productInt8(a.rounded, name+intermediate), a.scale, g.bias(name + intermediate)})
+	return g.addNormInt8(rounded{bytes: h[0], scale: h[1], zero: kernels.GeluZero}, a, name+output, name+outputNorm)
+}
+
+// addNormInt8 is LayerNorm(the linear layer of x + residual).
+func (g *graph) addNormInt8(x rounded, residual normed, linear, norm string) normed {
+	return g.normInt8(norm, g.productInt8(x, linear), x.scale, g.bias(linear), residual.value)
+}
+
+// normInt8 is LayerNorm(scale * x + bias + residual), the last three of which may be "".
+func (g *graph) normInt8(norm, x, scale, bias, residual string) normed {
+	spread := g.spread(norm)
+	inverse := make([]float32, len(spread))
+	for i, v := range spread {
+		inverse[i] = 1 / v
+	}
+	out := g.kernel("AddNormQuantize", 3, []string{x, scale, bias, residual, g.weight(norm + ".weight"), g.weight(norm + ".bias"),
+		g.b.Floats(norm+".inverse_range", []int{len(inverse)}, inverse)}, g.epsilon())
+	return normed{value: out[0], rounded: rounded{bytes: out[1], scale: out[2], zero: kernels.Zero, spread: spread}}
+}
+
+// spread is what the channels that leave norm are divided by: 1 behind the last layer,
+// whose channels no product reads.
+func (g *graph) spread(norm string) []float32 {
+	spread := make([]float32, g.c.Config.HiddenSize)
+	if norm == layerName(g.c.Config.Layers-1)+outputNorm {
+		for i := range spread {
+			spread[i] = 1
+		}
+		return spread
 	}
 	ranges := g.ranges[norm]
-	if len(ranges) != g.c.Config.HiddenSize {
-		g.fail(fmt.Errorf("int8 wants the ranges of %d channels behind %s and has %d", g.c.Config.HiddenSize, norm, len(ranges)))
-		return operand{}
+	if len(ranges) != len(spread) {
+		g.fail(fmt.Errorf("int8 wants the ranges of %d channels behind %s and has %d", len(spread), norm, len(ranges)))
+		return nil
 	}
-	spread, inverse, widest := make([]float32, len(ranges)), make([]float32, len(ranges)), 0.0
 	for i, v := range ranges {
-		widest = max(widest, float64(v))
 		spread[i] = float32(math.Pow(max(float64(v), 1e-6), smoothing))
-		inverse[i] = 1 / spread[i]
 	}
-	o := operand{spread: spread}
-	o.scale = g.b.Floats(norm+".scale", nil, []float32{float32(math.Pow(max(widest, 1e-6), 1-smoothing) * beyond / 127)})
-	o.zero = g.b.Tensor(onnxpb.Tensor{Name: norm + ".zero", Type: onnxpb.Uint8, Raw: []byte{128}})
-	x = g.op2("Mul", x, g.b.Floats(norm+".inverse_range", []int{len(inverse)}, inverse))
-	o.value = g.b.Op("QuantizeLinear", []string{x, o.scale, o.zero})
-	return o
+	return spread
 }
 
-// activated is operand for the output of a GELU, which is never under -0.17: its maximum
-// is its largest magnitude, or that is under 0.17.
-func (g *graph) activated(x string) operand {
-	if g.precision != INT8 {
-		return operand{value: x}
+// productInt8 multiplies x, [..., in], with the weights of linear layers, [..., sum of
+// their outs], raw: each token's row is still to be multiplied by x.scale.
+func (g *graph) productInt8(x rounded, linears ...string) string {
+	w := g.transposed(linears[0])
+	for _, l := range linears[1:] {
+		w = beside(w, g.transposed(l))
 	}
-	largest := g.b.Op("ReduceMax", []string{x}, onnxpb.Ints("axes", -1), onnxpb.Int("keepdims", 1))
-	largest = g.op2("Max", largest, g.b.Floats("gelu.least", nil, []float32{0.17}))
-	o := g.rounded(g.op2("Mul", x, g.op("Reciprocal", largest))) // a division of all of x takes three times as long
-	o.largest = largest
-	return o
-}
-
-// rounded quantises x with the batch's own scale.
-func (g *graph) rounded(x string) operand {
-	out := g.b.Add(onnxpb.Node{Op: "DynamicQuantizeLinear", Inputs: []string{x}}, 3)
-	return operand{value: out[0], scale: out[1], zero: out[2]}
-}
-
-// quantised is the product with w, [in, out], in int8.
-func (g *graph) quantised(x operand, linear string, w tensor) string {
+	if g.err != nil {
+		return ""
+	}
 	outs := w.shape[1]
 	if x.spread != nil {
-		for i := range w.data { // transpose made a copy for us
+		for i := range w.data {
 			w.data[i] *= x.spread[i/outs]
 		}
 	}
 	q, scale := quantise(w)
-	in := []string{
-		x.value, g.b.Tensor(onnxpb.Tensor{Name: linear + ".int8", Type: onnxpb.Int8, Dims: w.shape, Raw: q}),
-		x.scale, g.b.Floats(linear+".scale", []int{outs}, scale),
-		x.zero, g.b.Tensor(onnxpb.Tensor{Name: linear + ".zero", Type: onnxpb.Int8, Dims: []int{outs}, Raw: make([]byte, outs)}),
+	name := strings.Join(linears, "+")
+	return g.microsoft("MatMulIntegerToFloat", []string{
+		x.bytes, g.b.Tensor(onnxpb.Tensor{Name: name + ".int8", Type: onnxpb.Int8, Dims: w.shape, Raw: q}),
+		g.b.Floats("one", nil, []float32{1}), g.b.Floats(name+".scale", []int{outs}, scale),
+		g.b.Tensor(onnxpb.Tensor{Name: fmt.Sprintf("zero.%d", x.zero), Type: onnxpb.Uint8, Raw: []byte{x.zero}}),
+		g.b.Tensor(onnxpb.Tensor{Name: name + ".zero", Type: onnxpb.Int8, Dims: []int{outs}, Raw: make([]byte, outs)}),
+	})
+}
+
+// beside is the matrix [a b], of as many rows as each has.
+func beside(a, b tensor) tensor {
+	rows, left, right := a.shape[0], a.shape[1], b.shape[1]
+	c := tensor{shape: []int{rows, left + right}}
+	for i := range rows {
+		c.data = append(append(c.data, a.data[i*left:(i+1)*left]...), b.data[i*right:(i+1)*right]...)
 	}
-	if x.biased() {
-		return g.microsoft("MatMulIntegerToFloat", append(in, g.weight(linear+".bias")))
-	}
-	return g.op2("Mul", g.microsoft("MatMulIntegerToFloat", in), x.largest)
+	return c
 }
 
 // quantise turns [in, out] into int8, symmetric, with one scale for each output:
@@ -123,4 +149,9 @@ func quantise(w tensor) (raw []byte, scale []float32) {
 		raw[i] = byte(int8(max(-127, min(127, q))))
 	}
 	return raw, scale
+}
+
+// kernel is an operator of classify/onnx/kernels.
+func (g *graph) kernel(op string, outputs int, in []string, attrs ...onnxpb.Attr) []string {
+	return g.b.Add(onnxpb.Node{Op: op, Domain: kernels.Domain, Inputs: in, Attrs: attrs}, outputs)
 }

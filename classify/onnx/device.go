@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -101,7 +102,7 @@ func (r *Runtime) probeCUDA() error {
 	if err != nil {
 		return err
 	}
-	options, err := sessionOptions(CUDA, 1)
+	options, err := r.sessionOptions(CUDA, 1)
 	if err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (r *Runtime) probeCUDA() error {
 }
 
 // sessionOptions are the settings of every session on that device.
-func sessionOptions(d Device, threads int) (_ *ort.SessionOptions, err error) {
+func (r *Runtime) sessionOptions(d Device, threads int) (_ *ort.SessionOptions, err error) {
 	o, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
@@ -154,9 +155,14 @@ func sessionOptions(d Device, threads int) (_ *ort.SessionOptions, err error) {
 		return nil, err
 	}
 	if d == CUDA {
-		err = appendCUDA(o)
+		return o, appendCUDA(o)
 	}
-	return o, err
+	// The wrapper has no call for operators from elsewhere, and keeps ONNX Runtime's pointer to itself.
+	options := reflect.ValueOf(o).Elem().FieldByName("o").UnsafePointer()
+	if err := r.ops.Add(options); err != nil {
+		return nil, fmt.Errorf("add operators: %w", err)
+	}
+	return o, nil
 }
 
 func appendCUDA(o *ort.SessionOptions) error {

@@ -65,7 +65,7 @@ func (r *Runtime) NewGraph(c GraphConfig) (*Graph, error) {
 	if c.Threads <= 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
-	options, err := sessionOptions(g.device, c.Threads)
+	options, err := r.sessionOptions(g.device, c.Threads)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/barograph/barograph/classify/onnx/kernels"
 )
 
 // ErrRuntime is wrapped by errors about the shared library: not found, not loadable, or
@@ -22,6 +24,7 @@ var ErrRuntime = errors.New("ONNX Runtime is not usable")
 type Runtime struct {
 	library string
 	version string
+	ops     *kernels.Ops
 
 	probe    sync.Mutex
 	probed   bool
@@ -64,7 +67,11 @@ func Open(library string) (*Runtime, error) {
 	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
 		return nil, fmt.Errorf("%w: load %s (version 1.24 or later is needed): %w", ErrRuntime, path, err)
 	}
-	process.runtime, process.openers = &Runtime{library: path, version: ort.GetVersion()}, 1
+	ops, err := kernels.Open(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: operators for %s: %w", ErrRuntime, path, err), ort.DestroyEnvironment())
+	}
+	process.runtime, process.openers = &Runtime{library: path, version: ort.GetVersion(), ops: ops}, 1
 	return process.runtime, nil
 }
 

@@ -73,7 +73,7 @@ func (r *Runtime) NewSession(c SessionConfig) (*Session, error) {
 	if c.Threads <= 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
-	if err := s.open(c); err != nil {
+	if err := s.open(r, c); err != nil {
 		return nil, fmt.Errorf("open model %s on %s: %w", name, s.device, err)
 	}
 	process.Lock()
@@ -82,8 +82,8 @@ func (r *Runtime) NewSession(c SessionConfig) (*Session, error) {
 	return s, nil
 }
 
-func (s *Session) open(c SessionConfig) error {
-	options, err := sessionOptions(s.device, c.Threads)
+func (s *Session) open(r *Runtime, c SessionConfig) error {
+	options, err := r.sessionOptions(s.device, c.Threads)
 	if err != nil {
 		return err
 	}

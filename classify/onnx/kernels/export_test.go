@@ -1,0 +1,4 @@
+package kernels
+
+// Use is use.
+var Use = use

@@ -1,0 +1,76 @@
+// Package kernels adds operators of Barograph's own to ONNX Runtime, for what lies between
+// the products of a BERT layer in int8. ONNX Runtime's own operators go over the same
+// numbers in ten passes where one is enough, and its attention is made for long texts.
+//
+// The domain is Domain, for the CPU only. In all of them a product's row is multiplied by
+// the row's scale, and each row that leaves has a scale of its own, so a text's logits do
+// not depend on its company in the batch:
+//
+//   - AddNormQuantize(x [..., n], scale [..., 1], bias [n], residual [..., n], gamma [n], beta [n],
+//     inverse_range [n]; epsilon): y = LayerNorm(scale x + bias + residual), and y times inverse_range
+//     as uint8 with the zero point Zero and a scale [..., 1]. scale, bias and residual may be left out.
+//   - GeluQuantize(x [..., n], scale [..., 1], bias [n]): GELU(scale x + bias), as uint8 with the zero
+//     point GeluZero and a scale [..., 1].
+//   - AttentionQuantize(q [texts, queries, m], q_scale [texts, queries, 1], kv [texts, keys, k],
+//     kv_scale [texts, keys, 1], bias [3n], mask int64 [texts, keys]; num_heads): attention
+//     [texts, queries, n], as uint8 with the zero point Zero and a scale [texts, queries, 1]. A row of q begins
+//     with the query, and a row of kv ends with the key and the value: both may be the product
+//     of all three. A text whose mask keeps no key attends to all.
+package kernels
+
+// #cgo CFLAGS: -O3 -std=gnu11 -Wall -Wno-psabi
+// #cgo LDFLAGS: -ldl -lm
+// #include <stdlib.h>
+// #include "ops.h"
+// #include "rows.h"
+import "C"
+
+import (
+	"errors"
+	"unsafe"
+)
+
+// Domain is the operators' domain.
+const Domain = "barograph"
+
+// The zero points of what the operators quantise.
+const (
+	Zero     = C.ZERO
+	GeluZero = C.GELU_ZERO
+)
+
+// Ops are the operators for the sessions of one loaded library.
+type Ops struct{ domain *C.OrtCustomOpDomain }
+
+// Open makes the operators for ONNX Runtime's library at that path, which must be loaded
+// already. They are kept until the process ends.
+func Open(library string) (*Ops, error) {
+	path := C.CString(library)
+	defer C.free(unsafe.Pointer(path))
+	o := &Ops{}
+	err := failure(func(message *C.char, size C.size_t) *C.char {
+		return C.open_ops(path, &o.domain, message, size)
+	})
+	return o, err
+}
+
+// Add makes the operators known to sessions with those options, an OrtSessionOptions.
+func (o *Ops) Add(options unsafe.Pointer) error {
+	return failure(func(message *C.char, size C.size_t) *C.char {
+		return C.add_ops(options, o.domain, message, size)
+	})
+}
+
+// use has all sessions run what is compiled for a level, 0 for the least that the compiler
+// knows up to 2 for AVX-512, or for what this processor has of it; it returns the level.
+func use(level int) int { return int(C.use(C.int(level))) }
+
+func failure(call func(message *C.char, size C.size_t) *C.char) error {
+	const size = 300
+	message := (*C.char)(C.malloc(size))
+	defer C.free(unsafe.Pointer(message))
+	if text := call(message, size); text != nil {
+		return errors.New(C.GoString(text))
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+#ifndef BAROGRAPH_OPS_H
+#define BAROGRAPH_OPS_H
+
+#include "onnxruntime_c_api.h"
+
+// open_ops makes the domain with the operators, for sessions of the library at that path,
+// which must be loaded. It returns NULL or what is wrong, perhaps in message.
+const char *open_ops(const char *library, OrtCustomOpDomain **domain, char *message, size_t size);
+
+// add_ops adds the domain to an OrtSessionOptions.
+const char *add_ops(void *options, OrtCustomOpDomain *domain, char *message, size_t size);
+
+// use chooses a level of functions, see rows.h, and returns which it is.
+int use(int level);
+
+#endif
