@@ -5,7 +5,7 @@
 
 #include "simd.h"
 
-_Static_assert(QUERIES == LANES, "a query is a lane");
+_Static_assert((int)QUERIES == (int)LANES, "a query is a lane");
 
 // quantise_row rounds width numbers times inverse_range (NULL for 1) to bytes, with the
 // scale that the largest magnitude among them asks for.
