@@ -1,7 +1,7 @@
 // Command stream measures the whole stream on this machine: a real Kafka, a real Redis and
 // one `barograph run`, on real English and Chinese texts.
 //
-//	go run ./bench/stream -data DIR [-texts 5000] [-for 40s]
+//	go run ./bench/stream -data DIR [-texts 10000] [-for 40s]
 //	go run ./bench/stream -data DIR -scale
 //
 // First a backlog: texts a second from the first decision to the last, and CPU time a text,
@@ -36,7 +36,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	data := flag.String("data", os.Getenv("BAROGRAPH_DATA"), "folder of the data sets")
-	texts := flag.Int("texts", 5000, "texts of the backlog")
+	texts := flag.Int("texts", 10000, "texts of the backlog")
 	steady := flag.Duration("for", 40*time.Second, "how long the half load lasts")
 	scale := flag.Bool("scale", false, "compare one and two replicas")
 	flag.Parse()
