@@ -18,7 +18,8 @@ const (
 	// keep their sums in float32 there; the heads run in float32.
 	FP16 Precision = "fp16"
 	// INT8 is for the CPU: weights in int8 with a scale for each output, activations with
-	// one for each token. Embeddings, normalisation, attention and heads stay float32.
+	// one for each token. Embeddings, normalisation, attention and heads stay float32;
+	// GELU, in either form, is exact to less than the rounding.
 	INT8 Precision = "int8"
 )
 

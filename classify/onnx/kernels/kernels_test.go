@@ -10,19 +10,12 @@ import (
 	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/classify/onnx/kernels"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
+	"github.com/barograph/barograph/internal/testenv/runtimetest"
 )
 
 // levels runs a test with the functions for each instruction set that this processor has.
 func levels(t *testing.T, test func(t *testing.T, r *onnx.Runtime)) {
-	library, err := onnx.Find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := onnx.Open(library)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := runtimetest.Open(t)
 	best := kernels.Use(2)
 	defer kernels.Use(best)
 	for level := range best + 1 {
