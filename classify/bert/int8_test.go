@@ -87,7 +87,7 @@ func TestInt8AgreesWithFloat(t *testing.T) {
 	}
 }
 
-// Without the ranges of the channels, int8's logits are a third as far again from fp32's, or more.
+// Without the ranges of the channels, int8's logits are half as far again from fp32's.
 func TestRangesSteadyTheRounding(t *testing.T) {
 	for _, lang := range []string{"en", "zh"} {
 		c := openModel(t, lang)
@@ -120,7 +120,7 @@ func TestRangesSteadyTheRounding(t *testing.T) {
 		}
 		with, without := apart(measured), apart(flat)
 		t.Logf("%s: logits move by %.4f with ranges, %.4f without", lang, with, without)
-		if !(with < .85*without) {
+		if !(with < .7*without) {
 			t.Errorf("%s: logits move by %.4f with ranges and %.4f without", lang, with, without)
 		}
 	}
