@@ -55,8 +55,9 @@ type Decision struct {
 type record struct {
 	Alert        news.Alert    `json:"alert"` // the numbers of its most surprising spike
 	LastAt       time.Time     `json:"last_at"`
-	LastStart    time.Time     `json:"last_start"`  // the latest StartedAt among its spikes
-	LastWindow   news.Duration `json:"last_window"` // of its last spike
+	LastStart    time.Time     `json:"last_start"`       // the latest StartedAt among its spikes
+	LastWindow   news.Duration `json:"last_window"`      // of its last spike
+	Behind       news.Duration `json:"behind,omitempty"` // of its first spike
 	Told         bool          `json:"told"`
 	Revision     int           `json:"revision"` // messages so far; 0 while nobody was told
 	ToldSeverity news.Severity `json:"told_severity,omitempty"`
@@ -113,8 +114,18 @@ func (r record) quietAt(quiet time.Duration) time.Time {
 	return r.LastAt.Add(max(quiet, time.Duration(r.Alert.Window)))
 }
 
-// settledAt is when the record may speak: FiredAt is that of its first spike until it has.
-func (r record) settledAt(settle time.Duration) time.Time { return r.Alert.FiredAt.Add(settle) }
+// settledAt is when the record may speak: FiredAt is that of its first spike until it has. The
+// parts of a burst that lay in Kafka for a minute are read many seconds apart, as replicas and
+// partitions are not equally far behind. Where nothing settles (0), that does not count either.
+func (r record) settledAt(settle time.Duration) time.Time {
+	if settle == 0 {
+		return r.Alert.FiredAt
+	}
+	return r.Alert.FiredAt.Add(settle + min(time.Duration(r.Behind)/2, longestBehind))
+}
+
+// longestBehind bounds what a spike that was read late waits beyond Config.Settle.
+const longestBehind = time.Minute
 
 // severityOf grades a surprise.
 func severityOf(surprise, critical float64) news.Severity {
@@ -139,7 +150,7 @@ func rank(s news.Severity) int {
 
 // opened is the record of a series' first spike.
 func opened(s news.Spike, critical float64) record {
-	r := record{LastAt: s.At, LastStart: s.StartedAt, LastWindow: news.Duration(s.Window.Length)}
+	r := record{LastAt: s.At, LastStart: s.StartedAt, LastWindow: news.Duration(s.Window.Length), Behind: news.Duration(s.Behind)}
 	r.Alert = alertOf(s, critical)
 	r.Alert.ID = idOf(s.Series, s.Kind, s.StartedAt)
 	r.Alert.FiredAt = s.At

@@ -20,7 +20,7 @@ import (
 // "At the same time": the other's last spike lies within the window of the one judged.
 // The likeliest to speak for the burst is judged first (turn). A burst is counted in parts,
 // and the series that is first above its threshold need not be the one that it is about: so
-// all wait for Config.Settle, and are judged together. What is held stays known, and speaks
+// all wait for Config.Settle, longer when they were read late, and are judged together. What is held stays known, and speaks
 // when nothing explains it any more and it is still on.
 //
 // All this is among alerts of one kind: good news does not explain bad news. But a volume

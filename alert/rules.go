@@ -91,18 +91,21 @@ func (u rules) pass(s *state, now time.Time) []outcome {
 	return append(u.speak(s, now), u.resolve(s, now)...)
 }
 
-// speak decides about the series that wait to settle, once the first of them has: what came
-// with it has come by then, and the one that should speak for the burst may be younger.
+// speak decides about the series that wait to settle, once the first of their company has, or
+// one that is of no company: what came with it has come by then, and the one that should speak for
+// the burst may be younger.
 func (u rules) speak(s *state, now time.Time) []outcome {
-	waiting, due := map[string]bool{}, false
-	for key, r := range s.open {
-		if r.Why == Settling {
-			waiting[key] = true
-			due = due || !r.settledAt(u.settle).After(now)
+	due := map[string]bool{} // companies, and "" for a topic or everything
+	for _, r := range s.open {
+		if r.Why == Settling && !r.settledAt(u.settle).After(now) {
+			due[r.Alert.Series.Entity] = true
 		}
 	}
-	if !due {
-		return nil
+	waiting := map[string]bool{}
+	for key, r := range s.open {
+		if r.Why == Settling && (due[r.Alert.Series.Entity] || due[""]) {
+			waiting[key] = true
+		}
 	}
 	u.settle = 0
 	var outcomes []outcome

@@ -106,6 +106,44 @@ func TestABurstInPartsIsToldOnce(t *testing.T) {
 	}
 }
 
+// The parts of a burst in a backlog are read as far apart as replicas are behind: it waits for
+// half of that. An alert about another company, which is read at once, neither waits nor ends that.
+func TestABurstInABacklogIsToldOnce(t *testing.T) {
+	late := func(behind time.Duration, spikes ...news.Spike) []news.Spike {
+		for i := range spikes {
+			spikes[i].Behind = behind
+		}
+		return spikes
+	}
+	u := testRules
+	u.settle = 2 * time.Second
+	at := func(d time.Duration) time.Time { return noon.Add(d) }
+	tesla := news.Series{Entity: "TSLA"}
+	s := emptyState()
+	got := story(s, u,
+		late(40*time.Second, burst(appleLawsuit, noon, 5, 2.6)),
+		late(0, burst(tesla, at(3*time.Second), 8, 3)),
+		late(30*time.Second, burst(apple, at(10*time.Second), 17, 5)),
+	)
+	got = append(got, said(u.pass(s, at(22*time.Second-1))), said(u.pass(s, at(22*time.Second))))
+	want := [][]string{
+		{"hold AAPL · Lawsuit: settling"},
+		{"hold TSLA: settling"},
+		{"fire TSLA: first_exceedance", "hold AAPL: settling"},
+		nil,
+		{"fire AAPL: first_exceedance", "hold AAPL · Lawsuit: company_spoke"},
+	}
+	if !slices.EqualFunc(got, want, slices.Equal[[]string]) {
+		t.Errorf("the monitor said %q,\nwant %q", got, want)
+	}
+
+	s = emptyState()
+	story(s, u, late(3*time.Hour, burst(apple, noon, 17, 5)))
+	if got := u.pass(s, at(u.settle+longestBehind)); len(got) != 1 || got[0].Action != Fire {
+		t.Errorf("an hours old burst: %q after %s, want it told", said(got), u.settle+longestBehind)
+	}
+}
+
 // What waited to settle when everything stopped is told, however late.
 func TestSettlesAfterADowntime(t *testing.T) {
 	u := testRules

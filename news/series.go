@@ -94,6 +94,10 @@ type Spike struct {
 	Sources      int     // distinct sources among the recent negative readings
 	Evidence     []Evidence
 	Model        Model // of the strongest evidence
+
+	// Behind is how long what was judged had lain in Kafka: what came with it may be as late
+	// again. 0 where that is not known.
+	Behind time.Duration
 }
 
 // Count is how many items make the spike: the window's negatives, positives or items.

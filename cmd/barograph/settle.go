@@ -223,6 +223,7 @@ func (s *settler) append(ctx context.Context, messages []kafka.Message) error {
 func (s *settler) judge(ctx context.Context, batch []unsettled) (refused map[int]error, err error) {
 	refused = map[int]error{}
 	readings, at := make([]news.Reading, 0, len(batch)), make([]int, 0, len(batch))
+	behind := behind(batch)
 	for i, u := range batch {
 		for _, r := range u.readings {
 			if err := s.timely(r); err != nil {
@@ -232,12 +233,12 @@ func (s *settler) judge(ctx context.Context, batch []unsettled) (refused map[int
 			readings, at = append(readings, r), append(at, i)
 		}
 	}
-	panicked, err := s.decide(ctx, readings)
+	panicked, err := s.decide(ctx, readings, behind)
 	if !panicked {
 		return refused, err
 	}
 	for j := range readings {
-		switch panicked, err := s.decide(ctx, readings[j:j+1]); {
+		switch panicked, err := s.decide(ctx, readings[j:j+1], behind); {
 		case panicked:
 			refused[at[j]] = &ingest.Rejection{Class: ingest.Panicked, Err: err}
 		case err != nil:
@@ -247,8 +248,18 @@ func (s *settler) judge(ctx context.Context, batch []unsettled) (refused map[int
 	return refused, nil
 }
 
-// decide counts readings and passes the spikes on. It may be repeated.
-func (s *settler) decide(ctx context.Context, readings []news.Reading) (panicked bool, err error) {
+// behind is how long ago the oldest of the batch was appended to Kafka, as far as that is known.
+func behind(batch []unsettled) (most time.Duration) {
+	for _, u := range batch {
+		if !u.appended.IsZero() {
+			most = max(most, time.Since(u.appended))
+		}
+	}
+	return most
+}
+
+// decide counts readings that were read so far behind, and passes the spikes on. It may be repeated.
+func (s *settler) decide(ctx context.Context, readings []news.Reading, behind time.Duration) (panicked bool, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.log.Error("trend or alert panicked", "cause", cause, "stack", string(debug.Stack()))
@@ -258,6 +269,9 @@ func (s *settler) decide(ctx context.Context, readings []news.Reading) (panicked
 	spikes, err := s.trend.Observe(ctx, readings)
 	if err != nil || len(spikes) == 0 {
 		return false, err
+	}
+	for i := range spikes {
+		spikes[i].Behind = behind
 	}
 	if err := s.desk.Consider(ctx, spikes); err != nil {
 		return false, err

@@ -46,11 +46,14 @@ func (f *trendFake) Observe(_ context.Context, readings []news.Reading) (spikes 
 
 func (f *trendFake) Told(context.Context, []news.Spike) error { return nil }
 
-type deskFake struct{ told []string }
+type deskFake struct {
+	told   []string
+	behind []time.Duration
+}
 
 func (d *deskFake) Consider(_ context.Context, spikes []news.Spike) error {
 	for _, s := range spikes {
-		d.told = append(d.told, s.Series.Entity)
+		d.told, d.behind = append(d.told, s.Series.Entity), append(d.behind, s.Behind)
 	}
 	return nil
 }
@@ -92,6 +95,23 @@ func readingsOf(ids ...string) []unsettled {
 		batch[i].readings = []news.Reading{{ID: id, Sentiment: news.Sentiment{Negative: 0.9}}}
 	}
 	return batch
+}
+
+// The desk hears how long the oldest of what was judged had lain in Kafka.
+func TestSettleSaysHowFarBehindItIs(t *testing.T) {
+	for _, c := range []struct{ a, b, least time.Duration }{{time.Minute, time.Hour, time.Hour}, {0, time.Minute, time.Minute}, {0, 0, 0}} {
+		batch := readingsOf("a", "b")
+		for i, ago := range []time.Duration{c.a, c.b} {
+			if ago > 0 { // else it is not known
+				batch[i].appended = time.Now().Add(-ago)
+			}
+		}
+		desk := &deskFake{}
+		settled(t, newFakeSettler(&trendFake{counted: map[string]int{}}, desk), batch)
+		if len(desk.behind) != 2 || desk.behind[0] != desk.behind[1] || desk.behind[0] < c.least || desk.behind[0] > c.least+time.Minute/2 {
+			t.Errorf("appended %s and %s ago: the desk heard %s", c.a, c.b, desk.behind)
+		}
+	}
 }
 
 func TestSettleConfinesAPanicToItsReading(t *testing.T) {
