@@ -54,8 +54,24 @@ type reader struct {
 	byText   map[[2]string]*Example
 	files    map[string]*sharedFile // of the sources being taken, by SHA256
 	found    Findings
-	faults   []error
+	faults   []fault
 }
+
+// fault is what is wrong with a row, and with further rows of its source in the same words.
+type fault struct {
+	at    string
+	err   error
+	again int
+}
+
+func (f fault) Error() string {
+	if f.again == 0 {
+		return fmt.Sprintf("%s: %v", f.at, f.err)
+	}
+	return fmt.Sprintf("%s, and %s: %v", f.at, news.Counted(f.again, "further row"), f.err)
+}
+
+func (f fault) Unwrap() error { return f.err }
 
 func newReader(heads []bert.Head, skipBad bool) *reader {
 	r := &reader{heads: slices.Clone(heads), skipBad: skipBad, byText: map[[2]string]*Example{}}
@@ -119,13 +135,20 @@ func (r *reader) read(s Source) error {
 			r.found.note("left out: %s: %s: %v", s.Name, row.At, err)
 			continue
 		}
-		r.faults = append(r.faults, fmt.Errorf("%s: %s: %w", s.Name, row.At, err))
-		if len(r.faults) == shown {
+		if i := slices.IndexFunc(r.faults, func(f fault) bool { return f.err.Error() == err.Error() }); i >= 0 {
+			r.faults[i].again++
+			continue
+		}
+		if r.faults = append(r.faults, fault{at: s.Name + ": " + row.At, err: err}); len(r.faults) == shown {
 			break
 		}
 	}
 	if len(r.faults) > 0 {
-		return fmt.Errorf("%w (mend them, or leave such rows out by --skip-bad):\n%w", ErrRows, errors.Join(r.faults...))
+		all := make([]error, len(r.faults))
+		for i, f := range r.faults {
+			all[i] = f
+		}
+		return fmt.Errorf("%w (mend them, or leave such rows out by --skip-bad):\n%w", ErrRows, errors.Join(all...))
 	}
 	if shared != nil {
 		taught, none = shared.taught, shared.none

@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -39,6 +40,26 @@ func TestDuplicatesAndConflictsAreCountedAndTheFirstStays(t *testing.T) {
 	}
 	if len(found.First) != 1 || !strings.Contains(found.First[0], "line 5") || !strings.Contains(found.First[0], "line 3") {
 		t.Errorf("the conflict is told as %q: both lines are wanted", found.First)
+	}
+}
+
+// What is wrong with all rows is said once.
+func TestAFaultOfManyRowsIsSaidOnce(t *testing.T) {
+	var rows []Row
+	for i := range 9 {
+		row := Row{At: fmt.Sprint("line ", i+2), Fields: map[string]string{"body": "x", "sentiment": "neutral"}}
+		if i == 4 {
+			row.Fields = map[string]string{"text": "x", "sentiment": "angry"}
+		}
+		rows = append(rows, row)
+	}
+	_, _, err := Read(Source{Task: "sentiment", Name: "a.csv", Rows: slices.Values(rows)}, sentiment, false)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[1], "a.csv: line 2, and 7 further rows: there is no column") || !strings.HasPrefix(lines[2], "a.csv: line 6: ") {
+		t.Errorf("said %q", lines)
 	}
 }
 

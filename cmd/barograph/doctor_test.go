@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +66,24 @@ func TestDoctorLooksAtTheMarket(t *testing.T) {
 		if soon := strings.Contains(said, "from now"); soon != strings.Contains(tt.want, "from now") {
 			t.Errorf("%s at %s: %q", tt.code, tt.now, said)
 		}
+	}
+}
+
+// What needs a Redis that is not there is not looked at, and fails no second time.
+func TestDoctorSaysOnceThatRedisIsAway(t *testing.T) {
+	away, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away.Close()
+	config := writeConfig(t, fmt.Sprintf("redis: {addresses: ['%s']}\nstages: [trend, alert]\n", away.Addr()))
+	var out strings.Builder
+	err = diagnose(t.Context(), &out, config)
+	if err == nil || err.Error() != "2 checks failed" { // Kafka and Redis
+		t.Errorf("error %v", err)
+	}
+	if !strings.Contains(out.String(), "kafka.brokers names them") || !strings.Contains(out.String(), "\nseries         -     not looked at: it needs redis\n") {
+		t.Errorf("the doctor said:\n%s", &out)
 	}
 }
 

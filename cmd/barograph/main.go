@@ -20,6 +20,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set by the linker; `make build` gives it the commit.
@@ -74,12 +75,31 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; see %s -h", err, cmd.CommandPath())}
+		return usageError{fmt.Errorf("%w; see %s -h", wanted(err), cmd.CommandPath())}
 	})
 	root.AddCommand(
 		newDemo(), newRun(), newFeed(), newClassify(), newFinetune(), newEvaluate(), newModel(), newReplay(), newSilence(), newDoctor(), newBench(),
 	)
 	return root
+}
+
+// valuesOf says what the flags of a type take, where the library's error speaks of Go's functions.
+var valuesOf = map[string]string{
+	"int": "a whole number", "uint64": "a whole number from 0", "float64": "a number",
+	"duration": "a time such as 90s or 24h", "bool": "true or false",
+}
+
+// wanted is err, in the user's words where a flag's value is of the wrong type.
+func wanted(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	want, known := valuesOf[invalid.GetFlag().Value.Type()]
+	if !known {
+		return err
+	}
+	return fmt.Errorf("--%s %q: want %s", invalid.GetFlag().Name, invalid.GetValue(), want)
 }
 
 // arguments refuses a wrong number of arguments as wrong usage.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -277,6 +278,24 @@ func eventually(t *testing.T, limit time.Duration, what string, holds func() boo
 		case <-ticker.C:
 		case <-deadline:
 			t.Fatalf("after %s not yet: %s", limit, what)
+		}
+	}
+}
+
+// A flag's value of the wrong type is refused in the user's words.
+func TestAFlagSaysWhatItTakes(t *testing.T) {
+	for args, want := range map[string]string{
+		"finetune --seed x":       `--seed "x": want a whole number from 0; see barograph finetune -h`,
+		"finetune --lr fast":      `--lr "fast": want a number; see`,
+		"finetune --epochs 1.5":   `--epochs "1.5": want a whole number; see`,
+		"demo --for 9":            `--for "9": want a time such as 90s or 24h; see`,
+		"run --calibrate=perhaps": `--calibrate "perhaps": want true or false; see`,
+	} {
+		root := newRoot()
+		root.SetArgs(strings.Fields(args))
+		var usage usageError
+		if err := root.ExecuteContext(t.Context()); !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", args, err, want)
 		}
 	}
 }
