@@ -26,8 +26,8 @@ func newReplay() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay [FILE]",
 		Short: "Run history through trend and alert: what would have fired",
-		Long: "Reads readings, or items (which it classifies first), as JSON lines in order of arrival, or with --from and\n" +
-			"--to the readings topic, and writes the alerts that would have been sent as JSON lines: with alert.routes (or\n" +
+		Long: "Reads readings, or items (which it classifies first), as JSON lines in order of arrival, or with --from\n" +
+			"the readings topic, and writes the alerts that would have been sent as JSON lines: with alert.routes (or\n" +
 			"alert.slack.channel) those that a route takes, without any all of them. Silences are not applied, and what quiet\n" +
 			"hours or a digest would delay is written at its time. Its clock is arrived_at, else classified_at (of readings),\n" +
 			"else published_at. Only --warm needs Redis. Lines that cannot be read are named with file and line; exit code 1\n" +
@@ -42,8 +42,8 @@ func newReplay() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return replay(cmd, o, args) },
 	}
 	configFlags(cmd, &o.config)
-	cmd.Flags().StringVar(&o.from, "from", "", "with --to, read the readings topic from this time (RFC 3339) instead of a file")
-	cmd.Flags().StringVar(&o.to, "to", "", "read the readings topic up to this time")
+	cmd.Flags().StringVar(&o.from, "from", "", "read the readings topic from this time on (RFC 3339) instead of a file")
+	cmd.Flags().StringVar(&o.to, "to", "", "read the readings topic up to this time; without it, up to now")
 	cmd.Flags().StringVar(&o.format, "format", "", "bench: the events of the spike benchmark in, lines for its scorer out")
 	cmd.Flags().StringVarP(&o.out, "out", "o", "", "file to write; without it, standard output")
 	cmd.Flags().BoolVar(&o.explain, "explain", false, "write the numbers of each decision to standard error")
@@ -54,8 +54,8 @@ func newReplay() *cobra.Command {
 }
 
 func replay(cmd *cobra.Command, o replayOptions, args []string) error {
-	if o.warm && o.from != "" && o.to == "" {
-		o.to = time.Now().UTC().Format(time.RFC3339)
+	if o.from != "" && o.to == "" {
+		o.to = time.Now().UTC().Format(time.RFC3339Nano)
 	}
 	if err := o.check(args); err != nil {
 		return usageError{fmt.Errorf("%w; see %s -h", err, cmd.CommandPath())}
@@ -156,10 +156,10 @@ func (o replayOptions) check(args []string) error {
 	switch {
 	case o.format != "" && o.format != "bench":
 		return fmt.Errorf("--format is %q; there is bench", o.format)
-	case (o.from == "") != (o.to == ""):
-		return errors.New("--from and --to go together; with --warm, --to may be left out")
+	case o.to != "" && o.from == "":
+		return errors.New("--to goes with --from")
 	case (o.from == "") == (len(args) == 0):
-		return errors.New("give a file, or --from and --to")
+		return errors.New("give a file, or --from")
 	case o.from != "" && o.format != "":
 		return errors.New("--format bench reads a file")
 	case o.explain && o.format != "":

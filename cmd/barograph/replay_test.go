@@ -200,7 +200,7 @@ func TestReplaySaysWhereABudgetEnds(t *testing.T) {
 }
 
 func TestReplayRefusesWrongUsage(t *testing.T) {
-	for _, args := range []string{"--from 2026-11-01T00:00:00Z", "--from 2026-11-08T00:00:00Z --to 2026-11-01T00:00:00Z", "--budget 0", "--format csv",
+	for _, args := range []string{"--to 2026-11-01T00:00:00Z", "--from 2026-11-01T00:00:00Z readings.jsonl", "--from 2026-11-08T00:00:00Z --to 2026-11-01T00:00:00Z", "--budget 0", "--format csv",
 		"--format bench --explain", "--budget 1,2 --explain"} {
 		var usage usageError
 		if _, _, err := replayed(t, nil, strings.Fields(args)...); !errors.As(err, &usage) {

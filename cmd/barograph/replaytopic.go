@@ -92,7 +92,7 @@ func keptFrom(ctx context.Context, all []*partition) string {
 	case cut == 0:
 		return ""
 	case cut == empty:
-		return fmt.Sprintf("what %d of %d partitions had from --from to --to is deleted: see the topic's retention", cut, len(all))
+		return fmt.Sprintf("what %d of %d partitions had of the time asked for is deleted: see the topic's retention", cut, len(all))
 	}
 	return fmt.Sprintf("what %d of %d partitions had before %s UTC is deleted, so that history is whole from there, not from --from: see the topic's retention",
 		cut, len(all), stampOf(from))
