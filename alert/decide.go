@@ -125,7 +125,7 @@ func (r record) settledAt(settle time.Duration) time.Time {
 }
 
 // longestBehind bounds what a spike that was read late waits beyond Config.Settle.
-const longestBehind = time.Minute
+const longestBehind = 15 * time.Second
 
 // severityOf grades a surprise.
 func severityOf(surprise, critical float64) news.Severity {

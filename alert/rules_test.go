@@ -121,11 +121,11 @@ func TestABurstInABacklogIsToldOnce(t *testing.T) {
 	tesla := news.Series{Entity: "TSLA"}
 	s := emptyState()
 	got := story(s, u,
-		late(40*time.Second, burst(appleLawsuit, noon, 5, 2.6)),
+		late(24*time.Second, burst(appleLawsuit, noon, 5, 2.6)),
 		late(0, burst(tesla, at(3*time.Second), 8, 3)),
-		late(30*time.Second, burst(apple, at(10*time.Second), 17, 5)),
+		late(20*time.Second, burst(apple, at(10*time.Second), 17, 5)),
 	)
-	got = append(got, said(u.pass(s, at(22*time.Second-1))), said(u.pass(s, at(22*time.Second))))
+	got = append(got, said(u.pass(s, at(14*time.Second-1))), said(u.pass(s, at(14*time.Second))))
 	want := [][]string{
 		{"hold AAPL · Lawsuit: settling"},
 		{"hold TSLA: settling"},

@@ -18,7 +18,7 @@ import (
 )
 
 // graphVersion is part of a compiled file's name. Raise it when classify/bert builds
-// another graph of the same checkpoint.
+// another graph of the same checkpoint, or classify/onnx/kernels reads one otherwise.
 const graphVersion = 4
 
 // compiler makes sessions of bundles, through files of compiled graphs.

@@ -131,6 +131,9 @@ func OpenModel(dir string, c ModelConfig) (_ *Model, err error) {
 	if b.export == "" {
 		m.Precision = b.runsIn(m.Device, c.Precision)
 	}
+	if m.Device == onnx.CUDA && m.Precision == bert.INT8 && b.export == "" {
+		return nil, fmt.Errorf("%w: %s: int8 is for the CPU: set precision to auto or fp16, or device to cpu", ErrBundle, b.Dir)
+	}
 	open := compiler{m.runtime, c.Bases, m.Device, m.Precision, m.config.BatchThreads, c.Log}
 	s, err := open.open(b)
 	if err != nil {

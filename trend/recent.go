@@ -11,8 +11,8 @@ const (
 	recentLeast = 32768 // of each, however few the series
 )
 
-// recent knows for sure whether something was among its last recentKept members for each series known, or
-// recentLeast, and by chance of as many before. What comes again is kept anew. It takes 2.7 kB a series: two
+// recent knows for sure whether something was among its last recentKept members for each series that
+// was known when the younger table was made, or recentLeast, and by chance of as many before. What comes again is kept anew. It takes 2.7 kB a series: two
 // tables, of which the older goes when the younger is full.
 type recent struct{ young, old table }
 

@@ -63,6 +63,21 @@ func TestRecentGoesByDays(t *testing.T) {
 	}
 }
 
+// Peaks are for the threshold that is worked out of them: where one is given, none are kept.
+func TestAGivenThresholdKeepsNoPeaks(t *testing.T) {
+	for surprise, most := range map[float64]int{0: 16, 3: 0} {
+		r := NewReplay(Rule{Surprise: surprise})
+		const days = 40
+		for i := range 50 * days {
+			at := atOf(i, 50*days, days)
+			r.Add(Event{ID: fmt.Sprint(i), Text: fmt.Sprint("text", i), Series: news.Series{Entity: "E"}, Arrival: at, At: at, Negative: i%50 < 6})
+		}
+		if n := len(r.budget.peaks); n > most || n == 0 && most > 0 {
+			t.Errorf("surprise %v: peaks of %d days after %d, want %d at most", surprise, n, days, most)
+		}
+	}
+}
+
 // Ten times the readings a day of the same series take no more memory, as readings and as events.
 func TestHistoryKeepsNoMoreOfMoreReadings(t *testing.T) {
 	const days, few = 4, 5000 // readings a day

@@ -126,7 +126,7 @@ func (r *Replay) judge(s *replayed, of news.Series, l *lender, now time.Time) ve
 		s.forget(now, r.history)
 	}
 	r.budget.know(s)
-	if l.counted {
+	if l.counted && r.rule.Surprise == 0 { // else no threshold is worked out, and nothing would forget them
 		r.budget.countPeak(move, now)
 	}
 	if v.surprise >= l.limit {

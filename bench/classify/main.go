@@ -94,10 +94,12 @@ func readTexts(path string) ([]string, error) {
 	}
 	defer f.Close()
 	var texts []string
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
 		texts = append(texts, lines.Text())
 	}
-	return texts, nil
+	return texts, lines.Err()
 }
 
 func measure(model string, run classify.ModelConfig, texts []string) (result, error) {

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification
 bases, out = map(pathlib.Path, sys.argv[1:])
 for name in "all-minilm-l6-v2", "bge-small-en-v1.5":
     folder = out / name
-    if (folder / "int8" / "model.onnx").exists():
+    if (folder / "made").exists():  # written last
         continue
     (folder / "int8").mkdir(parents=True, exist_ok=True)
     (folder / "fp32").mkdir(exist_ok=True)
@@ -52,3 +52,4 @@ for name in "all-minilm-l6-v2", "bge-small-en-v1.5":
         (folder / precision / "special_tokens_map.json").write_text(json.dumps(
             {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}))
     print("made", folder, file=sys.stderr)
+    (folder / "made").touch()

@@ -139,10 +139,11 @@ func (c Config) check() error {
 	if !slices.Contains([]Pooling{"", PoolPooler, PoolCLS, PoolMean}, c.Barograph.Pooling) {
 		return refuse("barograph.pooling", c.Barograph.Pooling, "pooler, cls and mean are")
 	}
-	for key, p := range map[string]Precision{"precision": c.Barograph.Precision, "precision_cuda": c.Barograph.PrecisionCUDA} {
-		if !slices.Contains([]Precision{"", FP32, FP16, INT8}, p) {
-			return refuse("barograph."+key, p, "fp32, fp16 and int8 are")
-		}
+	if p := c.Barograph.Precision; !slices.Contains([]Precision{"", FP32, FP16, INT8}, p) {
+		return refuse("barograph.precision", p, "fp32, fp16 and int8 are")
+	}
+	if p := c.Barograph.PrecisionCUDA; !slices.Contains([]Precision{"", FP32, FP16}, p) {
+		return refuse("barograph.precision_cuda", p, "fp32 and fp16 are")
 	}
 	return checkHeads(c.Barograph.Heads)
 }

@@ -1,7 +1,9 @@
 package bert
 
 import (
+	"crypto/sha256"
 	"encoding/csv"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -152,4 +154,23 @@ func argmax(logits []float32) int {
 		}
 	}
 	return best
+}
+
+// Graphs of today are read from the files of .compiled by the version in their names: it is to be
+// raised (classify/compile.go, graphVersion) when this graph changes, or what its operators make of it.
+func TestTheGraphOfThisVersion(t *testing.T) {
+	c := openTiny(t, "hub")
+	ranges := Ranges{}
+	for norm, channels := range rangesOf(t, c, INT8) {
+		ranges[norm] = slices.Repeat([]float32{1}, len(channels)) // measured ones differ by processor
+	}
+	for p, want := range map[Precision]string{FP32: "dbfa20b3292661c8", FP16: "8916a307eb833976", INT8: "dfd49632b5314ca8"} {
+		model, err := c.Graph(p, ranges)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%x", sha256.Sum256(model))[:16]; got != want {
+			t.Errorf("%s: graph %s, where version 4 was %s: raise graphVersion in classify/compile.go", p, got, want)
+		}
+	}
 }

@@ -115,6 +115,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		"negative temperature": {"brain-cls", config(func(m map[string]any) {
 			base(m)["heads"].([]any)[0].(map[string]any)["temperature"] = -1
 		}), ErrConfig, []string{"temperature"}},
+		"int8 on a GPU":    {"brain-cls", config(func(m map[string]any) { base(m)["precision_cuda"] = "int8" }), ErrConfig, []string{"precision_cuda", "int8"}},
 		"one file of many": {"hub", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "model.safetensors")) }, fs.ErrNotExist, []string{"model.safetensors"}},
 
 		"another method":   {"lora-list", adapter("peft_type", "IA3"), ErrAdapter, []string{"IA3"}},

@@ -9,6 +9,7 @@ import (
 	"reflect"
 
 	ort "github.com/yalue/onnxruntime_go"
+	"golang.org/x/sys/cpu"
 
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 )
@@ -143,12 +144,16 @@ func (r *Runtime) sessionOptions(d Device, threads int) (_ *ort.SessionOptions, 
 		// Idle threads sleep: the cores are shared with the rest of the stream.
 		"session.intra_op.allow_spinning": "0",
 		"session.inter_op.allow_spinning": "0",
-		// Processors with AVX2 or AVX-512 but no VNNI saturate products of int8 and
-		// uint8 pairs; this takes the slower, exact kernel there and only there.
-		"session.x64quantprecision": "1",
 	} {
 		if err := o.AddSessionConfigEntry(key, value); err != nil {
 			return nil, fmt.Errorf("set %s: %w", key, err)
+		}
+	}
+	// Processors with AVX2 or AVX-512 but no VNNI saturate products of int8 and uint8 pairs; this
+	// takes the slower, exact kernel. From 1.25 on ONNX Runtime would take it with VNNI, too.
+	if !cpu.X86.HasAVX512VNNI && !cpu.X86.HasAVXVNNI {
+		if err := o.AddSessionConfigEntry("session.x64quantprecision", "1"); err != nil {
+			return nil, fmt.Errorf("set session.x64quantprecision: %w", err)
 		}
 	}
 	if err := errors.Join(o.SetIntraOpNumThreads(threads), o.SetInterOpNumThreads(1)); err != nil {
@@ -158,8 +163,11 @@ func (r *Runtime) sessionOptions(d Device, threads int) (_ *ort.SessionOptions, 
 		return o, appendCUDA(o)
 	}
 	// The wrapper has no call for operators from elsewhere, and keeps ONNX Runtime's pointer to itself.
-	options := reflect.ValueOf(o).Elem().FieldByName("o").UnsafePointer()
-	if err := r.ops.Add(options); err != nil {
+	options := reflect.ValueOf(o).Elem().FieldByName("o")
+	if options.Kind() != reflect.Pointer || options.Type().Elem().Name() != "_Ctype_struct_OrtSessionOptions" {
+		return nil, errors.New("onnxruntime_go keeps ONNX Runtime's session options elsewhere than in its field o: operators cannot be added")
+	}
+	if err := r.ops.Add(options.UnsafePointer()); err != nil {
 		return nil, fmt.Errorf("add operators: %w", err)
 	}
 	return o, nil

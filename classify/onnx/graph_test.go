@@ -3,6 +3,8 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
@@ -122,5 +124,56 @@ func TestNewGraphSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, err := r.NewGraph(GraphConfig{Model: everyType(t), Device: "tpu"}); !errors.Is(err, ErrDevice) {
 		t.Errorf("got %v, want ErrDevice", err)
+	}
+}
+
+// Products of bytes are exact in the shapes that batches have: where a processor would saturate sums of pairs,
+// the session asks ONNX Runtime for the kernel that does not.
+func TestProductsOfBytesAreExact(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, d := range [][3]int{{1, 384, 384}, {5, 384, 1152}, {16, 384, 384}, {31, 384, 384}, {32, 384, 384}, {33, 384, 1536},
+		{64, 1536, 384}, {150, 384, 384}, {192, 384, 1152}, {192, 512, 1536}, {40, 30, 17}, {150, 100, 33}} {
+		m, k, n := d[0], d[1], d[2]
+		a, w := make([]uint8, m*k), make([]byte, k*n)
+		for i := range a {
+			if a[i] = uint8(random.IntN(256)); random.IntN(3) == 0 {
+				a[i] = 255
+			}
+		}
+		for i := range w {
+			if w[i] = byte(int8(random.IntN(255) - 127)); random.IntN(3) == 0 {
+				w[i] = 127
+			}
+		}
+		b := onnxpb.NewBuilder("product", 17)
+		x := b.Input("x", onnxpb.Uint8, onnxpb.Dim{Name: "m"}, onnxpb.Dim{Size: k})
+		b.Add(onnxpb.Node{Op: "MatMulIntegerToFloat", Domain: onnxpb.Microsoft, Outputs: []string{"y"}, Inputs: []string{x,
+			b.Tensor(onnxpb.Tensor{Name: "w", Type: onnxpb.Int8, Dims: []int{k, n}, Raw: w}), b.Floats("one", nil, []float32{1}),
+			b.Floats("scale", []int{n}, slices.Repeat([]float32{1}, n)), b.Tensor(onnxpb.Tensor{Name: "zero", Type: onnxpb.Uint8, Raw: []byte{128}}),
+			b.Tensor(onnxpb.Tensor{Name: "zeros", Type: onnxpb.Int8, Dims: []int{n}, Raw: make([]byte, n)})}}, 1)
+		b.Output("y", onnxpb.Float32, onnxpb.Dim{Name: "m"}, onnxpb.Dim{Size: n})
+		model, err := b.Model()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := openGraph(t, GraphConfig{Model: model, Threads: 1}).Run(map[string]Tensor{"x": {Shape: []int{m, k}, Data: a}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, wrong := out["y"].Data.([]float32), 0
+		for i := range m {
+			for j := range n {
+				sum := 0
+				for c := range k {
+					sum += (int(a[i*k+c]) - 128) * int(int8(w[c*n+j]))
+				}
+				if got[i*n+j] != float32(sum) {
+					wrong++
+				}
+			}
+		}
+		if wrong > 0 {
+			t.Errorf("%v: %d of %d are wrong", d, wrong, m*n)
+		}
 	}
 }

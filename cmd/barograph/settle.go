@@ -79,7 +79,7 @@ func newSettleMetrics(r prometheus.Registerer) settleMetrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"part"}),
 		decision: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "barograph_append_to_decision_seconds", Help: "From an item's append to Kafka until it is counted, judged and its alerts are in the outbox.",
+			Name: "barograph_append_to_decision_seconds", Help: "From the timestamp of an item's message until it is counted, judged and its alerts are in the outbox.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 1.25, 52),
 		}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -169,7 +169,7 @@ func (s *settler) settle(ctx context.Context, batch []unsettled) {
 			continue
 		}
 		u.delivery.Done()
-		if !u.appended.IsZero() {
+		if s.trend != nil && !u.appended.IsZero() {
 			s.metrics.decision.Observe(time.Since(u.appended).Seconds())
 		}
 	}

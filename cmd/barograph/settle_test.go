@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/barograph/barograph/internal/testenv"
 	"github.com/barograph/barograph/news"
@@ -95,6 +96,24 @@ func readingsOf(ids ...string) []unsettled {
 		batch[i].readings = []news.Reading{{ID: id, Sentiment: news.Sentiment{Negative: 0.9}}}
 	}
 	return batch
+}
+
+// A process that does not count has decided nothing.
+func TestOnlyWhatIsCountedIsDecided(t *testing.T) {
+	batch := readingsOf("a")
+	batch[0].appended = time.Now()
+	for _, c := range []struct {
+		trend observer
+		want  int
+	}{{nil, 0}, {&trendFake{counted: map[string]int{}}, 1}} {
+		s := newFakeSettler(nil, &deskFake{})
+		s.trend = c.trend
+		settled(t, s, batch)
+		var m dto.Metric
+		if err := s.metrics.decision.Write(&m); err != nil || m.Histogram.GetSampleCount() != uint64(c.want) {
+			t.Errorf("with the trend stage %v: %d decisions, want %d (%v)", c.trend != nil, m.Histogram.GetSampleCount(), c.want, err)
+		}
+	}
 }
 
 // The desk hears how long the oldest of what was judged had lain in Kafka.
