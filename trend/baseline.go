@@ -77,6 +77,8 @@ type baseline struct {
 	lost, lostTo int64  // of everything: the first chunk of the last long outage, and the first after it
 
 	market *market.Market // whose days the weekly profile follows; nil = UTC
+
+	clumps clumps // seen since it was read, for the caller to count; not stored
 }
 
 // newBaseline knows nothing and begins to learn at a bucket.
@@ -87,16 +89,17 @@ func newBaseline(bucket int64, now time.Time) baseline {
 // prior is what a series not known well borrows: the share, the copies an item and the
 // weekly profile of everything together.
 type prior struct {
-	share   float64
-	leaning float64 // share of items that lean to negative
-	copies  float64
-	profile [hoursOfWeek]float64
-	company *series // of a company's topic, all of the company, learnt up to now; nil = not known
+	share    float64
+	leaning  float64 // share of items that lean to negative
+	copies   float64
+	clusters float64 // variance over mean of a count of negatives
+	profile  [hoursOfWeek]float64
+	company  *series // of a company's topic, all of the company, learnt up to now; nil = not known
 }
 
 // noPrior knows of no weekly profile and a usual share; "everything" starts from it.
 func noPrior() prior {
-	p := prior{share: shareUsual, leaning: leaningUsual, copies: copiesUsual}
+	p := prior{share: shareUsual, leaning: leaningUsual, copies: copiesUsual, clusters: clusters}
 	for h := range p.profile {
 		p.profile[h] = 1
 	}
@@ -106,7 +109,7 @@ func noPrior() prior {
 // prior is what others may borrow of this baseline.
 func (b *baseline) prior() prior {
 	none := noPrior()
-	p := prior{share: b.share(none).mean(), copies: (b.copies + copiesPrior*copiesUsual) / (b.seen + copiesPrior)}
+	p := prior{share: b.share(none).mean(), copies: (b.copies + copiesPrior*copiesUsual) / (b.seen + copiesPrior), clusters: clusters}
 	p.leaning = (b.leaning/storyFactor + sharePrior*leaningUsual) / (b.seen/storyFactor + sharePrior)
 	for h := range p.profile {
 		p.profile[h] = b.factor(h, none)
@@ -178,6 +181,9 @@ func (b *baseline) learn(r ring, now float64, p prior, down func(chunk int64) bo
 			quiet = b.silenceFrom(r, chunk, now, p)
 		}
 		if !failed && chunk >= quiet.failed {
+			if !frozen {
+				b.seeClumps(r, chunk, p)
+			}
 			b.copies = b.copies*shareDecay + float64(got.copies)
 			b.learnChunk(chunk, float64(got.items), float64(got.negative), float64(got.leaning), p)
 		}

@@ -37,6 +37,20 @@ type episodes struct {
 	peaks  [episodeBins]int // bin i: peaks in [episodeFrom + i/10, episodeFrom + (i+1)/10)
 	days   float64          // in which they were counted
 	series int              // that there are
+	clumps clumps           // in their counts
+}
+
+// calibration is what the last days of all series say: the surprise from which something is a spike,
+// and the variance over mean of a count of negatives.
+type calibration struct{ surprise, clusters float64 }
+
+// calibrated is what the rule makes of the last days.
+func (r Rule) calibrated(e episodes) calibration {
+	c := calibration{r.Surprise, e.clumps.clusters()}
+	if c.surprise == 0 {
+		c.surprise = e.threshold(r.FalseAlertsPerDay)
+	}
+	return c
 }
 
 func (e *episodes) add(bins []int) {

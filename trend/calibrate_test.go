@@ -101,7 +101,7 @@ func TestStoresShareTheThreshold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	seen, err := b.episodes(ctx, now)
+	seen, err := b.episodes(ctx, clumps{}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,12 +114,12 @@ func TestStoresShareTheThreshold(t *testing.T) {
 	}
 	everything := newBaseline(0, noon)
 	now = now.Add(2 * calibrateEvery)
-	got, err := a.threshold(ctx, &everything, now)
+	got, err := a.calibrated(ctx, &everything, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before := (episodes{series: 301}).threshold(1); got < before+.5 {
-		t.Errorf("threshold %.2f, and %.2f before 300 episodes", got, before)
+	if before := (episodes{series: 301}).threshold(1); got.surprise < before+.5 {
+		t.Errorf("threshold %.2f, and %.2f before 300 episodes", got.surprise, before)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestReplayForgetsPeaks(t *testing.T) {
 				b.countPeak(peakMove{-1, 3}, at)
 			}
 		}
-		return b.threshold(&everything, now)
+		return b.calibrated(&everything, now).surprise
 	}
 	day := func(n int) time.Time { return noon.Add(time.Duration(n) * 24 * time.Hour) }
 	last, none := threshold(day(14+episodeDays), day(14+episodeDays)), threshold(day(14+episodeDays))

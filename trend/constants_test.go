@@ -63,6 +63,8 @@ func decisive() map[string]string {
 		"longestFreeze": seconds(longestFreeze * chunkSeconds), "longestLesson": seconds(longestLesson * chunkSeconds), "storyFactor": number(storyFactor),
 
 		"windows": list("h", lengths...), "windows.last": list("sevenths", parts...), "longestWindow": long(longestWindow),
+		"clumpChunks": seconds(clumpChunks * chunkSeconds), "clumpQuiet": number(clumpQuiet), "clumpMost": number(clumpMost), "clumpPairs": number(clumpPairs),
+		"clumpUsual": number(clumpUsual), "clumpMore": number(clumpMore), "clumpLess": number(clumpLess), "clustersMost": number(clustersMost),
 		"clusters": number(clusters), "mood": number(mood), "volumeShape": number(volumeShape),
 		"lowVolume": number(lowVolume), "nearbyWorth": number(nearbyWorth), "twoHours": seconds(float64(windows[twoHours].seconds)),
 		"surgeChance": percent(surgeChance), "surgeMean": number(surgeMean), "surgeShape": number(surgeShape),
@@ -88,7 +90,7 @@ idParts textParts keySeparator adoptAttempts
 keepEvidence keepNear keepPeaks learnWithin batch reads attempts attemptTimeout learnAttempts scanCalls scanCount sampleStep BusyItems
 evidenceSeparator longestID longestSource longestTitle longestURL keptSources keptTexts shown smallestP
 BucketLength chunkSeconds bucketsPerHour bucketsPerDay markNegative markPositive markVolume markLeans markLeansPositive
-LeastSurprise Spiked NearMiss Usual TooFew WarmingUp
+LeastSurprise clumpScale Spiked NearMiss Usual TooFew WarmingUp
 `)
 
 var documented = regexp.MustCompile("(?m)^\\| `([A-Za-z.]+)` \\| ([^|]*) \\| [^|]+ \\|$")

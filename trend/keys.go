@@ -28,7 +28,7 @@ const (
 //	PREFIX:{NN}:ids:HOUR:PART     set of 64-bit hashes, what was counted
 //	PREFIX:{NN}:texts:DAY:PART    set of 64-bit hashes, which texts were
 //	PREFIX:{NN}:sketches2:LIST    string, those of the last texts (see near.go)
-//	PREFIX:{NN}:peaks3:DAY        hash, how many episodes peaked in each bin of surprise
+//	PREFIX:{NN}:peaks3:DAY        hash, how many episodes peaked in each bin of surprise, and sums of clumps
 //	PREFIX:{NN}:series            HyperLogLog, the series that there are
 //
 // The first four of another kind of spike than negative have it in their names:

@@ -133,6 +133,9 @@ func lenderOf(kind news.SpikeKind, everything *series, now time.Time) *lender {
 	return l
 }
 
+// heed takes the threshold and the clusters that come from all series.
+func (l *lender) heed(c calibration) { l.limit, l.lent.clusters = c.surprise, c.clusters }
+
 // knows says whether enough is learnt of a series to judge it. A level cannot be borrowed as a
 // share can: a volume spike is of a series that was seen for a day. Until then all of it would
 // stand out, and so be kept out of what is learnt.

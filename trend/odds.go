@@ -57,22 +57,23 @@ func (p prior) spill(got count, expected float64, first, last int64) extra {
 	usual *= of.level() * of.share(p).mean()
 	others := float64(p.company.ring.between(first, last+1).sum().negative - got.negative)
 	mean := spillShare * math.Max(0, others-math.Max(0, usual-expected)-spillLeast)
-	return extra{mean, clusters*mean + mean*mean}
+	return extra{mean, p.clusters*mean + mean*mean}
 }
 
 // look is the evidence in a window: what was counted and what is usual.
 type look struct {
 	window
-	got     count
-	usual   float64 // items expected at the usual volume
-	share   beta    // of count.weighed
-	told    beta    // of those called negative, which people are shown
-	shape   float64 // of the day's volume
-	nearby  tally   // before the window, but within 2 h of its end: they tell of the volume too
-	copies  float64 // usual, for each item
-	spill   extra   // from other topics
-	started int64   // first bucket with negatives
-	rest    part    // of the window, without the half hours in which a text had many copies
+	got      count
+	usual    float64 // items expected at the usual volume
+	share    beta    // of count.weighed
+	told     beta    // of those called negative, which people are shown
+	shape    float64 // of the day's volume
+	nearby   tally   // before the window, but within 2 h of its end: they tell of the volume too
+	copies   float64 // usual, for each item
+	spill    extra   // from other topics
+	clusters float64 // variance over mean of a count of negatives
+	started  int64   // first bucket with negatives
+	rest     part    // of the window, without the half hours in which a text had many copies
 
 	extra extra
 	surge float64 // chance that today's volume is a surge's, by the items that are not negative
@@ -93,7 +94,7 @@ const twoHours = 3
 // looks is the evidence at now (Unix seconds) in each of the windows that end with a bucket, of
 // counts that came after another.
 func looks(r ring, b *baseline, p prior, last, after int64, now float64) (out [len(windows)]look) {
-	of := look{share: b.weighedShare(p), told: b.share(p), shape: b.volumeShape(), copies: p.copies}
+	of := look{share: b.weighedShare(p), told: b.share(p), shape: b.volumeShape(), copies: p.copies, clusters: p.clusters}
 	level, at, bucket := b.level(), r.from(last+1)-1, last
 	var half part // hour that is not over yet, back from the last bucket
 	end := func() {
@@ -180,7 +181,7 @@ func (l *look) negatives(of volume, multiple float64) (expected, variance, facto
 	seen := of.shape + others.seen + of.nearby.seen
 	factor = math.Max(lowVolume, seen/(of.shape/of.mean+others.usual+of.nearby.usual))
 	expected = l.usual * l.share.mean() * factor * multiple
-	variance = spread(expected, seen, l.share)
+	variance = spread(l.clusters, expected, seen, l.share)
 	return expected + l.extra.mean, variance + l.extra.variance + echoFloor*l.extra.mean, factor
 }
 

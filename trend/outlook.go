@@ -60,6 +60,9 @@ func (s *Store) Outlook(ctx context.Context, of []news.Series) ([]Outlook, error
 		return nil, err
 	}
 	by := lenderOf(s.kinds[0], &everything[0].series, now)
+	if err := s.calibrate(ctx, by, now); err != nil {
+		return nil, err
+	}
 	out := make([]Outlook, 0, len(of))
 	for some := range slices.Chunk(of, reads) {
 		asked, company := withCompanies(some)
@@ -136,6 +139,9 @@ func (s *Store) Course(ctx context.Context, of news.Series, kind news.SpikeKind,
 		return nil, err
 	}
 	by, state := lenderOf(kind, &states[0].series, now), states[1]
+	if err := s.calibrate(ctx, by, now); err != nil {
+		return nil, err
+	}
 	lent := by.lends(of)
 	state.base.learn(state.ring, unixSeconds(now), lent, by.down)
 	width := int64(step / BucketLength)
@@ -156,7 +162,7 @@ func (s *stored) step(kind news.SpikeKind, first, width int64, lent prior, now f
 		passed := math.Min(bucketSeconds, math.Max(0, now-float64(bucket*bucketSeconds)))
 		out.Usual += level * s.base.factor(s.base.slot(bucket), lent) * passed
 	}
-	l := look{got: got, usual: out.Usual, share: share, shape: s.base.volumeShape()}
+	l := look{got: got, usual: out.Usual, share: share, shape: s.base.volumeShape(), clusters: lent.clusters}
 	l.got.leaning = 0 // drawn is what is called negative
 	expected, variance, _ := l.negatives(l.day(), 1)
 	out.Expected = expected

@@ -92,7 +92,8 @@ func (r *Replay) lender(now time.Time) *lender {
 	if r.everything.base.next != learnt {
 		r.everything.forget(now, r.history)
 	}
-	l.limit, l.counted = r.budget.threshold(l.base, now), r.rule.counted(l.base, now) >= 0
+	l.heed(r.budget.calibrated(l.base, now))
+	l.counted = r.rule.counted(l.base, now) >= 0
 	return l
 }
 
@@ -103,6 +104,7 @@ func (r *Replay) learn(s *replayed, of news.Series, l *lender, now time.Time) {
 	}
 	r.budget.know(s)
 	s.base.learn(s.ring, unixSeconds(now), l.lends(of), l.down)
+	r.budget.countClumps(of, &s.base, now)
 	s.forget(now, r.history)
 }
 
@@ -126,7 +128,8 @@ func (r *Replay) judge(s *replayed, of news.Series, l *lender, now time.Time) ve
 		s.forget(now, r.history)
 	}
 	r.budget.know(s)
-	if l.counted && r.rule.Surprise == 0 { // else no threshold is worked out, and nothing would forget them
+	r.budget.countClumps(of, &s.base, now)
+	if l.counted && r.rule.Surprise == 0 { // else no threshold is worked out from them
 		r.budget.countPeak(move, now)
 	}
 	if v.surprise >= l.limit {
@@ -154,7 +157,7 @@ func isTopicOfCompany(of news.Series) bool { return of.Entity != "" && of.Topic 
 
 // Threshold is the surprise from which something is a spike at now; infinite in the warm-up.
 func (r *Replay) Threshold(now time.Time) float64 {
-	return r.budget.threshold(&r.everything.base, now)
+	return r.budget.calibrated(&r.everything.base, now).surprise
 }
 
 // LeastSurprise is the floor of the threshold that a budget of false alerts gives: below it
@@ -164,11 +167,12 @@ const LeastSurprise = leastSurprise
 
 // budget is what the threshold comes from; all kinds of spike share it.
 type budget struct {
-	rule  Rule
-	known int                             // series
-	peaks map[int64]*[episodeBins + 1]int // by day of arrival
-	limit float64                         // threshold on surprise
-	until time.Time                       // when it is to be worked out again
+	rule   Rule
+	known  int                             // series
+	peaks  map[int64]*[episodeBins + 1]int // by day of arrival
+	clumps map[int64]*clumps               // likewise
+	limit  calibration
+	until  time.Time // when it is to be worked out again
 }
 
 func (b *budget) know(s *replayed) {
@@ -192,14 +196,28 @@ func (b *budget) countPeak(move peakMove, now time.Time) {
 	b.peaks[day][move.to]++
 }
 
-// threshold is worked out every so often, from what was known then; nothing reaches it
-// during the warm-up.
-func (b *budget) threshold(everything *baseline, now time.Time) float64 {
-	if !b.rule.warm(everything, now) {
-		return math.Inf(1)
+// countClumps counts what a series that has learnt saw, but for everything, in which all others are.
+func (b *budget) countClumps(of news.Series, base *baseline, now time.Time) {
+	seen := base.clumps
+	base.clumps = clumps{}
+	if seen == (clumps{}) || of == (news.Series{}) {
+		return
 	}
-	if b.rule.Surprise > 0 {
-		return b.rule.Surprise
+	day := dayOf(now)
+	if b.clumps[day] == nil {
+		if b.clumps == nil {
+			b.clumps = map[int64]*clumps{}
+		}
+		b.clumps[day] = &clumps{}
+	}
+	b.clumps[day].add(seen)
+}
+
+// calibrated is worked out every so often, from what was known then; nothing reaches the threshold
+// during the warm-up.
+func (b *budget) calibrated(everything *baseline, now time.Time) calibration {
+	if !b.rule.warm(everything, now) {
+		return calibration{math.Inf(1), clusters}
 	}
 	if now.Before(b.until) {
 		return b.limit
@@ -212,7 +230,14 @@ func (b *budget) threshold(everything *baseline, now time.Time) float64 {
 		}
 		e.add(bins[:episodeBins])
 	}
-	b.limit, b.until = e.threshold(b.rule.FalseAlertsPerDay), now.Add(calibrateEvery)
+	for day, seen := range b.clumps {
+		if day <= dayOf(now)-episodeDays {
+			delete(b.clumps, day)
+			continue
+		}
+		e.clumps.add(*seen)
+	}
+	b.limit, b.until = b.rule.calibrated(e), now.Add(calibrateEvery)
 	return b.limit
 }
 

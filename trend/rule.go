@@ -79,7 +79,7 @@ func WindowLengths() []time.Duration {
 const longestWindow = 12 * time.Hour
 
 const (
-	clusters    = 1.4     // variance over mean of a count of negatives: what copies with a changed text leave of clusters
+	clusters    = 1.4     // variance over mean of a count of negatives: what copies with a changed text leave of clusters, at least (clumps.go)
 	mood        = 0.05    // relative variance of the share in a window: it swings within a day
 	volumeShape = 6.0     // shape of the day's volume around its usual (its sd is 41 %)
 	halfDay     = 43200.0 // seconds; the unit of "how often" in a surprise
@@ -135,9 +135,9 @@ func (b *baseline) volumeShape() float64 {
 	return 1 / (1/volumeShape + 1/(levelPrior+b.items/storyFactor))
 }
 
-// spread is the variance of a count of negatives: clusters, and what is not known of volume
+// spread is the variance of a count of negatives: clusters (its part over the mean), and what is not known of volume
 // (by what was seen of it), share and mood.
-func spread(expected, seen float64, share beta) float64 {
+func spread(clusters, expected, seen float64, share beta) float64 {
 	return clusters*expected + (1/seen+share.relativeVariance()+mood)*expected*expected
 }
 

@@ -34,15 +34,14 @@ func (s *Store) Slide(ctx context.Context, of news.Series, kind news.SpikeKind, 
 		return nil, err
 	}
 	by := lenderOf(kind, &states[0].series, now)
-	limit, err := s.threshold(ctx, by.base, now)
-	if err != nil {
+	if err := s.calibrate(ctx, by, now); err != nil {
 		return nil, err
 	}
 	if !by.knows(&states[1].series) {
-		limit = math.Inf(1)
+		by.limit = math.Inf(1)
 	}
 	p := by.lendsNow(of, &states[1].series, &states[2].series, now)
-	return states[1].slide(p, from, to, now, window, s.rule.MinNegative, lower(limit, told)), nil
+	return states[1].slide(p, from, to, now, window, s.rule.MinNegative, lower(by.limit, told)), nil
 }
 
 // Slide is Store.Slide of history up to now.
@@ -56,11 +55,12 @@ func (h *History) Slide(of news.Series, kind news.SpikeKind, from, to time.Time,
 	if all := replay.company(of); all != nil {
 		company = *all
 	}
-	by, limit := lenderOf(replay.kind, &everything, now), replay.budget.threshold(&replay.everything.base, now)
+	by := lenderOf(replay.kind, &everything, now)
+	by.heed(replay.budget.calibrated(&replay.everything.base, now))
 	if !by.knows(&s) {
-		limit = math.Inf(1)
+		by.limit = math.Inf(1)
 	}
-	return s.slide(by.lendsNow(of, &s, &company, now), from, to, now, window, replay.rule.MinNegative, lower(limit, told))
+	return s.slide(by.lendsNow(of, &s, &company, now), from, to, now, window, replay.rule.MinNegative, lower(by.limit, told))
 }
 
 // lower is the threshold that a spike which was told had reached.

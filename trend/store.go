@@ -152,11 +152,10 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 	lenders := map[news.SpikeKind]*lender{}
 	for _, kind := range s.kinds {
 		l := lenderOf(kind, &found[subject{kind: kind}].series, now)
-		limit, err := s.threshold(ctx, l.base, now)
-		if err != nil {
+		if err := s.calibrate(ctx, l, now); err != nil {
 			return err
 		}
-		l.limit, l.counted = limit, s.rule.counted(l.base, now) >= 0
+		l.counted = s.rule.counted(l.base, now) >= 0
 		lenders[kind] = l
 	}
 	changed := map[subject]*stored{}
@@ -178,6 +177,7 @@ func (s *Store) judge(ctx context.Context, found map[subject]*stored, now time.T
 			delete(changed, of)
 		}
 		s.countPeaks(ctx, changed, now)
+		s.limit.see(changed)
 		for of, state := range beaten {
 			if !s.assess(of, state, found, lenders[of.kind], now) {
 				delete(beaten, of)

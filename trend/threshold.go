@@ -8,52 +8,83 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/barograph/barograph/news"
 )
 
 // keepPeaks is how long a day's count of peaks is kept in Redis.
 const keepPeaks = (episodeDays + 1) * 24 * time.Hour
 
-// limit is the threshold on surprise that a Store works with. Replicas work theirs out
+// limit is the calibration that a Store works with. Replicas work theirs out
 // from the same counts, each every hour.
 type limit struct {
-	mu       sync.Mutex
-	surprise float64
-	until    time.Time
+	mu sync.Mutex
+	calibration
+	until time.Time
+	seen  clumps // not in Redis yet
 }
 
-// threshold is the surprise from which something is a spike now; nothing reaches it during
-// the warm-up.
-func (s *Store) threshold(ctx context.Context, everything *baseline, now time.Time) (float64, error) {
-	if !s.rule.warm(everything, now) {
-		return math.Inf(1), nil
+// see takes the clumps of series that learnt. They go to Redis when the calibration is worked out anew,
+// so that they cost no round trip; a crash loses those of an hour at most.
+func (l *limit) see(learnt map[subject]*stored) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for of, state := range learnt {
+		if of.of != (news.Series{}) { // all others are in everything
+			l.seen.add(state.base.clumps)
+		}
 	}
-	if s.rule.Surprise > 0 {
-		return s.rule.Surprise, nil
+}
+
+// calibrate gives a lender the threshold and the clusters of now.
+func (s *Store) calibrate(ctx context.Context, l *lender, now time.Time) error {
+	c, err := s.calibrated(ctx, l.base, now)
+	if err == nil {
+		l.heed(c)
+	}
+	return err
+}
+
+// calibrated is worked out every so often; nothing reaches the threshold during the warm-up.
+func (s *Store) calibrated(ctx context.Context, everything *baseline, now time.Time) (calibration, error) {
+	if !s.rule.warm(everything, now) {
+		return calibration{math.Inf(1), clusters}, nil
 	}
 	s.limit.mu.Lock()
 	defer s.limit.mu.Unlock()
-	if now.Before(s.limit.until) && now.After(s.limit.until.Add(-calibrateEvery)) {
-		return s.limit.surprise, nil
+	if now.Before(s.limit.until) && !now.Before(s.limit.until.Add(-calibrateEvery)) {
+		return s.limit.calibration, nil
 	}
-	e, err := s.episodes(ctx, now)
+	seen := s.limit.seen
+	s.limit.seen = clumps{}
+	e, err := s.episodes(ctx, seen, now)
 	if err != nil {
-		return 0, err
+		return calibration{}, err
 	}
 	e.days = max(0, s.rule.counted(everything, now))
-	s.limit.surprise, s.limit.until = e.threshold(s.rule.FalseAlertsPerDay), now.Add(calibrateEvery)
+	s.limit.calibration, s.limit.until = s.rule.calibrated(e), now.Add(calibrateEvery)
 	s.metrics.limit.Set(s.limit.surprise)
-	return s.limit.surprise, nil
+	return s.limit.calibration, nil
 }
 
-// episodes reads the peaks of the last days, and how many series there are.
-func (s *Store) episodes(ctx context.Context, now time.Time) (e episodes, err error) {
+// episodes reads the peaks and clumps of the last days, and how many series there are. It counts the
+// clumps that this Store has seen, too: not exactly, for an error here loses them.
+func (s *Store) episodes(ctx context.Context, seen clumps, now time.Time) (e episodes, err error) {
 	var fields []string
 	for bin := range episodeBins {
 		fields = append(fields, strconv.Itoa(bin))
 	}
+	fields = append(fields, clumpFields[:]...)
 	err = s.retry(ctx, func(ctx context.Context) error {
 		e = episodes{}
 		pipe := s.redis.Pipeline()
+		if seen != (clumps{}) {
+			for i, n := range seen.sums() {
+				pipe.HIncrBy(ctx, s.keys.peaks(dayOf(now)), clumpFields[i], int64(*n))
+			}
+			pipe.Expire(ctx, s.keys.peaks(dayOf(now)), keepPeaks)
+			seen = clumps{} // an attempt that failed may have counted them
+		}
 		var days []*redis.SliceCmd
 		for back := range int64(episodeDays) {
 			days = append(days, pipe.HMGet(ctx, s.keys.peaks(dayOf(now)-back), fields...))
@@ -63,12 +94,17 @@ func (s *Store) episodes(ctx context.Context, now time.Time) (e episodes, err er
 			return err
 		}
 		for _, day := range days {
-			bins := make([]int, episodeBins)
+			numbers := make([]int, len(fields))
 			for i, value := range day.Val() {
 				text, _ := value.(string)
-				bins[i], _ = strconv.Atoi(text) // a bin without peaks is nil
+				numbers[i], _ = strconv.Atoi(text) // a bin without peaks is nil
 			}
-			e.add(bins)
+			e.add(numbers[:episodeBins])
+			var of clumps
+			for i, sum := range of.sums() {
+				*sum = numbers[episodeBins+i]
+			}
+			e.clumps.add(of)
 		}
 		e.series = int(series.Val())
 		return nil

@@ -111,7 +111,7 @@ func (s *Store) Adopt(ctx context.Context, h *History, progress func(done, of in
 	if len(pasts) == 0 {
 		return a, nil
 	}
-	if err := s.adoptPeaks(ctx, h.replay.budget.peaks, now); err != nil {
+	if err := s.adoptPeaks(ctx, h.replay.budget, now); err != nil {
 		return a, err
 	}
 	for _, p := range pasts {
@@ -264,18 +264,25 @@ func (s *Store) sawSeries(ctx context.Context, kind news.SpikeKind, of []news.Se
 	})
 }
 
-// adoptPeaks sets the counts of peaks of the days that the threshold comes from.
-func (s *Store) adoptPeaks(ctx context.Context, days map[int64]*[episodeBins + 1]int, now time.Time) error {
+// adoptPeaks sets the counts of peaks and clumps of the days that the calibration comes from.
+func (s *Store) adoptPeaks(ctx context.Context, b *budget, now time.Time) error {
 	err := s.retry(ctx, func(ctx context.Context) error {
 		pipe := s.redis.Pipeline()
-		for day, bins := range days {
-			if day <= dayOf(now)-episodeDays || day > dayOf(now) {
-				continue
+		for day := dayOf(now) - episodeDays + 1; day <= dayOf(now); day++ {
+			bins, seen := b.peaks[day], b.clumps[day]
+			if bins != nil {
+				for bin, n := range bins {
+					pipe.HSet(ctx, s.keys.peaks(day), strconv.Itoa(bin), n)
+				}
 			}
-			for bin, n := range bins {
-				pipe.HSet(ctx, s.keys.peaks(day), strconv.Itoa(bin), n)
+			if seen != nil {
+				for i, n := range seen.sums() {
+					pipe.HSet(ctx, s.keys.peaks(day), clumpFields[i], *n)
+				}
 			}
-			pipe.Expire(ctx, s.keys.peaks(day), keepPeaks)
+			if bins != nil || seen != nil {
+				pipe.Expire(ctx, s.keys.peaks(day), keepPeaks)
+			}
 		}
 		_, err := pipe.Exec(ctx)
 		return err
