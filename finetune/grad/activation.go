@@ -43,6 +43,14 @@ func (t *Tape) Tanh(x *Value) *Value {
 // Error Linear Units", section 2): a product before it and one after it can scale by √½
 // for nothing, and a pass over a tensor of this width is dear.
 func (t *Tape) GeluErf(u *Value) *Value {
+	if t.Kernels {
+		y := t.kernel("ScaledGelu", []Shape{u.shape}, []*Value{u})[0]
+		return t.record(y, []*Value{u}, func(b *backward, dy *Value) {
+			d := t.kernel("ScaledGeluGrad", []Shape{u.shape, u.shape[len(u.shape)-1:]}, []*Value{dy, u})
+			b.sums[d[0]] = d[1]
+			b.add(u, func() *Value { return d[0] })
+		})
+	}
 	gate := t.node("Add", u.shape, []*Value{t.node("Erf", u.shape, []*Value{u}), t.number(1)})
 	y := t.node("Mul", u.shape, []*Value{u, gate})
 	return t.record(y, []*Value{u}, func(b *backward, dy *Value) {

@@ -7,6 +7,7 @@ type backward struct {
 	t     *Tape
 	need  map[*Value]bool
 	grads map[*Value]*Value // complete for a value once all its readers were walked
+	sums  map[*Value]*Value // of a gradient's rows, where its operator gives them, too
 }
 
 // Gradients emits the backward pass and returns d loss / d v for each of those values,
@@ -14,7 +15,7 @@ type backward struct {
 // depend on panics.
 func (t *Tape) Gradients(loss *Value, values ...*Value) []*Value {
 	mustf(len(loss.shape) == 0, "the loss has shape %s, not one number", loss.shape)
-	b := &backward{t, map[*Value]bool{}, map[*Value]*Value{loss: t.number(1)}}
+	b := &backward{t, map[*Value]bool{}, map[*Value]*Value{loss: t.number(1)}, map[*Value]*Value{}}
 	for _, v := range values {
 		b.need[v] = true
 	}
@@ -55,7 +56,12 @@ func (b *backward) add(v *Value, d func() *Value) {
 	if !b.need[v] {
 		return
 	}
-	x := b.t.sumTo(d(), v.shape)
+	x := d()
+	if sums := b.sums[x]; sums != nil && slices.Equal(sums.shape, v.shape) {
+		x = sums
+	} else {
+		x = b.t.sumTo(x, v.shape)
+	}
 	if old := b.grads[v]; old != nil {
 		x = b.t.Add(old, x)
 	}

@@ -13,6 +13,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/barograph/barograph/classify/onnx/kernels"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 )
 
@@ -21,6 +22,10 @@ const opset = 20
 
 // Tape is a graph under construction.
 type Tape struct {
+	// Kernels has GeluErf, AddNorm, LayerNorm and Attention be operators of package kernels, of
+	// one pass over their numbers each way: for the CPU and Float32 only.
+	Kernels bool
+
 	b       *onnxpb.Builder
 	float   onnxpb.Type
 	records []record
@@ -116,6 +121,22 @@ func (t *Tape) node(op string, shape Shape, ins []*Value, attrs ...onnxpb.Attr) 
 		names[i] = v.name
 	}
 	return &Value{t.b.Op(op, names, attrs...), shape}
+}
+
+// kernel emits an operator of package kernels, without a rule. An input of nil is left out.
+func (t *Tape) kernel(op string, shapes []Shape, ins []*Value, attrs ...onnxpb.Attr) []*Value {
+	mustf(t.float == onnxpb.Float32, "%s of %s", op, t.float)
+	names := make([]string, len(ins))
+	for i, v := range ins {
+		if v != nil {
+			names[i] = v.name
+		}
+	}
+	out := make([]*Value, len(shapes))
+	for i, name := range t.b.Add(onnxpb.Node{Op: op, Domain: kernels.Domain, Inputs: names, Attrs: attrs}, len(shapes)) {
+		out[i] = &Value{name, shapes[i]}
+	}
+	return out
 }
 
 // record remembers how out follows from ins.

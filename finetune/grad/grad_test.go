@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/barograph/barograph/classify/onnx"
@@ -23,8 +24,10 @@ type check struct {
 	// ONNX Runtime has no double kernel on the CPU (of the product with a transposed
 	// matrix, which its optimiser makes): checked in float32, with wider steps.
 	single bool
-	step   float64 // 0 is 1e-5
-	within float64 // of the gradient and 1; 0 is 1e-8
+	// By the operators of package kernels, which are of single precision.
+	kernels bool
+	step    float64 // 0 is 1e-5
+	within  float64 // of the gradient and 1; 0 is 1e-8
 }
 
 func checks() []check {
@@ -77,6 +80,15 @@ func checks() []check {
 		// Linear in each of its inputs: differences are exact with any step.
 		{name: "MatMul", shapes: [][]int{{2, 3, 5, 4}, {2, 3, 4, 6}}, build: two((*Tape).MatMul), single: true, step: 1, within: 2e-5},
 		{name: "MatMulT", shapes: [][]int{{2, 3, 5, 4}, {2, 3, 6, 4}}, build: two((*Tape).MatMulT), single: true, step: 1, within: 2e-5},
+		{name: "Adapted", shapes: [][]int{{5, 3}, {4, 3}, {4}, {2, 3}, {4, 2}}, build: func(t *Tape, in []*Value) *Value {
+			return t.Adapted(in[0], in[1], in[2], in[3], in[4], 0.6, 1.5)
+		}},
+		{name: "AddNorm", shapes: [][]int{{5, 3}, {5, 3}, {3}, {3}}, within: 1e-6, build: func(t *Tape, in []*Value) *Value {
+			return t.AddNorm(in[0], in[1], t.Bytes("mask", Named("n"), N(3)), 0.25, in[2], in[3], 0.5)
+		}},
+		{name: "Attention", shapes: [][]int{{6, 4}, {6, 4}, {6, 4}}, single: true, step: 1e-2, within: 2e-3, build: func(t *Tape, in []*Value) *Value {
+			return t.Attention(in[0], in[1], in[2], t.Ints("tokens", N(2), N(3)), N(3), 2, t.Bytes("kept", N(2), N(2), N(3), N(3)), 0.25)
+		}},
 		{name: "Reshape", shapes: [][]int{{5, 6}}, build: one(func(t *Tape, x *Value) *Value {
 			return t.Reshape(t.Reshape(x, Named("n"), N(2), N(3)), Named("others"), N(2))
 		})},
@@ -97,13 +109,58 @@ func checks() []check {
 	}
 }
 
+// kernelChecks are the rules that have operators of their own in package kernels.
+func kernelChecks() []check {
+	keep := func(t *Tape) *Value { return t.Bytes("mask", Named("n"), N(3)) }
+	var out []check
+	for _, c := range []check{
+		{name: "GeluErf", shapes: [][]int{{5, 4}}, build: func(t *Tape, in []*Value) *Value { return t.GeluErf(in[0]) }},
+		{name: "LayerNorm", shapes: [][]int{{5, 4}, {4}, {4}}, build: func(t *Tape, in []*Value) *Value {
+			return t.LayerNorm(in[0], in[1], in[2], 0.5)
+		}},
+		{name: "AddNorm", shapes: [][]int{{5, 3}, {5, 3}, {3}, {3}}, build: func(t *Tape, in []*Value) *Value {
+			return t.AddNorm(in[0], in[1], nil, 0, in[2], in[3], 0.5)
+		}},
+		{name: "AddNorm with dropout", shapes: [][]int{{5, 3}, {5, 3}, {3}, {3}}, build: func(t *Tape, in []*Value) *Value {
+			return t.AddNorm(in[0], in[1], keep(t), 0.25, in[2], in[3], 0.5)
+		}},
+		{name: "AddNorm of a product", shapes: [][]int{{5, 2}, {3, 2}, {3}, {5, 3}, {3}, {3}}, build: func(t *Tape, in []*Value) *Value {
+			y := t.Linear(in[0], in[1], in[2], 0.7)
+			return t.AddNorm(y, in[3], keep(t), 0.25, in[4], in[5], 0.5)
+		}},
+		{name: "Attention", shapes: [][]int{{6, 4}, {6, 4}, {6, 4}}, build: func(t *Tape, in []*Value) *Value {
+			return t.Attention(in[0], in[1], in[2], t.Ints("tokens", N(2), N(3)), N(3), 2, nil, 0)
+		}},
+		{name: "Attention with dropout", shapes: [][]int{{6, 4}, {6, 4}, {6, 4}}, build: func(t *Tape, in []*Value) *Value {
+			return t.Attention(in[0], in[1], in[2], t.Ints("tokens", N(2), N(3)), N(3), 2, t.Bytes("kept", N(2), N(2), N(3), N(3)), 0.25)
+		}},
+		{name: "Attention of one query", shapes: [][]int{{2, 4}, {6, 4}, {6, 4}}, build: func(t *Tape, in []*Value) *Value {
+			return t.Attention(in[0], in[1], in[2], t.Ints("tokens", N(2), N(3)), N(1), 2, nil, 0)
+		}},
+		{name: "Linear", shapes: [][]int{{5, 3}, {4, 3}, {4}}, build: func(t *Tape, in []*Value) *Value {
+			return t.Linear(in[0], in[1], in[2], -0.5)
+		}},
+		{name: "Linear twice on the same", shapes: [][]int{{5, 3}, {4, 3}, {2, 3}, {4, 2}}, build: func(t *Tape, in []*Value) *Value {
+			return t.Linear(t.Linear(in[0], in[2], nil, 1), in[3], t.Linear(in[0], in[1], nil, 1), 2)
+		}},
+		{name: "Adapted", shapes: [][]int{{5, 3}, {4}, {2, 3}, {4, 2}}, build: func(t *Tape, in []*Value) *Value {
+			w := t.Constant("w", []float32{1, -2, .5, .3, .7, -1, .2, 1.5, -.4, -.6, .1, .9}, 4, 3)
+			return t.Adapted(in[0], w, in[1], in[2], in[3], 0.6, 1.5)
+		}},
+	} {
+		c.name, c.kernels, c.single, c.step, c.within = c.name+" by kernels", true, true, 1e-2, 2e-3
+		out = append(out, c)
+	}
+	return out
+}
+
 func softmax(t *Tape, x *Value) *Value { return t.Softmax(x, nil, 0) }
 
 // Every rule against central differences. The loss weighs the operator's results by
 // numbers of their own, so that no two of them can stand for each other.
 func TestGradientsEqualDifferences(t *testing.T) {
 	r := runtimetest.Open(t)
-	for _, c := range checks() {
+	for _, c := range slices.Concat(checks(), kernelChecks()) {
 		t.Run(c.name, func(t *testing.T) {
 			float, step, within := onnxpb.Float64, cmp.Or(c.step, 1e-5), cmp.Or(c.within, 1e-8)
 			if c.single {
@@ -147,28 +204,31 @@ func TestGeluEqualsItsDerivative(t *testing.T) {
 			return 0.5*(1+inner(x)) + 0.5*x*(1-inner(x)*inner(x))*k*(1+3*c*x*x)
 		}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			const n = 241
-			g := New("gelu", onnxpb.Float32)
-			in := g.Input("x", N(n))
-			y := x.build(g, in)
-			g.Output("y", y)
-			g.Output("d", g.Gradients(g.Sum(y, false), in)[0])
-			points := make([]float32, n)
-			for i := range points {
-				points[i] = float32(i-n/2) / 20 // -6 to 6
-			}
-			out := run(t, open(t, r, g), map[string]onnx.Tensor{"x": {Shape: []int{n}, Data: points}})
-			for i, p := range points {
-				at := float64(p)
-				if d := math.Abs(float64(out["y"].Data.([]float32)[i]) - x.value(at)); !(d < 2e-6) {
-					t.Errorf("gelu(%v) is off by %g", at, d)
+		for _, kernels := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " by kernels ", kernels), func(t *testing.T) {
+				const n = 241
+				g := New("gelu", onnxpb.Float32)
+				g.Kernels = kernels
+				in := g.Input("x", N(n))
+				y := x.build(g, in)
+				g.Output("y", y)
+				g.Output("d", g.Gradients(g.Sum(y, false), in)[0])
+				points := make([]float32, n)
+				for i := range points {
+					points[i] = float32(i-n/2) / 20 // -6 to 6
 				}
-				if d := math.Abs(float64(out["d"].Data.([]float32)[i]) - x.grad(at)); !(d < 3e-6) {
-					t.Errorf("gelu'(%v) is off by %g", at, d)
+				out := run(t, open(t, r, g), map[string]onnx.Tensor{"x": {Shape: []int{n}, Data: points}})
+				for i, p := range points {
+					at := float64(p)
+					if d := math.Abs(float64(out["y"].Data.([]float32)[i]) - x.value(at)); !(d < 2e-6) {
+						t.Errorf("gelu(%v) is off by %g", at, d)
+					}
+					if d := math.Abs(float64(out["d"].Data.([]float32)[i]) - x.grad(at)); !(d < 3e-6) {
+						t.Errorf("gelu'(%v) is off by %g", at, d)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 

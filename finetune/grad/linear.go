@@ -5,20 +5,59 @@ import "github.com/barograph/barograph/classify/onnx/onnxpb"
 // Linear is alpha x Wᵀ + c: x [n, in], w [out, in] as transformers keeps it, and c
 // [out], [n, out] or nil.
 func (t *Tape) Linear(x, w, c *Value, alpha float64) *Value {
-	y := t.gemm(x, w, c, false, true, alpha)
+	y := t.product(x, w, c, alpha, false)
 	ins := []*Value{x, w}
 	if c != nil {
 		ins = append(ins, c)
 	}
 	return t.record(y, ins, func(b *backward, dy *Value) {
 		if b.need[x] { // what is known of dx is added inside the product
-			b.grads[x] = t.gemm(dy, w, b.take(x), false, false, alpha)
+			b.grads[x] = t.product(dy, w, b.take(x), alpha, true)
 		}
 		b.add(w, func() *Value { return t.weightGradient(x, dy, alpha) })
 		if c != nil {
 			b.add(c, func() *Value { return dy })
 		}
 	})
+}
+
+// Adapted is Linear of w + scale b a, for a pair of LoRA's (Hu et al. 2021, "LoRA: Low-Rank
+// Adaptation of Large Language Models", section 4.1): a [rank, in], b [out, rank].
+func (t *Tape) Adapted(x, w, c, a, b *Value, alpha, scale float64) *Value {
+	if !t.Kernels {
+		return t.Linear(t.Linear(x, a, nil, 1), b, t.Linear(x, w, c, alpha), alpha*scale)
+	}
+	mustf(a.shape[1] == w.shape[1] && b.shape[0] == w.shape[0] && a.shape[0] == b.shape[1], "%s times %s beside %s", b.shape, a.shape, w.shape)
+	y := t.productKernel(x, w, c, a, b, alpha, scale, false)
+	return t.record(y, []*Value{x, w, c, a, b}, func(back *backward, dy *Value) {
+		mustf(!back.need[w], "a gradient of the weights %s beside a pair", w.name)
+		if back.need[x] { // what is known of dx is added inside the product
+			back.grads[x] = t.productKernel(dy, w, back.take(x), a, b, alpha, scale, true)
+		}
+		back.add(c, func() *Value { return dy })
+		d := t.kernel("AdapterGrad", []Shape{a.shape, b.shape}, []*Value{x, dy, a, b}, onnxpb.Float("scale", alpha*scale))
+		back.add(a, func() *Value { return d[0] })
+		back.add(b, func() *Value { return d[1] })
+	})
+}
+
+// product is alpha x wᵀ + c, without the transposition where turned; c may be nil.
+func (t *Tape) product(x, w, c *Value, alpha float64, turned bool) *Value {
+	if t.Kernels {
+		return t.productKernel(x, w, c, nil, nil, alpha, 0, turned)
+	}
+	return t.gemm(x, w, c, false, !turned, alpha)
+}
+
+// productKernel is product of w + scale b a, where a and b are not nil.
+func (t *Tape) productKernel(x, w, c, a, b *Value, alpha, scale float64, turned bool) *Value {
+	depth, columns, flag := w.shape[1], w.shape[0], 0
+	if turned {
+		depth, columns, flag = columns, depth, 1
+	}
+	mustf(len(x.shape) == 2 && x.shape[1] == depth, "a product of %s and %s", x.shape, w.shape)
+	return t.kernel("Product", []Shape{{x.shape[0], columns}}, []*Value{x, w, c, a, b},
+		onnxpb.Float("alpha", alpha), onnxpb.Float("scale", scale), onnxpb.Int("turned", flag))[0]
 }
 
 // weightGradient is alpha dyᵀ x. A narrow x, as LoRA's, is the left factor of a product

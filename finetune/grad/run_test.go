@@ -44,6 +44,7 @@ type opened struct {
 func (c check) graph(t *testing.T, r *onnx.Runtime, float onnxpb.Type) opened {
 	t.Helper()
 	g := New("check", float)
+	g.Kernels = c.kernels
 	var in []*Value
 	for i, shape := range c.shapes {
 		var dims Shape
@@ -78,8 +79,11 @@ func (c check) graph(t *testing.T, r *onnx.Runtime, float onnxpb.Type) opened {
 	g.Output("loss", g.Reshape(loss, N(1)))
 	o := opened{check: c, graph: open(t, r, g), float: float}
 	o.fixed = map[string]onnx.Tensor{
-		"weigh": o.tensor(weigh.Shape, numbers),
-		"mask":  {Shape: []int{5, 3}, Data: []uint8{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0}},
+		"weigh":  o.tensor(weigh.Shape, numbers),
+		"mask":   {Shape: []int{5, 3}, Data: []uint8{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0}},
+		"tokens": {Shape: []int{2, 3}, Data: []int64{1, 1, 0, 1, 1, 1}},
+		"kept": {Shape: []int{2, 2, 3, 3}, Data: []uint8{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1,
+			0, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 0, 1}},
 	}
 	return o
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/barograph/barograph/classify/bert"
+	"github.com/barograph/barograph/classify/onnx"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 	"github.com/barograph/barograph/finetune/grad"
 )
@@ -51,10 +52,11 @@ type maskInput struct {
 	drop  float64
 }
 
-// buildGraph makes the ONNX model of one step of training those weights, and lists the
-// dropout masks that it wants.
-func buildGraph(c Config, weights []weight) ([]byte, []maskInput, error) {
+// buildGraph makes the ONNX model of one step of training those weights on that device, CPU or
+// CUDA, and lists the dropout masks that it wants.
+func buildGraph(c Config, weights []weight, device onnx.Device) ([]byte, []maskInput, error) {
 	g := &graph{Tape: grad.New("step", onnxpb.Float32), c: c, model: c.Base.Config, trained: map[string]*grad.Value{}, inner: c.Dropout}
+	g.Kernels = device == onnx.CPU
 	if c.Mode == HeadOnly {
 		g.inner = 0 // what is not trained need not be disturbed
 	}
@@ -108,29 +110,21 @@ func (g *graph) embed() *grad.Value {
 // pooling reads no other. The last layer then computes no other either.
 func (g *graph) encode(x *grad.Value) *grad.Value {
 	x = g.dropout("embeddings", g.norm(x, "embeddings.LayerNorm"), g.inner)
-	scores := g.maskScores()
 	for i := range g.model.Layers {
 		queries, n := x, seq
 		if i == g.model.Layers-1 && g.model.Pooling() != bert.PoolMean {
 			queries, n = g.First(g.Reshape(x, batch, seq, grad.N(g.model.HiddenSize))), one
 		}
-		x = g.layer(bert.LayerName(i), queries, x, n, scores)
+		x = g.layer(bert.LayerName(i), queries, x, n)
 	}
 	return x
 }
 
-// maskScores is what padding adds to a key's score, [batch, 1, 1, seq].
-func (g *graph) maskScores() *grad.Value {
-	off := g.Sub(g.Constant("one", []float32{1}), g.Float(g.mask))
-	return g.Reshape(g.Scale(off, -1e9), batch, one, one, seq)
-}
-
 // layer is one transformer layer for queries, [batch*n, hidden], which attend to all of
 // x, [tokens, hidden].
-func (g *graph) layer(name string, queries, x *grad.Value, n grad.Dim, scores *grad.Value) *grad.Value {
-	attended := g.attend(name+"attention.self.", queries, x, n, scores)
-	a := g.dropout(name+"attention.output", g.linear(attended, name+"attention.output.dense"), g.inner)
-	a = g.norm(g.Add(a, queries), name+"attention.output.LayerNorm")
+func (g *graph) layer(name string, queries, x *grad.Value, n grad.Dim) *grad.Value {
+	a := g.linear(g.attend(name+"attention.self.", queries, x, n), name+"attention.output.dense")
+	a = g.addNorm(name+"attention.output", a, queries)
 	var h *grad.Value
 	if g.model.HiddenAct == "gelu" {
 		h = g.GeluErf(g.scaled(a, name+"intermediate.dense", math.Sqrt2/2, math.Sqrt2/2))
@@ -139,37 +133,28 @@ func (g *graph) layer(name string, queries, x *grad.Value, n grad.Dim, scores *g
 		h = g.GeluTanh(g.linear(a, name+"intermediate.dense"))
 		h = g.linear(h, name+"output.dense")
 	}
-	h = g.dropout(name+"output", h, g.inner)
-	return g.norm(g.Add(h, a), name+"output.LayerNorm")
+	return g.addNorm(name+"output", h, a)
 }
 
 // attend is multi-head attention (Vaswani et al. 2017, "Attention Is All You Need",
 // section 3.2).
-func (g *graph) attend(name string, queries, x *grad.Value, n grad.Dim, scores *grad.Value) *grad.Value {
+func (g *graph) attend(name string, queries, x *grad.Value, n grad.Dim) *grad.Value {
 	_, key := g.trained[name+"key"+loraA]
 	_, value := g.trained[name+"value"+loraA]
 	if n == one && !key && !value {
-		return g.attendOnce(name, queries, x, scores)
+		return g.attendOnce(name, queries, x)
 	}
 	heads := g.model.AttentionHeads
-	width := g.model.HiddenSize / heads
-	split := func(v *grad.Value, n grad.Dim) *grad.Value {
-		return g.Transpose(g.Reshape(v, batch, n, grad.N(heads), grad.N(width)), 0, 2, 1, 3)
-	}
-	scale := 1 / math.Sqrt(float64(width))
-	q := split(g.scaled(queries, name+"query", scale, scale), n)
-	k := split(g.linear(x, name+"key"), seq)
-	v := split(g.linear(x, name+"value"), seq)
-	s := g.Add(g.MatMulT(q, k), scores)
-	p := g.Softmax(s, g.keep(name+"probabilities", s, g.inner), g.inner)
-	o := g.Transpose(g.MatMul(p, v), 0, 2, 1, 3)
-	return g.Reshape(o, queries.Shape()...)
+	scale := 1 / math.Sqrt(float64(g.model.HiddenSize/heads))
+	q, k, v := g.scaled(queries, name+"query", scale, scale), g.linear(x, name+"key"), g.linear(x, name+"value")
+	keep := g.keep(name+"probabilities", grad.Shape{batch, grad.N(heads), n, seq}, g.inner)
+	return g.Attention(q, k, v, g.mask, n, heads, keep, g.inner)
 }
 
 // attendOnce is attend for one query a text, without a key or a value of every token: a
 // query's product with x Wᵀ + b is that of x with query W, plus a number, and what is seen
 // through the scores is turned into values afterwards.
-func (g *graph) attendOnce(name string, query, x, scores *grad.Value) *grad.Value {
+func (g *graph) attendOnce(name string, query, x *grad.Value) *grad.Value {
 	heads, hidden := grad.N(g.model.AttentionHeads), grad.N(g.model.HiddenSize)
 	width := grad.N(hidden.Size / heads.Size)
 	weight := func(layer string) *grad.Value {
@@ -180,8 +165,8 @@ func (g *graph) attendOnce(name string, query, x, scores *grad.Value) *grad.Valu
 	q, rows := g.scaled(query, name+"query", scale, scale), g.Reshape(x, batch, seq, hidden)
 	looks := swap(g.MatMul(swap(g.Reshape(q, batch, heads, width)), weight("key")))
 	same := g.Sum(g.Reshape(g.Mul(q, g.weight(name+"key.bias")), batch, heads, width), true, 2)
-	s := g.Add(g.Add(g.MatMulT(looks, rows), same), g.Reshape(scores, batch, one, seq))
-	p := g.Softmax(s, g.keep(name+"probabilities", s, g.inner), g.inner)
+	s := g.Add(g.Add(g.MatMulT(looks, rows), same), g.Reshape(g.MaskScores(g.mask), batch, one, seq))
+	p := g.Softmax(s, g.keep(name+"probabilities", s.Shape(), g.inner), g.inner)
 	o := swap(g.MatMulT(swap(g.MatMul(p, rows)), weight("value")))
 	bias := g.Reshape(g.weight(name+"value.bias"), heads, width)
 	return g.Reshape(g.Add(o, g.Mul(g.Sum(p, true, 2), bias)), query.Shape()...)
@@ -198,31 +183,40 @@ func (g *graph) scaled(x *grad.Value, name string, by, byBias float64) *grad.Val
 	if byBias != 1 {
 		bias = g.Scale(bias, byBias)
 	}
-	y := g.Linear(x, g.weight(name+".weight"), bias, by)
-	if a, ok := g.trained[name+loraA]; ok {
-		x = g.dropout(name+".lora_A", x, g.c.LoRADropout)
-		y = g.Linear(g.Linear(x, a, nil, 1), g.trained[name+loraB], y, by*g.c.Alpha/float64(g.c.Rank))
+	w, a, b, scale := g.weight(name+".weight"), g.trained[name+loraA], g.trained[name+loraB], g.c.Alpha/float64(g.c.Rank)
+	switch {
+	case a == nil:
+		return g.Linear(x, w, bias, by)
+	case g.c.LoRADropout == 0:
+		return g.Adapted(x, w, bias, a, b, by, scale)
 	}
-	return y
+	y := g.Linear(x, w, bias, by)
+	return g.Linear(g.Linear(g.dropout(name+".lora_A", x, g.c.LoRADropout), a, nil, 1), b, y, by*scale)
 }
 
 func (g *graph) norm(x *grad.Value, name string) *grad.Value {
 	return g.LayerNorm(x, g.weight(name+".weight"), g.weight(name+".bias"), g.model.LayerNormEps)
 }
 
+// addNorm is the normalisation that ends a part of a layer, of dropout(x) + residual.
+func (g *graph) addNorm(name string, x, residual *grad.Value) *grad.Value {
+	keep, norm := g.keep(name, x.Shape(), g.inner), name+".LayerNorm"
+	return g.AddNorm(x, residual, keep, g.inner, g.weight(norm+".weight"), g.weight(norm+".bias"), g.model.LayerNormEps)
+}
+
 func (g *graph) dropout(name string, x *grad.Value, p float64) *grad.Value {
 	if p == 0 {
 		return x
 	}
-	return g.Dropout(x, g.keep(name, x, p), p)
+	return g.Dropout(x, g.keep(name, x.Shape(), p), p)
 }
 
-// keep is a dropout mask for x, or nil where nothing is dropped.
-func (g *graph) keep(name string, x *grad.Value, p float64) *grad.Value {
+// keep is a dropout mask of that shape, or nil where nothing is dropped.
+func (g *graph) keep(name string, shape grad.Shape, p float64) *grad.Value {
 	if p == 0 {
 		return nil
 	}
-	m := maskInput{"keep:" + name, x.Shape(), p}
+	m := maskInput{"keep:" + name, shape, p}
 	g.masks = append(g.masks, m)
 	return g.Bytes(m.name, m.shape...)
 }

@@ -79,12 +79,16 @@ func New(c Config) (*Trainer, error) {
 	if c.Average > 0 {
 		t.average = slices.Clone(t.values)
 	}
-	model, masks, err := buildGraph(c, t.weights)
+	device, err := c.Runtime.Resolve(c.Device, nil)
+	if err != nil {
+		return nil, err
+	}
+	model, masks, err := buildGraph(c, t.weights, device)
 	if err != nil {
 		return nil, err
 	}
 	t.masks, t.keep = masks, make([][]uint8, len(masks))
-	t.graph, err = c.Runtime.NewGraph(onnx.GraphConfig{Model: model, Device: c.Device, Threads: c.Threads, NoPattern: true})
+	t.graph, err = c.Runtime.NewGraph(onnx.GraphConfig{Model: model, Device: device, Threads: c.Threads, NoPattern: true})
 	if err != nil {
 		return nil, fmt.Errorf("open the training step: %w", err)
 	}

@@ -239,6 +239,51 @@ func TestOneQueryNeedsNoKeys(t *testing.T) {
 	}
 }
 
+// The step for the CPU, with operators of its own, gives loss and gradients of the step for other
+// devices, which are ONNX's.
+func TestStepIsTheSameForOtherDevices(t *testing.T) {
+	all, some := adapted(t, 0), tiny(t, LoRA)
+	some.Targets = []string{"query", "output.dense"}
+	for name, c := range map[string]Config{"LoRA": all, "LoRA with dropout": adapted(t, 0.2), "LoRA of some": some, "full": tiny(t, Full), "head only": tiny(t, HeadOnly)} {
+		t.Run(name, func(t *testing.T) {
+			c.Dropout = 0.3
+			tr := newTrainer(t, c)
+			model, _, err := buildGraph(tr.c, tr.weights, onnx.CUDA)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := c.Runtime.NewGraph(onnx.GraphConfig{Model: model, Device: onnx.CPU, Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			in, err := tr.inputs(texts(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := outputs(t, tr.graph, in), outputs(t, other, in)
+			for name, w := range want {
+				if d := distance(got[name], w); !(d <= 1e-5*max(norm(w, 1), 0.1)) {
+					t.Errorf("%s is off by %g of %g", name, d, norm(w, 1))
+				}
+			}
+		})
+	}
+}
+
+func outputs(t *testing.T, g *onnx.Graph, in map[string]onnx.Tensor) map[string][]float32 {
+	t.Helper()
+	out, err := g.Run(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := map[string][]float32{}
+	for name, x := range out {
+		data[name] = x.Data.([]float32)
+	}
+	return data
+}
+
 // adapted is a LoRA configuration with pairs that do something, and dropout of what A reads.
 func adapted(t testing.TB, drop float64) Config {
 	t.Helper()

@@ -1,10 +1,11 @@
 // Package kernels adds operators of Barograph's own to ONNX Runtime, for what lies between
-// the products of a BERT layer in int8. ONNX Runtime's own operators go over the same
-// numbers in ten passes where one is enough, and its attention is made for long texts.
+// the products of a BERT layer in int8, and for a step of training. ONNX Runtime's own operators
+// go over the same numbers in ten passes where one is enough, and its attention is made for long
+// texts.
 //
-// The domain is Domain, for the CPU only. In all of them a product's row is multiplied by
-// the row's scale, and each row that leaves has a scale of its own, so a text's logits do
-// not depend on its company in the batch:
+// The domain is Domain, for the CPU only. In the operators of inference a product's row is
+// multiplied by the row's scale, and each row that leaves has a scale of its own, so a text's
+// logits do not depend on its company in the batch:
 //
 //   - AddNormQuantize(x [..., n], scale [..., 1], bias [n], residual [..., n], gamma [n], beta [n],
 //     inverse_range [n]; epsilon): y = LayerNorm(scale x + bias + residual), and y times inverse_range
@@ -16,6 +17,23 @@
 //     [texts, queries, n], as uint8 with the zero point Zero and a scale [texts, queries, 1]. A row of q begins
 //     with the query, and a row of kv ends with the key and the value: both may be the product
 //     of all three. A text whose mask keeps no key attends to all.
+//
+// Those of training are float32. A gradient comes with the sums of its rows, which are the gradient
+// of a bias. keep is a mask of dropout, uint8: what is not 0 is multiplied by scale.
+//
+//   - ScaledGelu(u [..., n]): u (1 + erf u). ScaledGeluGrad(dy, u): du, its sums [n].
+//   - AddNorm(x [..., n], keep, residual, gamma [n], beta [n]; epsilon, scale): y = LayerNorm(dropout(x) +
+//     residual), moments [rows, 2] (mean, 1/deviation), and what was normalised, unless it is x. keep and
+//     residual may be left out. AddNormGrad(dy, sum, moments, gamma, keep; scale): dsum, dgamma [n],
+//     dbeta [n], the sums of dx [n], and dx with keep, which else is dsum.
+//   - SelfAttention(q [texts * queries, n], k, v [texts * keys, n], mask int64 [texts, keys],
+//     keep [texts, heads, queries, keys]; num_heads, scale): dropout(softmax(q kᵀ)) v, and what its gradient
+//     needs of the softmax. A text whose mask keeps no key attends to all; keep may be left out.
+//     SelfAttentionGrad(dcontext, q, k, v, context, softmax, mask, keep; num_heads, scale): dq, dk, dv, the sums
+//     of each.
+//   - Product(x [rows, in], w [out, in], add, a [rank, in], b [out, rank]; alpha, scale, turned): alpha x (w + scale b a)ᵀ
+//   - add; with turned at 1 it is x [rows, out] without the transposition. add is a row or a matrix; it may be left
+//     out, and a and b both. AdapterGrad(x, dy, a, b; scale): da = scale (dy b)ᵀ x, db = scale dyᵀ (x aᵀ).
 package kernels
 
 // #cgo CFLAGS: -O3 -std=gnu11 -Wall -Wno-psabi

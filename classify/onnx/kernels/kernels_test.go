@@ -38,8 +38,11 @@ func node(t *testing.T, r *onnx.Runtime, threads int, op string, inputs []string
 			dims[i].Name = fmt.Sprint(name, i)
 		}
 		kind := onnxpb.Float32
-		if _, ok := x.Data.([]int64); ok {
+		switch x.Data.(type) {
+		case []int64:
 			kind = onnxpb.Int64
+		case []uint8:
+			kind = onnxpb.Uint8
 		}
 		b.Input(name, kind, dims...)
 	}

@@ -55,26 +55,4 @@ struct attention {
     float *out_scale;    // [texts, queries]
 };
 
-// QUERIES is how many queries of a text are worked on at a time.
-enum { QUERIES = 16 };
-
-// attend_room is how many floats attend wants room for.
-size_t attend_room(const struct attention *a);
-
-// struct functions is the functions as they are compiled for one instruction set.
-struct functions {
-    void (*norm)(const struct norm *n, size_t from, size_t to); // rows
-    // gelu wants room for width numbers.
-    void (*gelu)(const struct gelu *g, size_t from, size_t to, float *room); // rows
-    // attend works on the queries of a text from a multiple of QUERIES on, QUERIES of them
-    // or those that are left.
-    void (*attend)(const struct attention *a, size_t text, size_t from, float *room);
-};
-
-enum { BEST = 2 };
-
-// functions gives those of the level, or of the best that this processor has below it: 2 for
-// AVX-512, 1 for AVX2, 0 for what the compiler takes by itself. It writes which.
-const struct functions *functions(int *level);
-
 #endif

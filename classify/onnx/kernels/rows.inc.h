@@ -1,7 +1,36 @@
-// The functions of rows.h, for one instruction set: rows.c includes this once for each, with
-// NAME and TARGET.
+// The functions of rows.h, for one instruction set: see level.inc.h.
 
-static TARGET void NAME(norm_rows)(const struct norm *n, size_t from, size_t to) {
+// quantise_row rounds width numbers times inverse_range (NULL for 1) to bytes, with the
+// scale that the largest magnitude among them asks for.
+INLINE void quantise_row(const float *row, const float *inverse_range, size_t width, float largest, uint8_t *to, float *scale) {
+    *scale = (largest > 1e-30f ? largest : 1e-30f) / 127;
+    float inverse = 1 / *scale;
+    for (size_t i = 0; i < width; i += LANES) {
+        vec v = load(row + i, width - i) * inverse;
+        if (inverse_range)
+            v *= load(inverse_range + i, width - i);
+        store_bytes(to + i, rounded(v, ZERO), width - i);
+    }
+}
+
+// gelu_of is GELU(v) = v (1 + erf(v / sqrt 2)) / 2 to 1.4e-4: v/2 plus an even function, which is a
+// polynomial in v^2 (the one of its degree that comes nearest over [0, 4]) or, from 4 on, |v|/2. The
+// tanh form is another 5e-4 off; a step of the rounding is 5e-3 or more.
+INLINE vec gelu_of(vec v) {
+    vec s = v * v;
+    vec p = 1.04196182e-7f - 1.30129666e-9f * s;
+    p = -3.65713637e-6f + s * p;
+    p = 7.48550926e-5f + s * p;
+    p = -1.00649074e-3f + s * p;
+    p = 9.50539963e-3f + s * p;
+    p = -6.58878454e-2f + s * p;
+    p = 3.98673396e-1f + s * p;
+    ivec near = s < 16;
+    vec even = (vec)(((ivec)(s * p) & near) | ((ivec)(magnitude(v) * .5f) & ~near));
+    return v * .5f + even;
+}
+
+static TARGET void norm_rows(const struct norm *n, size_t from, size_t to) {
     size_t width = n->width;
     for (size_t row = from; row < to; row++) {
         const float *x = n->x + row * width;
@@ -22,10 +51,7 @@ static TARGET void NAME(norm_rows)(const struct norm *n, size_t from, size_t to)
         float mean = sum_of(sum) / width;
         vec squares = {0};
         for (size_t i = 0; i < width; i += LANES) {
-            size_t left = width - i;
-            vec v = load(y + i, left) - mean;
-            if (left < LANES) // what is not there is 0, not -mean
-                memset((char *)&v + left * sizeof(float), 0, (LANES - left) * sizeof(float));
+            vec v = first(load(y + i, width - i) - mean, width - i);
             squares += v * v;
         }
         float inverse = 1 / sqrtf(sum_of(squares) / width + n->epsilon);
@@ -40,7 +66,7 @@ static TARGET void NAME(norm_rows)(const struct norm *n, size_t from, size_t to)
     }
 }
 
-static TARGET void NAME(gelu_rows)(const struct gelu *g, size_t from, size_t to, float *room) {
+static TARGET void gelu_rows(const struct gelu *g, size_t from, size_t to, float *room) {
     size_t width = g->width;
     for (size_t row = from; row < to; row++) {
         const float *x = g->x + row * width;
@@ -64,7 +90,16 @@ static TARGET void NAME(gelu_rows)(const struct gelu *g, size_t from, size_t to,
     }
 }
 
-static TARGET void NAME(attend)(const struct attention *a, size_t text, size_t from, float *room) {
+// QUERIES is how many queries of a text are worked on at a time, each in a lane, and TOGETHER of
+// those whose values are summed at a time.
+enum { QUERIES = LANES, TOGETHER = QUERIES < 8 ? QUERIES : 8 };
+
+static size_t attend_room(const struct attention *a) {
+    size_t head = padded(a->head_width);
+    return QUERIES * a->width + head * QUERIES + a->keys * QUERIES + a->keys * 2;
+}
+
+static TARGET void attend(const struct attention *a, size_t text, size_t from, float *room) {
     size_t count = a->queries - from < QUERIES ? a->queries - from : QUERIES;
     size_t head_width = a->head_width, width = a->width;
     float *out = room;                                  // [QUERIES, width]
@@ -129,19 +164,19 @@ static TARGET void NAME(attend)(const struct attention *a, size_t text, size_t f
 
         for (size_t c = 0; c < head_width; c += 2 * LANES) {
             size_t left = head_width - c, beyond = left > LANES ? left - LANES : 0;
-            for (size_t i = 0; i < count; i += 8) {
-                vec low[8] = {0}, high[8] = {0};
+            for (size_t i = 0; i < count; i += TOGETHER) {
+                vec low[TOGETHER] = {0}, high[TOGETHER] = {0};
                 for (size_t k = 0; k < keys; k++) {
                     const float *value = kv + kept[k] * a->kv_width + width + at + c;
                     const float *weight = weights + k * QUERIES + i;
                     vec v = load(value, left), w = beyond ? load(value + LANES, beyond) : (vec){0};
-                    UNROLL for (size_t j = 0; j < 8; j++) {
+                    UNROLL for (size_t j = 0; j < TOGETHER; j++) {
                         low[j] += v * weight[j];
                         high[j] += w * weight[j];
                     }
                 }
                 const float *bias = a->bias + 2 * width + at + c;
-                UNROLL for (size_t j = 0; j < 8; j++) {
+                UNROLL for (size_t j = 0; j < TOGETHER; j++) {
                     if (i + j >= count)
                         break;
                     float *to = out + (i + j) * width + at + c;

@@ -1,5 +1,5 @@
-// Sixteen floats at a time, by the vector extensions of GCC and Clang: whatever the
-// processor has becomes of them.
+// LANES floats at a time, 16, 8 or 4, by the vector extensions of GCC and Clang. They should be as
+// many as a register holds: GCC keeps wider ones in memory.
 
 #ifndef BAROGRAPH_SIMD_H
 #define BAROGRAPH_SIMD_H
@@ -13,15 +13,15 @@
 // What is in an array whose loops are unrolled stays in registers.
 #define UNROLL _Pragma("GCC unroll 8")
 
-enum { LANES = 16 };
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
+typedef uint8_t bytes __attribute__((vector_size(LANES)));
 
-typedef float vec __attribute__((vector_size(64)));
-typedef int32_t ivec __attribute__((vector_size(64)));
-typedef uint8_t bytes __attribute__((vector_size(16)));
+INLINE size_t padded(size_t n) { return (n + LANES - 1) / LANES * LANES; }
 
 INLINE vec splat(float x) { return x - (vec){0}; }
 
-// load reads as many of 16 floats as are left; the others are 0.
+// load reads as many of LANES floats as are left; the others are 0.
 INLINE vec load(const float *from, size_t left) {
     vec v;
     if (left >= LANES) {
@@ -31,6 +31,19 @@ INLINE vec load(const float *from, size_t left) {
     float part[LANES] = {0};
     memcpy(part, from, left * sizeof *from);
     memcpy(&v, part, sizeof v);
+    return v;
+}
+
+INLINE ivec load_bits(const int32_t *from) {
+    ivec v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+// first is as many of v as are left, and 0 behind them.
+INLINE vec first(vec v, size_t left) {
+    if (left < LANES)
+        memset((char *)&v + left * sizeof(float), 0, (LANES - left) * sizeof(float));
     return v;
 }
 
@@ -50,46 +63,71 @@ INLINE void store(float *to, vec v, size_t left) {
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
 #endif
 
-// transpose turns 16 rows into 16 columns, by interleaving halves four times.
+// LOW and HIGH interleave the halves of two vectors;
+// HALVES and QUARTERS change the halves of a vector over, and those of its halves.
+#if LANES == 16
+#define LOW(a, b) SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH(a, b) SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define HALVES(v) SHUFFLE(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+#define QUARTERS(v) SHUFFLE(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#elif LANES == 8
+#define LOW(a, b) SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH(a, b) SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define QUARTERS(v) SHUFFLE(v, v, 4, 5, 6, 7, 0, 1, 2, 3)
+#else
+#define LOW(a, b) SHUFFLE(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) SHUFFLE(a, b, 2, 6, 3, 7)
+#endif
+
+// transpose turns LANES rows into columns, by interleaving halves as often as LANES is halved.
 INLINE void transpose(vec m[LANES]) {
-    for (int round = 0; round < 4; round++) {
+    for (int left = LANES; left > 1; left /= 2) {
         vec n[LANES];
         for (int i = 0; i < LANES / 2; i++) {
             vec a = m[i], b = m[i + LANES / 2];
-            n[2 * i] = SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            n[2 * i + 1] = SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            n[2 * i] = LOW(a, b);
+            n[2 * i + 1] = HIGH(a, b);
         }
         memcpy(m, n, sizeof n);
     }
 }
 
-INLINE vec larger(vec a, vec b) {
-    ivec over = a > b;
-    return (vec)(((ivec)a & over) | ((ivec)b & ~over));
+// where takes a number of x where all bits are set, and of otherwise where none is.
+INLINE vec where(ivec bits, vec x, vec otherwise) {
+    return (vec)(((ivec)x & bits) | ((ivec)otherwise & ~bits));
 }
+
+INLINE vec larger(vec a, vec b) { return where(a > b, a, b); }
 
 INLINE vec magnitude(vec a) {
     return (vec)((ivec)a & 0x7fffffff);
 }
 
 INLINE float largest_of(vec v) {
-    float x = v[0];
-    for (int i = 1; i < LANES; i++)
-        x = v[i] > x ? v[i] : x;
-    return x;
+#if LANES == 16
+    v = larger(v, HALVES(v));
+#endif
+#if LANES >= 8
+    v = larger(v, QUARTERS(v));
+#endif
+    float x = v[0] > v[1] ? v[0] : v[1], y = v[2] > v[3] ? v[2] : v[3];
+    return x > y ? x : y;
 }
 
 INLINE float sum_of(vec v) {
-    float x = 0;
-    for (int i = 0; i < LANES; i++)
-        x += v[i];
-    return x;
+#if LANES == 16
+    v += HALVES(v);
+#endif
+#if LANES >= 8
+    v += QUARTERS(v);
+#endif
+    return (v[0] + v[1]) + (v[2] + v[3]);
 }
 
 // exponential is e^x to 1e-7 of it, for x cut to [-85, 85]: 2^n times the polynomial of
-// 2^f over [-.5, .5] (its Taylor series).
-INLINE vec exponential(vec x) {
-    x = larger(x, splat(-85));
+// 2^f over [-.5, .5] (its Taylor series). What is not a number stays so.
+INLINE vec exponential(vec number) {
+    vec x = larger(number, splat(-85));
     x = -larger(-x, splat(-85));
     vec t = x * 1.44269504f;
     vec rounding = splat(12582912); // 1.5 * 2^23: what is added to it is rounded
@@ -103,12 +141,22 @@ INLINE vec exponential(vec x) {
     p = 6.9314718e-1f + f * p;
     p = 1 + f * p;
     ivec n = (ivec)shifted - (ivec)rounding;
-    return (vec)((ivec)p + (n << 23));
+    return where(number == number, (vec)((ivec)p + (n << 23)), number);
 }
 
 // rounded is the nearest integers to v + zero, which must lie in [0, 255].
 INLINE bytes rounded(vec v, float zero) {
     return __builtin_convertvector(__builtin_convertvector(v + (zero + .5f), ivec), bytes);
+}
+
+// factors reads as many of LANES bytes as are left: x for one that is not 0, else 0.
+INLINE vec factors(const uint8_t *from, size_t left, float x) {
+    bytes b = {0};
+    if (left >= LANES)
+        memcpy(&b, from, sizeof b);
+    else
+        memcpy(&b, from, left);
+    return where(__builtin_convertvector(b, ivec) != 0, splat(x), (vec){0});
 }
 
 INLINE void store_bytes(uint8_t *to, bytes v, size_t left) {

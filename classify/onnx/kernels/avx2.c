@@ -1,0 +1,10 @@
+#ifdef __x86_64__
+
+#define LANES 8
+#define TARGET __attribute__((target("avx2,fma")))
+#define TILE_ROWS 6
+#define TILE_VECS 2
+#define FUNCTIONS functions_avx2
+#include "level.inc.h"
+
+#endif

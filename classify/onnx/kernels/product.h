@@ -1,0 +1,39 @@
+// Products of matrices for training: with LoRA's pair merged into the weights while they are
+// packed, and the pair's gradients.
+
+#ifndef BAROGRAPH_PRODUCT_H
+#define BAROGRAPH_PRODUCT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// struct product is y = x Mᵀ + add, or x M + add where turned, of M = alpha (w + scale b a) (Hu et al.
+// 2021, "LoRA: Low-Rank Adaptation of Large Language Models", section 4.1).
+struct product {
+    size_t rows, depth, columns; // of x, and of y; w is [columns, depth], or [depth, columns] where turned
+    bool turned;
+    float alpha, scale;
+    const float *x, *w;
+    size_t rank;
+    const float *a, *b; // [rank, w's columns], [w's rows, rank], or NULL
+    const float *add;   // [rows, columns] with add_row of columns, [columns] with 0, or NULL
+    size_t add_row;
+    float *packed;      // M, for each panel of columns [depth, panel]
+    float *y;
+};
+
+// A task of product is ROW_BLOCK rows by as many panels as stay in the second-level cache.
+enum { ROW_BLOCK = 64, CACHED = 160 << 10 };
+
+// struct adapter is the gradients of LoRA's pair, but for a factor: da = (dy b)ᵀ x, and db = dyᵀ (x aᵀ).
+struct adapter {
+    size_t rows, in, out, rank;
+    const float *x, *dy; // [rows, in], [rows, out]
+    const float *a, *b;  // [rank, in], [out, rank]
+    float *sums;         // [chunks, rank, in + out]: da, and db transposed
+};
+
+// ADAPTER_CHUNK is how many rows are one task and have one sum.
+enum { ADAPTER_CHUNK = 256 };
+
+#endif
