@@ -281,6 +281,25 @@ func attentions() []rule {
 	return out
 }
 
+// A softmax is of what scores are apart, wherever they are: e to the power of these is no float32.
+func TestAttentionOfFarScores(t *testing.T) {
+	levels(t, func(t *testing.T, runtime *onnx.Runtime) {
+		for _, far := range []float32{200, -200} {
+			in := map[string]onnx.Tensor{
+				"q":    {Shape: []int{1, 2}, Data: []float32{1, 1}},
+				"k":    {Shape: []int{2, 2}, Data: []float32{far, 0, far, 1}},
+				"v":    {Shape: []int{2, 2}, Data: []float32{1, 0, 0, 1}},
+				"mask": {Shape: []int{1, 2}, Data: []int64{1, 1}},
+			}
+			out, err := node(t, runtime, 1, "SelfAttention", []string{"q", "k", "v", "mask"}, in, []string{"y", "softmax"}, onnxpb.Int("num_heads", 1), onnxpb.Float("scale", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			near(t, fmt.Sprint("scores of ", far), [][]float64{wide(out["y"])}, [][]float64{{1 / (1 + math.E), math.E / (1 + math.E)}}, 1e-4)
+		}
+	})
+}
+
 // GELU has no kernel of double precision: Go's own stands in.
 func TestScaledGelu(t *testing.T) {
 	levels(t, func(t *testing.T, runtime *onnx.Runtime) {
