@@ -1,7 +1,7 @@
 #ifdef __x86_64__
 
 #define LANES 8
-#define TARGET __attribute__((target("avx2,fma")))
+#define INSTRUCTIONS "avx2,fma"
 #define TILE_ROWS 6
 #define TILE_VECS 2
 #define FUNCTIONS functions_avx2

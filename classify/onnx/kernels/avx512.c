@@ -1,7 +1,7 @@
 #ifdef __x86_64__
 
 #define LANES 16
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
+#define INSTRUCTIONS "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"
 #define TILE_ROWS 8
 #define TILE_VECS 3
 #define FUNCTIONS functions_avx512

@@ -23,6 +23,7 @@ static OrtStatus *norm_compute(void *node, OrtKernelContext *context) {
     struct tensor x, scale, bias, residual, gamma, beta, inverse_range;
     struct tensor *inputs[] = {&x, &scale, &bias, &residual, &gamma, &beta, &inverse_range};
     TRY(read_inputs(context, inputs, 7));
+    WANT(x.last > 0);
     size_t width = x.last, rows = x.rows;
     WANT(gamma.count == width && beta.count == width && inverse_range.count == width);
     WANT(!scale.data || scale.count == rows);
@@ -61,6 +62,7 @@ static OrtStatus *gelu_compute(void *node, OrtKernelContext *context) {
     struct tensor x, scale, bias;
     struct tensor *inputs[] = {&x, &scale, &bias};
     TRY(read_inputs(context, inputs, 3));
+    WANT(x.last > 0);
     WANT(scale.count == x.rows);
     WANT(bias.count == x.last);
     struct gelu_task t = {.gelu = {.width = x.last, .x = x.data, .scale = scale.data, .bias = bias.data}, .rows = x.rows};

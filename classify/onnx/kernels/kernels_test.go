@@ -120,6 +120,9 @@ func same(t *testing.T, out map[string]onnx.Tensor, want [][]float64, zero int, 
 	}
 }
 
+// epsilon is large enough to be seen.
+const epsilon = .1
+
 func TestAddNormQuantize(t *testing.T) {
 	levels(t, func(t *testing.T, runtime *onnx.Runtime) {
 		r := rand.New(rand.NewPCG(1, 1))
@@ -127,13 +130,17 @@ func TestAddNormQuantize(t *testing.T) {
 			for _, plain := range []bool{false, true} {
 				rows := 1 + r.IntN(40)
 				in := map[string]onnx.Tensor{"x": random(r, 3, 1, rows, width), "gamma": random(r, 1, width), "beta": random(r, 1, width), "inverse": positive(r, width)}
+				for i := range rows / 2 { // the last column decides the scale
+					floats(in["x"])[i*width+width-1] = 40
+				}
+				floats(in["gamma"])[width-1], floats(in["inverse"])[width-1] = 2, 2
 				inputs := []string{"x", "factor", "bias", "residual", "gamma", "beta", "inverse"}
 				if plain {
 					inputs[1], inputs[2], inputs[3] = "", "", ""
 				} else {
 					in["factor"], in["bias"], in["residual"] = positive(r, 1, rows, 1), random(r, 1, width), random(r, 2, 1, rows, width)
 				}
-				out, err := node(t, runtime, 2, "AddNormQuantize", inputs, in, []string{"y", "bytes", "scale"}, onnxpb.Float("epsilon", 1e-12))
+				out, err := node(t, runtime, 2, "AddNormQuantize", inputs, in, []string{"y", "bytes", "scale"}, onnxpb.Float("epsilon", epsilon))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -153,7 +160,7 @@ func TestAddNormQuantize(t *testing.T) {
 						variance += (v - mean) * (v - mean) / float64(width)
 					}
 					for j, v := range want[i] {
-						want[i][j] = (v-mean)/math.Sqrt(variance+1e-12)*float64(floats(in["gamma"])[j]) + float64(floats(in["beta"])[j])
+						want[i][j] = (v-mean)/math.Sqrt(variance+epsilon)*float64(floats(in["gamma"])[j]) + float64(floats(in["beta"])[j])
 						if got := float64(floats(out["y"])[i*width+j]); width > 1 && math.Abs(got-want[i][j]) > 1e-4 {
 							t.Fatalf("width %d, row %d, column %d: %g, want %g", width, i, j, got, want[i][j])
 						}
@@ -251,8 +258,9 @@ func TestAttentionQuantize(t *testing.T) {
 				mask[j] = 0 // the first text has no key to attend to, and so attends to all
 			}
 			in["mask"] = onnx.Tensor{Shape: []int{c.texts, c.keys}, Data: mask}
+			floats(in["bias"])[3*width-1] = 30 // the last column decides the scale
 			queries, q := c.keys, "kv"
-			in["kv"], in["kv_scale"] = random(r, 1, c.texts, c.keys, 3*width), positive(r, c.texts, c.keys, 1)
+			in["kv"], in["kv_scale"] = random(r, 3, c.texts, c.keys, 3*width), positive(r, c.texts, c.keys, 1)
 			if c.first {
 				queries, q = 1, "q"
 				in["q"], in["q_scale"] = random(r, 1, c.texts, 1, width), positive(r, c.texts, 1, 1)
@@ -300,44 +308,47 @@ func attend(t *testing.T, r *onnx.Runtime, q string, in map[string]onnx.Tensor, 
 // A compiled model may be spoilt: shapes that do not fit are an error and nothing is read
 // beyond them.
 func TestShapesThatDoNotFitAreRefused(t *testing.T) {
-	levels(t, func(t *testing.T, runtime *onnx.Runtime) {
-		r := rand.New(rand.NewPCG(1, 4))
-		for what, run := range map[string]func() error{
-			"gamma": func() error {
-				_, err := node(t, runtime, 1, "AddNormQuantize", []string{"x", "", "", "", "gamma", "beta", "inverse"},
-					map[string]onnx.Tensor{"x": random(r, 1, 2, 8), "gamma": random(r, 1, 7), "beta": random(r, 1, 8), "inverse": random(r, 1, 8)},
-					[]string{"y", "bytes", "scale"}, onnxpb.Float("epsilon", 1e-12))
-				return err
-			},
-			"residual": func() error {
-				_, err := node(t, runtime, 1, "AddNormQuantize", []string{"x", "", "", "residual", "gamma", "beta", "inverse"},
-					map[string]onnx.Tensor{"x": random(r, 1, 2, 8), "residual": random(r, 1, 1, 8), "gamma": random(r, 1, 8), "beta": random(r, 1, 8), "inverse": random(r, 1, 8)},
-					[]string{"y", "bytes", "scale"}, onnxpb.Float("epsilon", 1e-12))
-				return err
-			},
-			"scale": func() error {
-				_, err := node(t, runtime, 1, "GeluQuantize", []string{"x", "factor", "bias"},
-					map[string]onnx.Tensor{"x": random(r, 1, 2, 8), "factor": random(r, 1, 1, 1), "bias": random(r, 1, 8)}, []string{"bytes", "scale"})
-				return err
-			},
-			"width": func() error {
-				_, err := attend(t, runtime, "kv", map[string]onnx.Tensor{
-					"kv": random(r, 1, 1, 4, 10), "kv_scale": random(r, 1, 1, 4, 1), "bias": random(r, 1, 24), "mask": {Shape: []int{1, 4}, Data: make([]int64, 4)},
-				}, 2)
-				return err
-			},
-			"mask": func() error {
-				_, err := attend(t, runtime, "kv", map[string]onnx.Tensor{
-					"kv": random(r, 1, 1, 4, 24), "kv_scale": random(r, 1, 1, 4, 1), "bias": random(r, 1, 24), "mask": {Shape: []int{1, 3}, Data: make([]int64, 3)},
-				}, 2)
-				return err
-			},
-		} {
-			if err := run(); err == nil || !strings.Contains(err.Error(), "do not fit") || !strings.Contains(err.Error(), what) {
-				t.Errorf("%s: error %v, want one that names it", what, err)
+	runtime, r := runtimetest.Open(t), rand.New(rand.NewPCG(1, 4))
+	for _, op := range []struct {
+		name            string
+		inputs, outputs []string
+		attr            onnxpb.Attr
+		fit             map[string][]int
+		wrong           map[string][]int // one of them at a time
+	}{
+		{"AddNormQuantize", []string{"x", "scale_", "bias", "residual", "gamma", "beta", "inverse"}, []string{"y", "bytes", "scale"}, onnxpb.Float("epsilon", 1e-12),
+			map[string][]int{"x": {2, 8}, "scale_": {2, 1}, "bias": {8}, "residual": {2, 8}, "gamma": {8}, "beta": {8}, "inverse": {8}},
+			map[string][]int{"x": {1, 1, 1, 2, 8}, "scale_": {1, 1}, "bias": {7}, "residual": {1, 8}, "gamma": {7}, "beta": {7}, "inverse": {7}}},
+		{"GeluQuantize", []string{"x", "scale_", "bias"}, []string{"bytes", "scale"}, onnxpb.Attr{},
+			map[string][]int{"x": {2, 8}, "scale_": {2, 1}, "bias": {8}}, map[string][]int{"scale_": {1, 1}, "bias": {7}}},
+		{"AttentionQuantize", []string{"q", "q_scale", "kv", "kv_scale", "bias", "mask"}, []string{"bytes", "scale"}, onnxpb.Int("num_heads", 2),
+			map[string][]int{"q": {1, 4, 8}, "q_scale": {1, 4, 1}, "kv": {1, 4, 16}, "kv_scale": {1, 4, 1}, "bias": {24}, "mask": {1, 4}},
+			map[string][]int{"q": {1, 4, 7}, "q_scale": {1, 3, 1}, "kv": {1, 4, 15}, "kv_scale": {1, 3, 1}, "bias": {21}, "mask": {1, 3}}},
+	} {
+		for what, shape := range op.wrong {
+			in := map[string]onnx.Tensor{}
+			for name, fit := range op.fit {
+				if name == what {
+					fit = shape
+				}
+				in[name] = random(r, 1, fit...)
+				if name == "mask" {
+					in[name] = onnx.Tensor{Shape: fit, Data: make([]int64, len(floats(in[name])))}
+				}
+			}
+			var attrs []onnxpb.Attr
+			if op.attr.Name != "" {
+				attrs = append(attrs, op.attr)
+			}
+			if _, err := node(t, runtime, 1, op.name, op.inputs, in, op.outputs, attrs...); err == nil || !strings.Contains(err.Error(), "do not fit") && !strings.Contains(err.Error(), "more than 4") {
+				t.Errorf("%s, %s of %v: error %v, want that it does not fit", op.name, what, shape, err)
 			}
 		}
-	})
+	}
+	in := map[string]onnx.Tensor{"x": random(r, 1, 3, 0), "scale_": random(r, 1, 3, 0), "bias": random(r, 1, 0)}
+	if _, err := node(t, runtime, 1, "GeluQuantize", []string{"x", "scale_", "bias"}, in, []string{"bytes", "scale"}); err == nil || !strings.Contains(err.Error(), "do not fit") {
+		t.Errorf("rows of nothing: error %v, want that they do not fit", err)
+	}
 }
 
 func TestOpenWantsALoadedLibrary(t *testing.T) {

@@ -1,11 +1,29 @@
 // The functions of levels.h for one instruction set: a file for each includes this once, with
-// LANES, TARGET, TILE_ROWS and TILE_VECS (a tile of a product is TILE_ROWS by TILE_VECS * LANES
-// numbers, which are to find room in the registers) and FUNCTIONS, the table's name.
+// LANES, INSTRUCTIONS (none for what the compiler takes by itself), TILE_ROWS and TILE_VECS (a tile of
+// a product is TILE_ROWS by TILE_VECS * LANES numbers, which are to find room in the registers) and
+// FUNCTIONS, the table's name.
 
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "levels.h"
+
+// TARGET is for what is not inlined. Clang wants it of what is, too; GCC makes slower code (a tenth, of
+// the whole of classify) where it has it of all by a pragma.
+#ifdef INSTRUCTIONS
+#define TARGET __attribute__((target(INSTRUCTIONS)))
+#ifdef __clang__
+#define PRAGMA_OF(...) _Pragma(#__VA_ARGS__)
+#define PRAGMA(...) PRAGMA_OF(__VA_ARGS__)
+PRAGMA(clang attribute push(TARGET, apply_to = function))
+#endif
+#else
+#define TARGET
+#endif
+
 #include "simd.h"
 
 #include "product.inc.h"
@@ -18,3 +36,7 @@ const struct functions FUNCTIONS = {
     .self_attention = self_attention, .self_attention_grad = self_attention_grad, .attention_room = attention_room,
     .pack = pack, .multiply = multiply, .panel = PANEL, .adapter_grad = adapter_grad, .adapter_room = adapter_room,
 };
+
+#if defined(INSTRUCTIONS) && defined(__clang__)
+#pragma clang attribute pop
+#endif

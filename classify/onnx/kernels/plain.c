@@ -1,6 +1,5 @@
 // What the compiler takes by itself has registers of 16 bytes: SSE2, NEON.
 #define LANES 4
-#define TARGET
 #define TILE_ROWS 4
 #define TILE_VECS 2
 #define FUNCTIONS functions_plain

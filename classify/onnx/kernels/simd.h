@@ -124,7 +124,7 @@ INLINE float sum_of(vec v) {
     return (v[0] + v[1]) + (v[2] + v[3]);
 }
 
-// exponential is e^x to 1e-7 of it, for x cut to [-85, 85]: 2^n times the polynomial of
+// exponential is e^x to 4e-6 of it (to 1e-7 near 0), for x cut to [-85, 85]: 2^n times the polynomial of
 // 2^f over [-.5, .5] (its Taylor series). What is not a number stays so.
 INLINE vec exponential(vec number) {
     vec x = larger(number, splat(-85));
