@@ -31,9 +31,9 @@
 //     needs of the softmax. A text whose mask keeps no key attends to all; keep may be left out.
 //     SelfAttentionGrad(dcontext, q, k, v, context, softmax, mask, keep; num_heads, scale): dq, dk, dv, the sums
 //     of each.
-//   - Product(x [rows, in], w [out, in], add, a [rank, in], b [out, rank]; alpha, scale, turned): alpha x (w + scale b a)ᵀ
-//   - add; with turned at 1 it is x [rows, out] without the transposition. add is a row or a matrix; it may be left
-//     out, and a and b both. AdapterGrad(x, dy, a, b; scale): da = scale (dy b)ᵀ x, db = scale dyᵀ (x aᵀ).
+//   - Product(x [rows, in], w [out, in], add, a [rank, in], b [out, rank]; alpha, scale, turned): add and
+//     alpha x (w + scale b a)ᵀ; with turned at 1 it is x [rows, out] without the transposition. add is a row
+//     or a matrix; it may be left out, and a and b both. AdapterGrad(x, dy, a, b; scale): da = scale (dy b)ᵀ x, db = scale dyᵀ (x aᵀ).
 package kernels
 
 // #cgo CFLAGS: -O3 -std=gnu11 -Wall -Wno-psabi
