@@ -25,6 +25,8 @@ type Tape struct {
 	// Kernels has GeluErf, AddNorm, LayerNorm and Attention be operators of package kernels, of
 	// one pass over their numbers each way: for the CPU and Float32 only.
 	Kernels bool
+	// Products has Linear and Adapted be such operators, too.
+	Products bool
 
 	b       *onnxpb.Builder
 	float   onnxpb.Type

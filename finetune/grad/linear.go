@@ -24,7 +24,7 @@ func (t *Tape) Linear(x, w, c *Value, alpha float64) *Value {
 // Adapted is Linear of w + scale b a, for a pair of LoRA's (Hu et al. 2021, "LoRA: Low-Rank
 // Adaptation of Large Language Models", section 4.1): a [rank, in], b [out, rank].
 func (t *Tape) Adapted(x, w, c, a, b *Value, alpha, scale float64) *Value {
-	if !t.Kernels {
+	if !t.Products {
 		return t.Linear(t.Linear(x, a, nil, 1), b, t.Linear(x, w, c, alpha), alpha*scale)
 	}
 	mustf(a.shape[1] == w.shape[1] && b.shape[0] == w.shape[0] && a.shape[0] == b.shape[1], "%s times %s beside %s", b.shape, a.shape, w.shape)
@@ -43,7 +43,7 @@ func (t *Tape) Adapted(x, w, c, a, b *Value, alpha, scale float64) *Value {
 
 // product is alpha x wᵀ + c, without the transposition where turned; c may be nil.
 func (t *Tape) product(x, w, c *Value, alpha float64, turned bool) *Value {
-	if t.Kernels {
+	if t.Products {
 		return t.productKernel(x, w, c, nil, nil, alpha, 0, turned)
 	}
 	return t.gemm(x, w, c, false, !turned, alpha)

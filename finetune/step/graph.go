@@ -7,6 +7,7 @@ import (
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/classify/onnx/kernels"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 	"github.com/barograph/barograph/finetune/grad"
 )
@@ -52,11 +53,19 @@ type maskInput struct {
 	drop  float64
 }
 
-// buildGraph makes the ONNX model of one step of training those weights on that device, CPU or
-// CUDA, and lists the dropout masks that it wants.
-func buildGraph(c Config, weights []weight, device onnx.Device) ([]byte, []maskInput, error) {
+// operators are those of package kernels that a graph has in place of ONNX's.
+type operators struct{ kernels, products bool }
+
+// operatorsOf are those of a graph for that device, CPU or CUDA.
+func operatorsOf(device onnx.Device) operators {
+	return operators{device == onnx.CPU, device == onnx.CPU && kernels.FastProducts()}
+}
+
+// buildGraph makes the ONNX model of one step of training those weights by those operators, and
+// lists the dropout masks that it wants.
+func buildGraph(c Config, weights []weight, by operators) ([]byte, []maskInput, error) {
 	g := &graph{Tape: grad.New("step", onnxpb.Float32), c: c, model: c.Base.Config, trained: map[string]*grad.Value{}, inner: c.Dropout}
-	g.Kernels = device == onnx.CPU
+	g.Kernels, g.Products = by.kernels, by.products
 	if c.Mode == HeadOnly {
 		g.inner = 0 // what is not trained need not be disturbed
 	}

@@ -83,7 +83,7 @@ func New(c Config) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, masks, err := buildGraph(c, t.weights, device)
+	model, masks, err := buildGraph(c, t.weights, operatorsOf(device))
 	if err != nil {
 		return nil, err
 	}

@@ -13,4 +13,7 @@ const char *add_ops(void *options, OrtCustomOpDomain *domain, char *message, siz
 // use chooses a level of functions, see rows.h, and returns which it is.
 int use(int level);
 
+// best_level is that of this processor.
+int best_level(void);
+
 #endif

@@ -39,7 +39,7 @@ func dims(shape []int) grad.Shape {
 func (c rule) run(t *testing.T, r *onnx.Runtime, float onnxpb.Type, native bool, threads int) [][]float64 {
 	t.Helper()
 	g, random := grad.New("rule", float), rand.New(rand.NewPCG(4, 2))
-	g.Kernels = native
+	g.Kernels, g.Products = native, native
 	tensor := func(shape []int) onnx.Tensor {
 		x := random32(random, shape)
 		if float == onnxpb.Float64 {
