@@ -64,15 +64,6 @@ type fault struct {
 	again int
 }
 
-func (f fault) Error() string {
-	if f.again == 0 {
-		return fmt.Sprintf("%s: %v", f.at, f.err)
-	}
-	return fmt.Sprintf("%s, and %s: %v", f.at, news.Counted(f.again, "further row"), f.err)
-}
-
-func (f fault) Unwrap() error { return f.err }
-
 func newReader(heads []bert.Head, skipBad bool) *reader {
 	r := &reader{heads: slices.Clone(heads), skipBad: skipBad, byText: map[[2]string]*Example{}}
 	for i, h := range r.heads {
@@ -146,7 +137,11 @@ func (r *reader) read(s Source) error {
 	if len(r.faults) > 0 {
 		all := make([]error, len(r.faults))
 		for i, f := range r.faults {
-			all[i] = f
+			more := ""
+			if f.again > 0 {
+				more = ", and " + news.Counted(f.again, "further row")
+			}
+			all[i] = fmt.Errorf("%s%s: %w", f.at, more, f.err)
 		}
 		return fmt.Errorf("%w (mend them, or leave such rows out by --skip-bad):\n%w", ErrRows, errors.Join(all...))
 	}

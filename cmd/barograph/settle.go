@@ -223,7 +223,7 @@ func (s *settler) append(ctx context.Context, messages []kafka.Message) error {
 func (s *settler) judge(ctx context.Context, batch []unsettled) (refused map[int]error, err error) {
 	refused = map[int]error{}
 	readings, at := make([]news.Reading, 0, len(batch)), make([]int, 0, len(batch))
-	behind := behind(batch)
+	behind := mostBehind(batch)
 	for i, u := range batch {
 		for _, r := range u.readings {
 			if err := s.timely(r); err != nil {
@@ -248,8 +248,8 @@ func (s *settler) judge(ctx context.Context, batch []unsettled) (refused map[int
 	return refused, nil
 }
 
-// behind is how long ago the oldest of the batch was appended to Kafka, as far as that is known.
-func behind(batch []unsettled) (most time.Duration) {
+// mostBehind is how long ago the oldest of the batch was appended to Kafka, as far as that is known.
+func mostBehind(batch []unsettled) (most time.Duration) {
 	for _, u := range batch {
 		if !u.appended.IsZero() {
 			most = max(most, time.Since(u.appended))
