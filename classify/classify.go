@@ -62,8 +62,8 @@ func (c Config) withDefaults() Config {
 type Stage struct {
 	config  Config
 	lanes   []*lane
-	served  atomic.Pointer[[][]string] // languages, by lane
-	models  atomic.Int64               // put live so far
+	served  atomic.Pointer[served]
+	models  atomic.Int64 // put live so far
 	copies  *copies
 	busy    busy
 	metrics *metrics
@@ -79,6 +79,12 @@ type Stage struct {
 	ended    chan struct{} // closed by Close
 	inFlight sync.WaitGroup
 	workers  sync.WaitGroup // the stage's goroutines
+}
+
+// served is what Served says of the live bundles.
+type served struct {
+	texts [][]string
+	again map[string]int
 }
 
 // New opens all bundles and tries each out on a text, so that what cannot run is found at
@@ -160,11 +166,12 @@ func (s *Stage) serve(l *lane, m *Model) {
 	m.onRun, m.busy = s.metrics.observe(m.Bundle.Name), &s.busy
 	before := l.replace(m, s.models.Add(1))
 	s.metrics.info(l.dir, m.Bundle)
-	served := make([][]string, len(s.lanes))
-	for i, l := range s.lanes {
-		served[i] = l.live.Bundle.Languages
+	var bundles []*Bundle
+	for _, l := range s.lanes {
+		bundles = append(bundles, l.live.Bundle)
 	}
-	s.served.Store(&served)
+	texts, again := Served(bundles)
+	s.served.Store(&served{texts, again})
 	if before == nil {
 		return
 	}
@@ -180,6 +187,8 @@ func (s *Stage) serve(l *lane, m *Model) {
 //
 // There is one reading; from a bundle that reads a text for an entity there is one for
 // each of the item's entities, in their order, or one of the text alone where it has none.
+// Where another bundle serves the language, too, that bundle reads all texts, and those of
+// two to eight entities are read for each of them besides: their topic is then the text's.
 //
 // The error that done gets is the item's own (ErrNoText, ErrTooLong, ErrPanic, a failed
 // run) or, after Stop, ErrClosed; the one reading then has what is known without a model.

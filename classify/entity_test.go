@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/news"
@@ -82,6 +83,89 @@ func TestOtherBundlesReadATextOnceForAllEntities(t *testing.T) {
 	}
 	if _, errs := s.lanes[0].live.PredictFor([]string{"word"}, []string{"bad"}); !errors.Is(errs[0], ErrBundle) {
 		t.Errorf("asked for an entity: %v", errs[0])
+	}
+}
+
+// Beside a bundle that reads texts, one that reads them for an entity gets what names several;
+// in which order the two are configured does not matter.
+func TestTextsOfSeveralEntitiesAreReadTwice(t *testing.T) {
+	for _, order := range [][]int{{0, 1}, {1, 0}} {
+		texts, pairs := &wordModel{}, &wordModel{}
+		models := []*Model{wordBundle(t, texts, ModelConfig{}), wordBundle(t, pairs, ModelConfig{})}
+		b := models[1].Bundle
+		b.Name, b.EntitySegment, b.Languages = "pairs", true, []string{"en", "fr"}
+		b.Heads = slices.DeleteFunc(b.Heads, func(h bert.Head) bool { return h.Task == taskTopic })
+		models[1].outputs = nil
+		if err := models[1].matchHeads(); err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]string{"BA": "bad", "GO": "good", "FA": "fail"}
+		c := Config{Queue: 64, Names: func(it news.Item) map[string]string {
+			if it.ID == "panic" {
+				panic("no names")
+			}
+			return names
+		}}
+		s, err := newStage(c.withDefaults(), []*Model{models[order[0]], models[order[1]]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		two := []string{"BA", "GO"}
+		for i, c := range []struct {
+			item         news.Item
+			want, model  string
+			texts, pairs int // rows read so far
+		}{
+			{news.Item{ID: "1", Text: "word", Entities: two, Lang: "en"}, "1[BA]negative 1[GO]positive", "pairs", 1, 2},
+			{news.Item{ID: "2", Text: "word", Entities: two}, "2[BA]negative1 2[GO]positive1", "pairs", 1, 2}, // of two copies
+			{news.Item{ID: "3", Text: "word", Entities: []string{"BA"}}, "3[BA]neutral1", "words", 1, 2},
+			{news.Item{ID: "4", Text: "word", Entities: []string{"GO", "BA"}}, "4[GO]positive 4[BA]negative", "pairs", 1, 4}, // the text is known
+			{news.Item{ID: "5", Text: "good"}, "5[]positive", "words", 2, 4},
+			{news.Item{ID: "list", Text: "bad", Entities: strings.Fields("A B C D E F G H I"), Lang: "en"}, "list[A B C D E F G H I]negative", "words", 3, 4},
+			{news.Item{ID: "6", Text: "word word", Entities: two, Lang: "fr"}, "6[BA]negative 6[GO]positive", "pairs", 3, 6}, // what only pairs reads
+		} {
+			readings, errs := readAll(t, s, c.item)
+			if got := summary(readings[0]); errs[0] != nil || got != c.want || texts.rows() != c.texts || pairs.rows() != c.pairs {
+				t.Fatalf("case %d: got %s, %v after %d and %d rows, want %s after %d and %d", i, got, errs[0], texts.rows(), pairs.rows(), c.want, c.texts, c.pairs)
+			}
+			for _, r := range readings[0] {
+				if topic := r.Topic.Label; r.Model.Name != c.model || topic != "short" && c.item.Lang != "fr" {
+					t.Errorf("case %d: model %s and topic %q, want %s and that of the text", i, r.Model.Name, topic, c.model)
+				}
+			}
+		}
+		for _, it := range []news.Item{{ID: "failing", Text: "word", Entities: []string{"BA", "FA"}}, {ID: "panic", Text: "word", Entities: two},
+			{ID: "poison", Text: "panic", Entities: two}} {
+			if readings, errs := readAll(t, s, it); errs[0] == nil || len(readings[0]) != 1 || len(readings[0][0].Entities) != 2 {
+				t.Errorf("%s: got %+v, %v", it.ID, readings[0], errs[0])
+			}
+		}
+		// Copies that wait for both passes.
+		texts.gate, pairs.gate = make(chan struct{}), make(chan struct{})
+		var items []news.Item
+		for i := range 5 {
+			items = append(items, news.Item{ID: fmt.Sprint("c", i), Text: "bad word", Entities: two})
+		}
+		go func() {
+			time.Sleep(20 * time.Millisecond) // the others come meanwhile
+			close(texts.gate)
+			time.Sleep(20 * time.Millisecond)
+			close(pairs.gate)
+		}()
+		readings, errs := readAll(t, s, items...)
+		for i, r := range readings {
+			if errs[i] != nil || len(r) != 2 || i > 0 && r[0].DuplicateOf != "c0" {
+				t.Errorf("copy %d: %+v, %v", i, r, errs[i])
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		for i, l := range s.lanes {
+			if n := l.live.users.Load(); n != 0 {
+				t.Errorf("lane %d is held by %d after the end", i, n)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ type job struct {
 	sketch   string   // TextSketch of it
 	entities []string // the item's as the model reads them; none where it reads the text alone
 	lang     string
+	topic    news.Topic // of the text, where another model has read it before
 	by       *liveModel // the model; nil before routing
 
 	submitted time.Time
@@ -120,7 +122,7 @@ func (j *job) readings(answers []answer) []news.Reading {
 	out := make([]news.Reading, len(answers))
 	for i, a := range answers {
 		out[i] = r
-		out[i].Sentiment, out[i].Topic = a.sentiment, a.topic
+		out[i].Sentiment, out[i].Topic = a.sentiment, cmp.Or(a.topic, j.topic)
 		if len(j.entities) > 0 {
 			out[i].Entities = j.item.Entities[i : i+1 : i+1]
 		}

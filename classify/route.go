@@ -43,6 +43,36 @@ func Route(lang, text string, served [][]string) (bundle int, language string) {
 	return 0, language
 }
 
+// Served says which languages' texts each of the bundles reads, by bundle, and which bundle
+// reads them again for each entity, by language, where a text is about several: one that
+// reads a text for an entity, beside one that does not. Alone it reads all its language's texts.
+func Served(bundles []*Bundle) (texts [][]string, again map[string]int) {
+	texts, again = make([][]string, len(bundles)), map[string]int{}
+	whole := map[string]bool{}
+	for i, b := range bundles {
+		if b.EntitySegment {
+			continue
+		}
+		texts[i] = b.Languages
+		for _, lang := range b.Languages {
+			whole[lang] = true
+		}
+	}
+	for i, b := range bundles {
+		if !b.EntitySegment {
+			continue
+		}
+		for _, lang := range b.Languages {
+			if _, taken := again[lang]; !whole[lang] {
+				texts[i] = append(texts[i], lang)
+			} else if !taken {
+				again[lang] = i
+			}
+		}
+	}
+	return texts, again
+}
+
 func serving(served [][]string, lang string) int {
 	if lang == "" {
 		return -1

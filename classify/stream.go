@@ -36,10 +36,15 @@ func (s *Stage) admit(j *job) {
 		s.finish(j, nil, "", err)
 		return
 	}
+	s.send(j, start)
+}
+
+// send gives a job that has its model to it, or answers a copy. start is when it was taken up.
+func (s *Stage) send(j *job, start time.Time) {
 	first, from := s.copies.claim(j)
 	if !first {
 		if from != nil {
-			s.finish(j, from.answers, from.id, nil)
+			s.answer(j, from.answers, from.id)
 		}
 		return
 	}
@@ -58,7 +63,7 @@ func (s *Stage) route(j *job) (err error) {
 		return ErrClosed
 	}
 	content := j.item.Content()
-	at, lang := Route(j.item.Lang, content, *s.served.Load())
+	at, lang := Route(j.item.Lang, content, s.served.Load().texts)
 	s.letGo(j)
 	j.by, j.lang = s.lanes[at].acquire(), lang
 	j.text = StripURLs(content)
@@ -67,7 +72,7 @@ func (s *Stage) route(j *job) (err error) {
 	if blank(j.text) {
 		return ErrNoText
 	}
-	j.entities = nil
+	j.entities, j.topic = nil, news.Topic{}
 	if j.by.Bundle.EntitySegment {
 		j.entities = s.names(j.item)
 	}
@@ -201,10 +206,42 @@ func (s *Stage) complete(j *job) {
 	}
 	waited, _ := s.copies.resolve(j, answers)
 	original := j.item.ID
-	s.finish(j, answers, original, nil)
+	s.answer(j, answers, original)
 	for _, w := range waited {
-		s.finish(w, answers, original, nil)
+		s.answer(w, answers, original)
 	}
+}
+
+// answer finishes a job, or has its text read for each of its entities. original is the
+// first item with the text.
+func (s *Stage) answer(j *job, answers []answer, original string) {
+	next, err := s.again(j, answers)
+	if next == nil || err != nil {
+		s.finish(j, answers, original, err)
+		return
+	}
+	s.letGo(j)
+	s.send(next, time.Now())
+}
+
+// mostEntities is how many entities a text is read for besides: one that names more is a list.
+const mostEntities = 8
+
+// again is the job of reading j's text once more, for each of its entities; nil where there
+// are not several, or no bundle for it beside the one that has read the text.
+func (s *Stage) again(j *job, answers []answer) (next *job, err error) {
+	defer catch(&err, s.config.Model.Log, "routing")
+	at, is := s.served.Load().again[j.lang]
+	if n := len(j.item.Entities); !is || n < 2 || n > mostEntities || j.by.Bundle.EntitySegment {
+		return nil, nil
+	}
+	next = &job{item: j.item, done: j.done, text: j.text, digest: j.digest, sketch: j.sketch, lang: j.lang,
+		entities: s.names(j.item), topic: answers[0].topic, submitted: j.submitted}
+	if next.by = s.lanes[at].acquire(); !next.by.Bundle.EntitySegment { // replaced a moment ago
+		s.letGo(next)
+		return nil, nil
+	}
+	return next, nil
 }
 
 // fail finishes a job with an error. Copies that waited for it get their own chance.

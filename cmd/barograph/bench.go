@@ -155,14 +155,15 @@ func benchDecode(ctx context.Context, cfg config, list *watch.List, items []news
 // readings of the items that were read.
 func benchBundles(ctx context.Context, cfg config, items []news.Item, each time.Duration, row func(speed, error) error) ([]news.Reading, error) {
 	readings := make([]news.Reading, len(items))
-	served := make([][]string, len(cfg.Classify.Bundles))
-	for i, dir := range cfg.Classify.Bundles {
+	var bundles []*classify.Bundle
+	for _, dir := range cfg.Classify.Bundles {
 		bundle, err := classify.OpenBundle(dir, cfg.Classify.Bases)
 		if err != nil {
 			return nil, err
 		}
-		served[i] = bundle.Languages
+		bundles = append(bundles, bundle)
 	}
+	served, _ := classify.Served(bundles)
 	for i, dir := range cfg.Classify.Bundles {
 		var its []int
 		for at, item := range items {
@@ -171,7 +172,7 @@ func benchBundles(ctx context.Context, cfg config, items []news.Item, each time.
 			}
 		}
 		if len(its) == 0 {
-			continue // none of the sample texts is in its language
+			continue // none of the sample texts is in its language, or it reads those of another for their companies
 		}
 		if err := row(benchBundle(ctx, cfg, dir, items, its, readings, each)); err != nil {
 			return nil, err

@@ -158,7 +158,7 @@ func defaults() config {
 			MaxTextBytes: 1 << 20, MaxFuture: 10 * time.Minute,
 		},
 		Redis:        redisConfig{Addresses: []string{"127.0.0.1:6379"}, Prefix: "barograph"},
-		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond, Reload: 5 * time.Second},
+		Classify:     classifyConfig{Bundles: []string{"models/en", "models/zh", "models/en-company"}, Bases: []string{".deps/bases"}, Device: "auto", Precision: "auto", MaxWait: 20 * time.Millisecond, Reload: 5 * time.Second},
 		Trend:        trendConfig{FalseAlertsPerDay: 1, MinNegative: 3, WarmUp: 24 * time.Hour, History: 48 * time.Hour, Spikes: []news.SpikeKind{news.SpikeNegative}},
 		Alert:        alertConfig{Quiet: time.Hour, Critical: 6, DigestFrom: 6, DigestWithin: 10 * time.Minute},
 		Console:      consoleConfig{Listen: "127.0.0.1:8095", IndexItems: 50_000, IndexBytes: 64 << 20},

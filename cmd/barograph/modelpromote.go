@@ -151,7 +151,7 @@ func (p promotion) place(cfg classifyConfig, candidate *classify.Bundle) (string
 		}
 		return p.slot, nil
 	}
-	var named, alike []string
+	var named, alike, sameLanguage []string
 	for _, dir := range cfg.Bundles {
 		b, err := classify.OpenBundle(dir, cfg.Bases)
 		if err != nil {
@@ -161,10 +161,13 @@ func (p promotion) place(cfg classifyConfig, candidate *classify.Bundle) (string
 			named = append(named, dir)
 		}
 		if slices.Equal(b.Languages, candidate.Languages) {
-			alike = append(alike, dir)
+			sameLanguage = append(sameLanguage, dir)
+			if b.EntitySegment == candidate.EntitySegment {
+				alike = append(alike, dir)
+			}
 		}
 	}
-	for _, found := range [][]string{named, alike} {
+	for _, found := range [][]string{named, alike, sameLanguage} {
 		if len(found) == 1 {
 			return found[0], nil
 		}

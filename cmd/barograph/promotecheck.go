@@ -28,6 +28,10 @@ func misfit(bundles []string, slot string, serving, candidate *classify.Bundle) 
 	if !slices.Equal(reads, live) && !unnamed {
 		fault("it reads %s, the live one %s", languages(reads), languages(live))
 	}
+	if candidate.EntitySegment != serving.EntitySegment {
+		way := map[bool]string{true: "for a company", false: "as a whole"}
+		fault("it reads a text %s, the live one %s", way[candidate.EntitySegment], way[serving.EntitySegment])
+	}
 	for _, head := range serving.Heads {
 		at := slices.IndexFunc(candidate.Heads, func(h bert.Head) bool { return h.Task == head.Task })
 		if at < 0 {

@@ -48,6 +48,39 @@ func TestMisfit(t *testing.T) {
 	}
 }
 
+// readsCompanies has a bundle read a text for a company.
+func readsCompanies(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(strings.Replace(string(text), `"languages":`, `"entity_segment": true, "languages":`, 1)), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Of two bundles of a language, one for texts and one for companies, each takes its own kind's place.
+func TestPromoteFindsThePlace(t *testing.T) {
+	texts, companies := tinyBundle(t, filepath.Join(t.TempDir(), "texts"), "1", 0), readsCompanies(t, tinyBundle(t, filepath.Join(t.TempDir(), "companies"), "1", 0))
+	for dir, want := range map[string]string{tinyBundle(t, t.TempDir(), "2", 17): texts, readsCompanies(t, tinyBundle(t, t.TempDir(), "2", 17)): companies} {
+		candidate, err := classify.OpenBundle(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bundles := range [][]string{{texts, companies}, {companies, texts}} {
+			if got, err := (promotion{}).place(classifyConfig{Bundles: bundles}, candidate); err != nil || got != want {
+				t.Errorf("for companies %v: place %s, %v, want %s", candidate.EntitySegment, got, err, want)
+			}
+		}
+		if got, err := (promotion{}).place(classifyConfig{Bundles: []string{texts}}, candidate); err != nil || got != texts {
+			t.Errorf("for companies %v, with one bundle: place %s, %v", candidate.EntitySegment, got, err)
+		}
+	}
+}
+
 // What makes a bundle unfit for a place is said before rows are read, and --force overrules it.
 func TestPromoteRefusesWhatDoesNotFit(t *testing.T) {
 	slot := tinyBundle(t, filepath.Join(t.TempDir(), "slot"), "1", 0)
@@ -61,6 +94,7 @@ func TestPromoteRefusesWhatDoesNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	company := readsCompanies(t, tinyBundle(t, t.TempDir(), "4", 17))
 	config, rows := slotConfig(t, slot, ""), labelledBy(t, next)
 	moods := filepath.Join(t.TempDir(), "moods.csv")
 	if err := os.WriteFile(moods, []byte("text,sentiment\nw1 w2,positive\nw3,merry\n"), 0o644); err != nil { // which no reader of rows would take
@@ -73,6 +107,7 @@ func TestPromoteRefusesWhatDoesNotFit(t *testing.T) {
 		says   string
 	}{
 		"another language":         {chinese, []string{rows}, errMisfit, "it reads zh"},
+		"for a company":            {company, []string{rows}, errMisfit, "it reads a text for a company, the live one as a whole"},
 		"no rows for a head":       {next, []string{moods}, errNotBetter, "give --data topic=FILE"},
 		"no such head":             {next, []string{"mood=" + rows}, nil, "no head for mood that both bundles have (they have sentiment, topic)"},
 		"neither, of another head": {chinese, []string{moods}, errMisfit, "give --data topic=FILE"},
