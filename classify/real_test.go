@@ -78,7 +78,8 @@ func TestTheBundlesReadBothLanguages(t *testing.T) {
 func TestCompaniesAreReadEachByItself(t *testing.T) {
 	m := openReal(t, "en-company", bert.INT8)
 	for text, want := range map[string]map[string]string{
-		"Nokia falls as Ericsson wins order":                      {"Nokia": "negative", "Ericsson": "neutral"},
+		"Nokia falls as Ericsson wins order":                      {"Nokia": "negative", "Ericsson": "positive"},
+		"Ericsson wins order as Nokia falls":                      {"Nokia": "negative", "Ericsson": "positive"},
 		"Infosys shares surge while Wipro slumps on weak results": {"Infosys": "positive", "Wipro": "negative"},
 	} {
 		for company, label := range want {
@@ -89,6 +90,31 @@ func TestCompaniesAreReadEachByItself(t *testing.T) {
 			if got := m.Bundle.Heads[0].Labels[argmax(predictions[0][0])]; got != label {
 				t.Errorf("%s: %s for %s, want %s", text, got, company, label)
 			}
+		}
+	}
+}
+
+// TestHeadlinesOfSeveralCompanies by the bundles that serve by default: each company has its sentiment, and
+// the topic is the text's.
+func TestHeadlinesOfSeveralCompanies(t *testing.T) {
+	s, err := New(Config{Bundles: []string{bundle(t, "en"), bundle(t, "zh"), bundle(t, "en-company")}, Model: realConfig(t, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	text := "Nokia falls as Ericsson wins order"
+	readings, errs := readAll(t, s, news.Item{ID: "1", Text: text}, news.Item{ID: "2", Text: text, Entities: []string{"Nokia"}},
+		news.Item{ID: "3", Text: text, Entities: []string{"Nokia", "Ericsson"}})
+	for i, want := range [][]string{{"en negative"}, {"en negative"}, {"en-company negative", "en-company positive"}} {
+		var got []string
+		for _, r := range readings[i] {
+			got = append(got, r.Model.Name+" "+r.Sentiment.Label())
+			if r.Topic != readings[0][0].Topic || r.Topic.Label == "" {
+				t.Errorf("item %d, %v: topic %v, want that of the text, %v", i, r.Entities, r.Topic, readings[0][0].Topic)
+			}
+		}
+		if errs[i] != nil || !slices.Equal(got, want) {
+			t.Errorf("item %d: %q, %v, want %q", i, got, errs[i], want)
 		}
 	}
 }

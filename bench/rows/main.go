@@ -4,17 +4,22 @@
 //	go run ./bench/rows -data DIR -out DIR
 //
 //	headlines.csv   SEntFiN's headlines whose companies all have one sentiment: text,sentiment
+//	contrasts.csv   two of SEntFiN's short headlines joined, one company each: title,entities_json
 //	subjects.csv    FinNL's texts with the subject of their label, without the region: text,topic
+//	earlier.csv     the first nine tenths of FinFE's comments as they come, and
+//	later.csv       the last one, which speaks well of more: text,sentiment
 package main
 
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -29,33 +34,28 @@ func main() {
 	if err := os.MkdirAll(*out, 0o755); err != nil {
 		log.Fatal("bench/rows: ", err)
 	}
-	for _, set := range []struct {
-		from, to, label string
-		derive          func(label string) (string, error)
-	}{
-		{"sentfin", "headlines.csv", "sentiment", onlySentiment},
-		{"finnl-zh-topic", "subjects.csv", "topic", subject},
-	} {
-		if err := rewrite(filepath.Join(*data, set.from, "train.csv"), filepath.Join(*out, set.to), set.label, set.derive); err != nil {
-			log.Fatal("bench/rows: ", err)
-		}
+	set := func(name string) string { return filepath.Join(*data, name, "train.csv") }
+	to := func(name string) string { return filepath.Join(*out, name) }
+	err := errors.Join(
+		rewrite(set("sentfin"), to("headlines.csv"), "sentiment", onlySentiment),
+		rewrite(set("finnl-zh-topic"), to("subjects.csv"), "topic", subject),
+		contrasts(set("sentfin"), to("contrasts.csv")),
+		cut(set("finfe-zh-sentiment"), to("earlier.csv"), to("later.csv")),
+	)
+	if err != nil {
+		log.Fatal("bench/rows: ", err)
 	}
 }
 
 // rewrite writes the rows of a set of two columns with the label that derive makes of theirs.
 // Those that get none are left out.
 func rewrite(from, to, label string, derive func(string) (string, error)) error {
-	in, err := os.Open(from)
+	rows, err := read(from)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	rows, err := csv.NewReader(in).ReadAll()
-	if err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
 	kept := [][]string{{"text", label}}
-	for i, row := range rows[1:] {
+	for i, row := range rows {
 		derived, err := derive(row[1])
 		if err != nil {
 			return fmt.Errorf("%s: row %d: %w", from, i+2, err)
@@ -64,12 +64,44 @@ func rewrite(from, to, label string, derive func(string) (string, error)) error 
 			kept = append(kept, []string{row[0], derived})
 		}
 	}
-	file, err := os.Create(to)
+	return write(to, kept)
+}
+
+// cut writes the first nine tenths of a set's rows and the last one.
+func cut(from, first, last string) error {
+	rows, err := read(from)
+	if err != nil {
+		return err
+	}
+	at := len(rows) - len(rows)/10
+	header := []string{"text", "sentiment"}
+	if err := write(first, slices.Concat([][]string{header}, rows[:at])); err != nil {
+		return err
+	}
+	return write(last, slices.Concat([][]string{header}, rows[at:]))
+}
+
+// read reads a CSV file's rows without its header.
+func read(path string) ([][]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return rows[1:], nil
+}
+
+func write(path string, rows [][]string) error {
+	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	return csv.NewWriter(file).WriteAll(kept)
+	return csv.NewWriter(file).WriteAll(rows)
 }
 
 // onlySentiment is the one sentiment of all companies of a headline, "" where they differ.
