@@ -27,6 +27,8 @@ type Tape struct {
 	Kernels bool
 	// Products has Linear and Adapted be such operators, too.
 	Products bool
+	// WeightGrads has the gradients of Linear's weights be such operators.
+	WeightGrads bool
 
 	b       *onnxpb.Builder
 	float   onnxpb.Type

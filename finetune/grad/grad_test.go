@@ -208,7 +208,7 @@ func TestGeluEqualsItsDerivative(t *testing.T) {
 			t.Run(fmt.Sprint(name, " by kernels ", kernels), func(t *testing.T) {
 				const n = 241
 				g := New("gelu", onnxpb.Float32)
-				g.Kernels, g.Products = kernels, kernels
+				g.Kernels, g.Products, g.WeightGrads = kernels, kernels, kernels
 				in := g.Input("x", N(n))
 				y := x.build(g, in)
 				g.Output("y", y)

@@ -64,6 +64,9 @@ func (t *Tape) productKernel(x, w, c, a, b *Value, alpha, scale float64, turned 
 // that is turned afterwards: kernels are slow at results of few columns.
 func (t *Tape) weightGradient(x, dy *Value, alpha float64) *Value {
 	in, out := x.shape[1], dy.shape[1]
+	if t.WeightGrads {
+		return t.kernel("WeightGrad", []Shape{{out, in}}, []*Value{x, dy}, onnxpb.Float("alpha", alpha))[0]
+	}
 	if in.Size == 0 || in.Size >= 64 || out.Size <= in.Size {
 		return t.gemm(dy, x, nil, true, false, alpha)
 	}

@@ -44,7 +44,7 @@ type opened struct {
 func (c check) graph(t *testing.T, r *onnx.Runtime, float onnxpb.Type) opened {
 	t.Helper()
 	g := New("check", float)
-	g.Kernels, g.Products = c.kernels, c.kernels
+	g.Kernels, g.Products, g.WeightGrads = c.kernels, c.kernels, c.kernels
 	var in []*Value
 	for i, shape := range c.shapes {
 		var dims Shape

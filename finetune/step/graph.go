@@ -54,18 +54,21 @@ type maskInput struct {
 }
 
 // operators are those of package kernels that a graph has in place of ONNX's.
-type operators struct{ kernels, products bool }
+type operators struct{ kernels, products, weightGrads bool }
 
 // operatorsOf are those of a graph for that device, CPU or CUDA.
 func operatorsOf(device onnx.Device) operators {
-	return operators{device == onnx.CPU, device == onnx.CPU && kernels.FastProducts()}
+	if device != onnx.CPU {
+		return operators{}
+	}
+	return operators{kernels: true, products: kernels.FastProducts(), weightGrads: kernels.FastWeightGrads()}
 }
 
 // buildGraph makes the ONNX model of one step of training those weights by those operators, and
 // lists the dropout masks that it wants.
 func buildGraph(c Config, weights []weight, by operators) ([]byte, []maskInput, error) {
 	g := &graph{Tape: grad.New("step", onnxpb.Float32), c: c, model: c.Base.Config, trained: map[string]*grad.Value{}, inner: c.Dropout}
-	g.Kernels, g.Products = by.kernels, by.products
+	g.Kernels, g.Products, g.WeightGrads = by.kernels, by.products, by.weightGrads
 	if c.Mode == HeadOnly {
 		g.inner = 0 // what is not trained need not be disturbed
 	}

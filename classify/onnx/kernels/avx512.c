@@ -4,6 +4,8 @@
 #define INSTRUCTIONS "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"
 #define TILE_ROWS 8
 #define TILE_VECS 3
+#define TASK_ROWS 64
+#define TASK_DEPTH SIZE_MAX
 #define FUNCTIONS functions_avx512
 #include "level.inc.h"
 

@@ -34,6 +34,7 @@
 //   - Product(x [rows, in], w [out, in], add, a [rank, in], b [out, rank]; alpha, scale, turned): add and
 //     alpha x (w + scale b a)ᵀ; with turned at 1 it is x [rows, out] without the transposition. add is a row
 //     or a matrix; it may be left out, and a and b both. AdapterGrad(x, dy, a, b; scale): da = scale (dy b)ᵀ x, db = scale dyᵀ (x aᵀ).
+//   - WeightGrad(x [rows, in], dy [rows, out]; alpha): alpha dyᵀ x.
 package kernels
 
 // #cgo CFLAGS: -O3 -std=gnu11 -Wall -Wno-psabi
@@ -84,8 +85,11 @@ func (o *Ops) Add(options unsafe.Pointer) error {
 func use(level int) int { return int(C.use(C.int(level))) }
 
 // FastProducts reports whether Product is known to be faster here than ONNX Runtime's own products: with
-// AVX-512. With AVX2 it comes to two thirds of what a core can do, and was not compared.
-func FastProducts() bool { return C.best_level() == 2 }
+// AVX-512 and with AVX2.
+func FastProducts() bool { return C.best_level() >= 1 }
+
+// FastWeightGrads reports the same of WeightGrad: with AVX2. With AVX-512 it was not compared.
+func FastWeightGrads() bool { return C.best_level() == 1 }
 
 func failure(call func(message *C.char, size C.size_t) *C.char) error {
 	const size = 300

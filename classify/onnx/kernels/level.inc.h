@@ -1,7 +1,8 @@
 // The functions of levels.h for one instruction set: a file for each includes this once, with
 // LANES, INSTRUCTIONS (none for what the compiler takes by itself), TILE_ROWS and TILE_VECS (a tile of
-// a product is TILE_ROWS by TILE_VECS * LANES numbers, which are to find room in the registers) and
-// FUNCTIONS, the table's name.
+// a product is TILE_ROWS by TILE_VECS * LANES numbers, which are to find room in the registers), TASK_ROWS and
+// TASK_DEPTH (a task of a product is so many rows, as a sum over so many numbers of each at a time: what a tile
+// reads is to find room in the first-level cache) and FUNCTIONS, the table's name.
 
 #include <math.h>
 #include <stdbool.h>
@@ -34,7 +35,8 @@ const struct functions FUNCTIONS = {
     .norm = norm_rows, .gelu = gelu_rows, .attend = attend, .queries = QUERIES, .attend_room = attend_room,
     .scaled_gelu = scaled_gelu, .scaled_gelu_grad = scaled_gelu_grad, .add_norm = add_norm, .add_norm_grad = add_norm_grad,
     .self_attention = self_attention, .self_attention_grad = self_attention_grad, .attention_room = attention_room,
-    .pack = pack, .multiply = multiply, .panel = PANEL, .adapter_grad = adapter_grad, .adapter_room = adapter_room,
+    .pack = pack, .multiply = multiply, .panel = PANEL, .task_rows = TASK_ROWS, .task_depth = TASK_DEPTH, .weights_grad = weights_grad,
+    .weights_room = weights_room, .adapter_grad = adapter_grad, .adapter_room = adapter_room,
 };
 
 #if defined(INSTRUCTIONS) && defined(__clang__)

@@ -29,10 +29,13 @@ struct functions {
     size_t (*attention_room)(const struct self_attention *a);
 
     void (*pack)(const struct product *p, size_t panel); // all of them before multiply
-    // multiply works on the rows from a multiple of ROW_BLOCK on, ROW_BLOCK of them or those that are
-    // left, and on so many panels, each of panel columns.
+    // multiply works on the rows from a multiple of task_rows on, task_rows of them or those that are
+    // left, and on so many panels, each of panel columns. It reads task_depth numbers of a row at a time.
     void (*multiply)(const struct product *p, size_t row, size_t panel, size_t panels);
-    size_t panel;
+    size_t panel, task_rows, task_depth;
+    // weights_grad works on the square of dw from there on. It wants room for weights_room numbers.
+    void (*weights_grad)(const struct weights *p, size_t out, size_t in, float *room);
+    size_t (*weights_room)(void);
     // adapter_grad wants room for adapter_room numbers.
     void (*adapter_grad)(const struct adapter *p, size_t chunk, float *room);
     size_t (*adapter_room)(const struct adapter *p);

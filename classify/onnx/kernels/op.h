@@ -74,7 +74,7 @@ struct op {
     OrtStatus *(*compute)(void *node, OrtKernelContext *context);
 };
 
-enum { INFERENCE_OPS = 3, TRAINING_OPS = 6, PRODUCT_OPS = 2 };
+enum { INFERENCE_OPS = 3, TRAINING_OPS = 6, PRODUCT_OPS = 3 };
 
 extern struct op inference_ops[INFERENCE_OPS], training_ops[TRAINING_OPS], product_ops[PRODUCT_OPS];
 

@@ -18,7 +18,7 @@ static void pack_panel(void *data, size_t panel) {
 
 static void multiply_block(void *data, size_t i) {
     struct product_task *t = data;
-    t->run->multiply(&t->product, i % t->blocks * ROW_BLOCK, i / t->blocks * t->group, t->group);
+    t->run->multiply(&t->product, i % t->blocks * t->run->task_rows, i / t->blocks * t->group, t->group);
 }
 
 static OrtStatus *product_compute(void *node, OrtKernelContext *context) {
@@ -34,7 +34,8 @@ static OrtStatus *product_compute(void *node, OrtKernelContext *context) {
     struct product_task t = {
         .product = {.rows = x.rows, .depth = depth, .columns = columns, .turned = n->turned, .alpha = n->alpha, .scale = n->scale,
                     .x = x.data, .w = w.data, .rank = rank, .a = a.data, .b = b.data, .add = add.data, .add_row = add.rows == 1 ? 0 : columns},
-        .run = run, .blocks = blocks(x.rows, ROW_BLOCK), .panels = blocks(columns, run->panel), .group = CACHED / (depth * run->panel),
+        .run = run, .blocks = blocks(x.rows, run->task_rows), .panels = blocks(columns, run->panel),
+        .group = CACHED / ((depth < run->task_depth ? depth : run->task_depth) * run->panel),
     };
     if (t.group == 0)
         t.group = 1;
@@ -53,6 +54,36 @@ static OrtStatus *product_compute(void *node, OrtKernelContext *context) {
     }
     api->ReleaseAllocator(allocator);
     return status;
+}
+
+struct weights_task {
+    struct weights weights;
+    size_t squares; // from top to bottom
+    atomic_bool no_memory;
+};
+
+static void weights_square(void *data, size_t i) {
+    struct weights_task *t = data;
+    float *room = aligned_alloc(64, run->weights_room() * sizeof *room); // of cache lines, which tiles read whole
+    if (room)
+        run->weights_grad(&t->weights, i % t->squares * GRAD_BLOCK, i / t->squares * GRAD_BLOCK, room);
+    else
+        t->no_memory = true;
+    free(room);
+}
+
+static OrtStatus *weights_grad_compute(void *node, OrtKernelContext *context) {
+    struct tensor x, dy;
+    TRY(read_inputs(context, (struct tensor *[]){&x, &dy}, 2));
+    WANT(dy.rows == x.rows && x.count > 0 && dy.count > 0);
+    struct weights_task t = {
+        .weights = {.rows = x.rows, .in = x.last, .out = dy.last, .alpha = ((struct node *)node)->alpha, .x = x.data, .dy = dy.data},
+        .squares = blocks(dy.last, GRAD_BLOCK),
+    };
+    TRY(output_of(context, 0, (int64_t[]){dy.last, x.last}, 2, &t.weights.dw));
+    size_t tasks = t.squares * blocks(x.last, GRAD_BLOCK);
+    OrtStatus *status = api->KernelContext_ParallelFor(context, weights_square, tasks, tasks, &t);
+    return status ? status : t.no_memory ? no_memory() : NULL;
 }
 
 struct adapter_task {
@@ -98,6 +129,7 @@ static OrtStatus *adapter_grad_compute(void *node, OrtKernelContext *context) {
 struct op product_ops[PRODUCT_OPS] = {
     {.name = "Product", .inputs = 5, .outputs = 1, .optional = 1 << 2 | 1 << 3 | 1 << 4, .types = {FLOAT, FLOAT, FLOAT, FLOAT, FLOAT, FLOAT},
      .attributes = ALPHA | SCALE | TURNED, .compute = product_compute},
+    {.name = "WeightGrad", .inputs = 2, .outputs = 1, .types = {FLOAT, FLOAT, FLOAT}, .attributes = ALPHA, .compute = weights_grad_compute},
     {.name = "AdapterGrad", .inputs = 4, .outputs = 2, .types = {FLOAT, FLOAT, FLOAT, FLOAT, FLOAT, FLOAT}, .attributes = SCALE,
      .compute = adapter_grad_compute},
 };

@@ -22,8 +22,20 @@ struct product {
     float *y;
 };
 
-// A task of product is ROW_BLOCK rows by as many panels as stay in the second-level cache.
-enum { ROW_BLOCK = 64, CACHED = 160 << 10 };
+// A task of product is some rows by as many panels as stay in the second- or third-level cache.
+enum { CACHED = 160 << 10 };
+
+// struct weights is dw [out, in] = alpha dyᵀ x: the gradient of a layer's weights.
+struct weights {
+    size_t rows, in, out;
+    float alpha;
+    const float *x, *dy; // [rows, in], [rows, out]
+    float *dw;
+};
+
+// A task is a square of dw, GRAD_BLOCK to a side, as a sum over GRAD_DEPTH rows at a time: what is packed
+// of these is in the second-level cache with the square.
+enum { GRAD_BLOCK = 192, GRAD_DEPTH = 192 };
 
 // struct adapter is the gradients of LoRA's pair, but for a factor: da = (dy b)ᵀ x, and db = dyᵀ (x aᵀ).
 struct adapter {

@@ -107,8 +107,10 @@ static TARGET void pack(const struct product *p, size_t panel) {
     float *to = p->packed + from * p->depth;
     if (p->turned) {
         for (size_t k = 0; k < p->depth; k++)
-            for (size_t n = 0; n < count; n += LANES)
+            for (size_t n = 0; n < count; n += LANES) {
+                __builtin_prefetch(p->w + (k + 16 < p->depth ? k + 16 : k) * p->columns + from + n);
                 store(to + k * wide + n, merged(p, k, from + n, p->columns), LANES);
+            }
         return;
     }
     for (size_t n = 0; n < count; n += LANES)
@@ -123,40 +125,84 @@ static TARGET void pack(const struct product *p, size_t panel) {
 }
 
 static TARGET void multiply(const struct product *p, size_t row, size_t panel, size_t panels) {
-    size_t rows = p->rows - row < ROW_BLOCK ? p->rows - row : ROW_BLOCK;
-    const float *x = p->x + row * p->depth;
-    for (size_t from = panel * PANEL; from < (panel + panels) * PANEL && from < p->columns; from += PANEL) {
-        size_t left = p->columns - from, wide = left < PANEL ? padded(left) : PANEL;
-        const float *packed = p->packed + from * p->depth;
-        for (size_t r = 0; r < rows; r += TILE_ROWS) {
-            size_t n = 0;
-            float *y = p->y + (row + r) * p->columns + from;
-            const float *add = p->add ? p->add + (row + r) * p->add_row + from : NULL, *lines = x + r * p->depth;
-            for (size_t j = 0; j < TILE_ROWS && r + j < rows; j++)
-                for (size_t i = 0; i < wide && i < left; i += LANES)
-                    __builtin_prefetch(y + j * p->columns + i, 1);
-            if (wide == PANEL)
-                tile(y, p->columns, rows - r, left, lines, p->depth, 1, packed, wide, p->depth, add, p->add_row, TILE_VECS, true);
-            else
-                for (; n < wide; n += LANES)
-                    tile(y + n, p->columns, rows - r, left - n, lines, p->depth, 1, packed + n, wide, p->depth, add ? add + n : NULL, p->add_row, 1, true);
+    size_t rows = p->rows - row < TASK_ROWS ? p->rows - row : TASK_ROWS, end = (panel + panels) * PANEL < p->columns ? (panel + panels) * PANEL : p->columns;
+    size_t steps = (p->depth - 1) / TASK_DEPTH + 1, step = (p->depth + steps - 1) / steps;
+    for (size_t k = 0; k < p->depth; k += step) {
+        size_t depth = p->depth - k < step ? p->depth - k : step;
+        for (size_t from = panel * PANEL; from < end; from += PANEL) {
+            size_t left = p->columns - from, wide = left < PANEL ? padded(left) : PANEL;
+            const float *packed = p->packed + from * p->depth + k * wide;
+            for (size_t r = 0; r < rows; r += TILE_ROWS) {
+                float *y = p->y + (row + r) * p->columns + from;
+                const float *lines = p->x + (row + r) * p->depth + k, *add = y;
+                size_t add_row = p->columns;
+                if (k == 0)
+                    add = p->add ? p->add + (row + r) * p->add_row + from : NULL, add_row = p->add_row;
+                for (size_t j = 0; j < TILE_ROWS && r + j < rows; j++)
+                    for (size_t i = 0; i < wide && i < left; i += LANES)
+                        __builtin_prefetch(y + j * p->columns + i, 1);
+                if (wide == PANEL)
+                    tile(y, p->columns, rows - r, left, lines, p->depth, 1, packed, wide, depth, add, add_row, TILE_VECS, true);
+                else
+                    for (size_t n = 0; n < wide; n += LANES)
+                        tile(y + n, p->columns, rows - r, left - n, lines, p->depth, 1, packed + n, wide, depth, add ? add + n : NULL, add_row, 1, true);
+            }
         }
     }
 }
 
+_Static_assert(GRAD_BLOCK % TILE_ROWS == 0 && GRAD_BLOCK % PANEL == 0, "a square is of whole tiles");
+
+static size_t weights_room(void) { return 2 * GRAD_DEPTH * GRAD_BLOCK; }
+
+// pack_square copies columns of depth rows, times by, for tile: in lines of size numbers, the first of each row
+// and then the next of each. The last lines end with zeros.
+INLINE TARGET void pack_square(float *restrict to, const float *restrict from, size_t from_row, size_t depth, size_t columns, size_t size, float by) {
+    for (size_t k = 0; k < depth; k++, from += from_row) {
+        const float *soon = from + (k + 4 < depth ? 4 * from_row : 0);
+        size_t i = 0;
+        for (; i + size <= columns; i += size) {
+            __builtin_prefetch(soon + i);
+            float *line = to + i * depth + k * size;
+            for (size_t j = 0; j < size; j++)
+                line[j] = from[i + j] * by;
+        }
+        if (i < columns)
+            for (size_t j = 0; j < size; j++)
+                to[i * depth + k * size + j] = i + j < columns ? from[i + j] * by : 0;
+    }
+}
+
+// weights_grad is a square of dw, or what there is of it. Both factors are packed for tile: of dy
+// [rows, TILE_ROWS] for each tile, of x [rows, PANEL] for each panel.
+static TARGET void weights_grad(const struct weights *p, size_t out, size_t in, float *room) {
+    size_t rows = p->out - out < GRAD_BLOCK ? p->out - out : GRAD_BLOCK, columns = p->in - in < GRAD_BLOCK ? p->in - in : GRAD_BLOCK;
+    float *dy = room, *x = room + GRAD_DEPTH * GRAD_BLOCK;
+    for (size_t from = 0; from < p->rows; from += GRAD_DEPTH) {
+        size_t depth = p->rows - from < GRAD_DEPTH ? p->rows - from : GRAD_DEPTH;
+        pack_square(dy, p->dy + from * p->out + out, p->out, depth, rows, TILE_ROWS, 1);
+        pack_square(x, p->x + from * p->in + in, p->in, depth, columns, PANEL, p->alpha);
+        for (size_t n = 0; n < columns; n += PANEL)
+            for (size_t r = 0; r < rows; r += TILE_ROWS) {
+                float *dw = p->dw + (out + r) * p->in + in + n;
+                tile(dw, p->in, rows - r, columns - n, dy + r * depth, 1, TILE_ROWS, x + n * depth, PANEL, depth, from ? dw : NULL, p->in, TILE_VECS, true);
+            }
+    }
+}
+
 static size_t adapter_room(const struct adapter *p) {
-    return padded(p->rank) * (padded(p->in) + p->out + 2 * ROW_BLOCK);
+    return padded(p->rank) * (padded(p->in) + p->out + 2 * TASK_ROWS);
 }
 
 static TARGET void adapter_grad(const struct adapter *p, size_t chunk, float *room) {
     size_t in = p->in, out = p->out, rank = p->rank, wide = padded(rank);
-    float *a = room, *b = a + padded(in) * wide, *h = b + out * wide, *g = h + ROW_BLOCK * wide; // x aᵀ and dy b
+    float *a = room, *b = a + padded(in) * wide, *h = b + out * wide, *g = h + TASK_ROWS * wide; // x aᵀ and dy b
     float *da = p->sums + chunk * rank * (in + out), *db = da + rank * in;
     turn_rows(a, p->a, in, rank, in);
     copy_rows(b, p->b, rank, out, rank);
     size_t from = chunk * ADAPTER_CHUNK, to = from + ADAPTER_CHUNK < p->rows ? from + ADAPTER_CHUNK : p->rows;
-    for (size_t row = from; row < to; row += ROW_BLOCK) {
-        size_t count = to - row < ROW_BLOCK ? to - row : ROW_BLOCK;
+    for (size_t row = from; row < to; row += TASK_ROWS) {
+        size_t count = to - row < TASK_ROWS ? to - row : TASK_ROWS;
         const float *x = p->x + row * in, *dy = p->dy + row * out;
         product(h, wide, count, wide, x, in, 1, a, wide, in, true, false);
         product(g, wide, count, wide, dy, out, 1, b, wide, out, true, false);

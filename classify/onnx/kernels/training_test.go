@@ -39,7 +39,7 @@ func dims(shape []int) grad.Shape {
 func (c rule) run(t *testing.T, r *onnx.Runtime, float onnxpb.Type, native bool, threads int) [][]float64 {
 	t.Helper()
 	g, random := grad.New("rule", float), rand.New(rand.NewPCG(4, 2))
-	g.Kernels, g.Products = native, native
+	g.Kernels, g.Products, g.WeightGrads = native, native, native
 	tensor := func(shape []int) onnx.Tensor {
 		x := random32(random, shape)
 		if float == onnxpb.Float64 {
@@ -152,7 +152,7 @@ func TestTrainingOperatorsEqualThePlainGraph(t *testing.T) {
 func products() []rule {
 	var out []rule
 	for _, s := range []struct{ rows, in, out, rank int }{
-		{1, 1, 1, 1}, {5, 3, 4, 2}, {70, 33, 50, 3}, {130, 48, 17, 8}, {65, 96, 200, 17}, {300, 20, 49, 8}, {9, 700, 600, 8}, {7, 64, 144, 16},
+		{1, 1, 1, 1}, {5, 3, 4, 2}, {70, 33, 50, 3}, {130, 48, 17, 8}, {65, 96, 200, 17}, {300, 20, 49, 8}, {9, 700, 600, 8}, {7, 64, 144, 16}, {400, 390, 200, 8},
 	} {
 		x, w, bias := []int{s.rows, s.in}, []int{s.out, s.in}, []int{s.out}
 		out = append(out, rule{
@@ -408,6 +408,7 @@ func TestTrainingShapesThatDoNotFitAreRefused(t *testing.T) {
 				6, []onnxpb.Attr{heads, scale}},
 			{"Product", "x w add a b", tensors{"x": x(3, 4), "w": x(6, 4), "add": x(2, 4), "a": x(2, 5), "b": x(5, 3)},
 				tensors{"x": x(3, 5), "w": x(5, 4), "add": x(3, 4), "a": x(2, 4), "b": x(5, 2)}, 1, []onnxpb.Attr{alpha, scale, turned}},
+			{"WeightGrad", "x dy", tensors{"x": x(2, 4), "dy": x(4, 6)}, tensors{"x": x(3, 4), "dy": x(3, 6)}, 1, []onnxpb.Attr{alpha}},
 			{"AdapterGrad", "x dy a b", tensors{"x": x(2, 4), "dy": x(3, 6), "a": x(2, 5), "b": x(5, 3)},
 				tensors{"x": x(3, 4), "dy": x(3, 5), "a": x(2, 4), "b": x(5, 2)}, 2, []onnxpb.Attr{scale}},
 		} {
