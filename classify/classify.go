@@ -188,7 +188,8 @@ func (s *Stage) serve(l *lane, m *Model) {
 // There is one reading; from a bundle that reads a text for an entity there is one for
 // each of the item's entities, in their order, or one of the text alone where it has none.
 // Where another bundle serves the language, too, that bundle reads all texts, and those of
-// two to eight entities are read for each of them besides: their topic is then the text's.
+// two to eight entities are read for each of them besides: the text's own reading comes
+// first then, without entities, and the others have its topic.
 //
 // The error that done gets is the item's own (ErrNoText, ErrTooLong, ErrPanic, a failed
 // run) or, after Stop, ErrClosed; the one reading then has what is known without a model.

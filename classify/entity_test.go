@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/news"
@@ -116,10 +115,10 @@ func TestTextsOfSeveralEntitiesAreReadTwice(t *testing.T) {
 			want, model  string
 			texts, pairs int // rows read so far
 		}{
-			{news.Item{ID: "1", Text: "word", Entities: two, Lang: "en"}, "1[BA]negative 1[GO]positive", "pairs", 1, 2},
-			{news.Item{ID: "2", Text: "word", Entities: two}, "2[BA]negative1 2[GO]positive1", "pairs", 1, 2}, // of two copies
+			{news.Item{ID: "1", Text: "word", Entities: two, Lang: "en"}, "1[]neutral 1[BA]negative 1[GO]positive", "pairs", 1, 2},
+			{news.Item{ID: "2", Text: "word", Entities: two}, "2[]neutral1 2[BA]negative1 2[GO]positive1", "pairs", 1, 2}, // of two copies
 			{news.Item{ID: "3", Text: "word", Entities: []string{"BA"}}, "3[BA]neutral1", "words", 1, 2},
-			{news.Item{ID: "4", Text: "word", Entities: []string{"GO", "BA"}}, "4[GO]positive 4[BA]negative", "pairs", 1, 4}, // the text is known
+			{news.Item{ID: "4", Text: "word", Entities: []string{"GO", "BA"}}, "4[]neutral1 4[GO]positive 4[BA]negative", "pairs", 1, 4}, // the text is known
 			{news.Item{ID: "5", Text: "good"}, "5[]positive", "words", 2, 4},
 			{news.Item{ID: "list", Text: "bad", Entities: strings.Fields("A B C D E F G H I"), Lang: "en"}, "list[A B C D E F G H I]negative", "words", 3, 4},
 			{news.Item{ID: "6", Text: "word word", Entities: two, Lang: "fr"}, "6[BA]negative 6[GO]positive", "pairs", 3, 6}, // what only pairs reads
@@ -129,8 +128,12 @@ func TestTextsOfSeveralEntitiesAreReadTwice(t *testing.T) {
 				t.Fatalf("case %d: got %s, %v after %d and %d rows, want %s after %d and %d", i, got, errs[0], texts.rows(), pairs.rows(), c.want, c.texts, c.pairs)
 			}
 			for _, r := range readings[0] {
-				if topic := r.Topic.Label; r.Model.Name != c.model || topic != "short" && c.item.Lang != "fr" {
-					t.Errorf("case %d: model %s and topic %q, want %s and that of the text", i, r.Model.Name, topic, c.model)
+				model := c.model
+				if len(r.Entities) == 0 {
+					model = "words"
+				}
+				if topic := r.Topic.Label; r.Model.Name != model || topic != "short" && c.item.Lang != "fr" || r.ClassifiedAt.IsZero() {
+					t.Errorf("case %d: model %s and topic %q, want %s and that of the text", i, r.Model.Name, topic, model)
 				}
 			}
 		}
@@ -140,23 +143,28 @@ func TestTextsOfSeveralEntitiesAreReadTwice(t *testing.T) {
 				t.Errorf("%s: got %+v, %v", it.ID, readings[0], errs[0])
 			}
 		}
-		// Copies that wait for both passes.
+		// Copies that wait for both passes: each row is read once.
 		texts.gate, pairs.gate = make(chan struct{}), make(chan struct{})
 		var items []news.Item
 		for i := range 5 {
 			items = append(items, news.Item{ID: fmt.Sprint("c", i), Text: "bad word", Entities: two})
 		}
+		textRows, pairRows := texts.rows(), pairs.rows()
 		go func() {
-			time.Sleep(20 * time.Millisecond) // the others come meanwhile
+			waitFor(t, func() bool { return s.InFlight() == len(items) && s.upstream.Load() == 0 })
 			close(texts.gate)
-			time.Sleep(20 * time.Millisecond)
 			close(pairs.gate)
 		}()
+		originals := map[string]int{}
 		readings, errs := readAll(t, s, items...)
 		for i, r := range readings {
-			if errs[i] != nil || len(r) != 2 || i > 0 && r[0].DuplicateOf != "c0" {
-				t.Errorf("copy %d: %+v, %v", i, r, errs[i])
+			if errs[i] != nil || len(r) != 3 {
+				t.Fatalf("copy %d: %+v, %v", i, r, errs[i])
 			}
+			originals[r[1].DuplicateOf]++
+		}
+		if texts.rows() != textRows+1 || pairs.rows() != pairRows+2 || originals[""] != 1 || len(originals) != 2 {
+			t.Errorf("copies: %d and %d rows read, want 1 and 2; originals %v", texts.rows()-textRows, pairs.rows()-pairRows, originals)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -19,8 +19,8 @@ type job struct {
 	sketch   string   // TextSketch of it
 	entities []string // the item's as the model reads them; none where it reads the text alone
 	lang     string
-	topic    news.Topic // of the text, where another model has read it before
-	by       *liveModel // the model; nil before routing
+	whole    *news.Reading // of the text, where another model has read it before
+	by       *liveModel    // the model; nil before routing
 
 	submitted time.Time
 
@@ -115,14 +115,17 @@ func (j *job) reading() news.Reading {
 	}
 }
 
-// readings are the item's readings: one, or one for each entity, as many as there are
-// answers.
+// readings are the item's readings by its model: one, or one for each entity, as many as there
+// are answers. What has no topic gets the text's.
 func (j *job) readings(answers []answer) []news.Reading {
 	r := j.reading()
 	out := make([]news.Reading, len(answers))
 	for i, a := range answers {
 		out[i] = r
-		out[i].Sentiment, out[i].Topic = a.sentiment, cmp.Or(a.topic, j.topic)
+		out[i].Sentiment, out[i].Topic = a.sentiment, a.topic
+		if j.whole != nil {
+			out[i].Topic = cmp.Or(a.topic, j.whole.Topic)
+		}
 		if len(j.entities) > 0 {
 			out[i].Entities = j.item.Entities[i : i+1 : i+1]
 		}

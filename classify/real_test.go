@@ -105,7 +105,7 @@ func TestHeadlinesOfSeveralCompanies(t *testing.T) {
 	text := "Nokia falls as Ericsson wins order"
 	readings, errs := readAll(t, s, news.Item{ID: "1", Text: text}, news.Item{ID: "2", Text: text, Entities: []string{"Nokia"}},
 		news.Item{ID: "3", Text: text, Entities: []string{"Nokia", "Ericsson"}})
-	for i, want := range [][]string{{"en negative"}, {"en negative"}, {"en-company negative", "en-company positive"}} {
+	for i, want := range [][]string{{"en negative"}, {"en negative"}, {"en negative", "en-company negative", "en-company positive"}} {
 		var got []string
 		for _, r := range readings[i] {
 			got = append(got, r.Model.Name+" "+r.Sentiment.Label())

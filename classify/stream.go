@@ -72,7 +72,7 @@ func (s *Stage) route(j *job) (err error) {
 	if blank(j.text) {
 		return ErrNoText
 	}
-	j.entities, j.topic = nil, news.Topic{}
+	j.entities, j.whole = nil, nil
 	if j.by.Bundle.EntitySegment {
 		j.entities = s.names(j.item)
 	}
@@ -215,11 +215,13 @@ func (s *Stage) complete(j *job) {
 // answer finishes a job, or has its text read for each of its entities. original is the
 // first item with the text.
 func (s *Stage) answer(j *job, answers []answer, original string) {
-	next, err := s.again(j, answers)
+	next, err := s.again(j)
 	if next == nil || err != nil {
 		s.finish(j, answers, original, err)
 		return
 	}
+	next.whole = &s.stamped(j, answers, original)[0]
+	next.whole.Entities = nil
 	s.letGo(j)
 	s.send(next, time.Now())
 }
@@ -229,14 +231,14 @@ const mostEntities = 8
 
 // again is the job of reading j's text once more, for each of its entities; nil where there
 // are not several, or no bundle for it beside the one that has read the text.
-func (s *Stage) again(j *job, answers []answer) (next *job, err error) {
+func (s *Stage) again(j *job) (next *job, err error) {
 	defer catch(&err, s.config.Model.Log, "routing")
 	at, is := s.served.Load().again[j.lang]
 	if n := len(j.item.Entities); !is || n < 2 || n > mostEntities || j.by.Bundle.EntitySegment {
 		return nil, nil
 	}
 	next = &job{item: j.item, done: j.done, text: j.text, digest: j.digest, sketch: j.sketch, lang: j.lang,
-		entities: s.names(j.item), topic: answers[0].topic, submitted: j.submitted}
+		entities: s.names(j.item), submitted: j.submitted}
 	if next.by = s.lanes[at].acquire(); !next.by.Bundle.EntitySegment { // replaced a moment ago
 		s.letGo(next)
 		return nil, nil
@@ -261,15 +263,12 @@ func (s *Stage) finish(j *job, answers []answer, original string, err error) {
 	model, result := j.by.Bundle, "error"
 	readings := []news.Reading{j.reading()}
 	if err == nil {
-		result, readings = "read", j.readings(answers)
-		if original == j.item.ID {
-			original = ""
-		} else {
+		result, readings = "read", s.stamped(j, answers, original)
+		if original != j.item.ID {
 			result = "copy"
 		}
-		now := s.config.Clock()
-		for i := range readings {
-			readings[i].ClassifiedAt, readings[i].Model, readings[i].DuplicateOf = now, model.Model(), original
+		if j.whole != nil {
+			readings = slices.Insert(readings, 0, *j.whole)
 		}
 	}
 	s.metrics.items.WithLabelValues(model.Name, result).Inc()
@@ -279,6 +278,18 @@ func (s *Stage) finish(j *job, answers []answer, original string, err error) {
 	s.metrics.waiting.Dec()
 	<-s.slots
 	s.inFlight.Done()
+}
+
+// stamped are the job's readings with who made them, and when.
+func (s *Stage) stamped(j *job, answers []answer, original string) []news.Reading {
+	if original == j.item.ID {
+		original = ""
+	}
+	readings, now := j.readings(answers), s.config.Clock()
+	for i := range readings {
+		readings[i].ClassifiedAt, readings[i].Model, readings[i].DuplicateOf = now, j.by.Bundle.Model(), original
+	}
+	return readings
 }
 
 // callDone keeps the stage going when done panics.

@@ -67,7 +67,12 @@ func (s *Server) addLabel(r *http.Request) (any, error) {
 			return nil, fmt.Errorf("%w: a sentiment is negative, neutral or positive", ErrInvalid)
 		}
 	case news.TaskTopic:
-		label.Was, label.Entity = reading.Topic.Label, ""
+		for _, r := range page.Readings {
+			if len(r.Entities) == 0 {
+				reading = r // the text's own, by what said the topic
+			}
+		}
+		label.Was, label.Entity, label.Model = reading.Topic.Label, "", reading.Model
 		if err := s.knownTopic(r, reading, body.Label); err != nil {
 			return nil, err
 		}

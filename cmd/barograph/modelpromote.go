@@ -44,7 +44,7 @@ func newModelPromote() *cobra.Command {
 			"better on one head, worse on none, each beyond chance (in 95 % of resamples of the rows), and has the other's\n" +
 			"heads, labels and languages; each head needs rows. Rows that it was trained on prove nothing and are refused:\n" +
 			"give others, or train with --split hash and compare on --split validation. --force puts it live all the same.\n" +
-			"It takes the place of the configured bundle of its name or, if there is none, the only one of its languages.\n" +
+			"It takes the place of the configured bundle of its name or, if there is none, the only one of its languages and kind (for texts, or for companies).\n" +
 			"Running monitors notice within two looks (classify.reload), load it beside the old one and switch between two\n" +
 			"batches; no item is lost or read twice.",
 		Example: `  barograph model promote models/mine --data held-out.csv
@@ -151,7 +151,7 @@ func (p promotion) place(cfg classifyConfig, candidate *classify.Bundle) (string
 		}
 		return p.slot, nil
 	}
-	var named, alike, sameLanguage []string
+	var named, alike []string
 	for _, dir := range cfg.Bundles {
 		b, err := classify.OpenBundle(dir, cfg.Bases)
 		if err != nil {
@@ -160,14 +160,11 @@ func (p promotion) place(cfg classifyConfig, candidate *classify.Bundle) (string
 		if b.Name == candidate.Name {
 			named = append(named, dir)
 		}
-		if slices.Equal(b.Languages, candidate.Languages) {
-			sameLanguage = append(sameLanguage, dir)
-			if b.EntitySegment == candidate.EntitySegment {
-				alike = append(alike, dir)
-			}
+		if slices.Equal(b.Languages, candidate.Languages) && b.EntitySegment == candidate.EntitySegment {
+			alike = append(alike, dir)
 		}
 	}
-	for _, found := range [][]string{named, alike, sameLanguage} {
+	for _, found := range [][]string{named, alike} {
 		if len(found) == 1 {
 			return found[0], nil
 		}

@@ -64,9 +64,11 @@ async function correction(item, alert, close) {
 
 let models = null;
 
-// topicsOf lists what the item's model tells apart.
+// topicsOf lists what the item's model tells apart, or, where that knows only of sentiment, the one that said the topic.
 async function topicsOf(item) {
   models ??= get('/models');
-  const known = (await models).models.find((m) => m.digest === item.model.digest);
-  return known?.heads.find((head) => head.task === 'topic')?.labels ?? [];
+  const topics = (m) => m.heads.find((head) => head.task === 'topic')?.labels;
+  const able = (await models).models.filter(topics);
+  const known = able.find((m) => m.digest === item.model.digest) ?? able.find((m) => topics(m).includes(item.topic?.label));
+  return known ? topics(known) : [];
 }
