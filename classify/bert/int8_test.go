@@ -89,7 +89,8 @@ func TestInt8AgreesWithFloat(t *testing.T) {
 	}
 }
 
-// Without the ranges of the channels, int8's logits are half as far again from fp32's.
+// Without the ranges of the channels, int8's logits are a quarter as far again from fp32's, or more: over
+// all texts and heads, for those of 64 texts stray by a third from one kind of processor to another.
 func TestRangesSteadyTheRounding(t *testing.T) {
 	for _, lang := range []string{"en", "zh"} {
 		c := openModel(t, lang)
@@ -101,28 +102,34 @@ func TestRangesSteadyTheRounding(t *testing.T) {
 			flat[norm] = slices.Repeat([]float32{1}, len(channels))
 		}
 		texts := readTexts(t, "ids-"+lang+".json")
-		batch := batchOf(texts[:min(len(texts), 64)], 0)
-		logits := func(p Precision, ranges Ranges) onnx.Logits {
+		slices.SortStableFunc(texts, func(a, b tokenised) int { return len(a.IDs) - len(b.IDs) })
+		logits := func(p Precision, ranges Ranges) (all []float32) {
 			model, err := c.Graph(p, ranges)
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := ortSession(t, onnx.SessionConfig{Model: model}).Run(batch)
-			if err != nil {
-				t.Fatal(err)
+			s := ortSession(t, onnx.SessionConfig{Model: model})
+			for batch := range slices.Chunk(texts, 64) {
+				out, err := s.Run(batchOf(batch, 0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, head := range out {
+					all = append(all, head.Data...)
+				}
 			}
-			return out[0]
+			return all
 		}
 		want := logits(FP32, nil)
 		apart := func(ranges Ranges) (sum float64) {
-			for i, v := range logits(INT8, ranges).Data {
-				sum += math.Pow(float64(v-want.Data[i]), 2)
+			for i, v := range logits(INT8, ranges) {
+				sum += math.Pow(float64(v-want[i]), 2)
 			}
-			return math.Sqrt(sum / float64(len(want.Data)))
+			return math.Sqrt(sum / float64(len(want)))
 		}
 		with, without := apart(measured), apart(flat)
 		t.Logf("%s: logits move by %.4f with ranges, %.4f without", lang, with, without)
-		if !(with < .7*without) {
+		if !(with < .8*without) {
 			t.Errorf("%s: logits move by %.4f with ranges and %.4f without", lang, with, without)
 		}
 	}
