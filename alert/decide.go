@@ -124,8 +124,9 @@ func (r record) settledAt(settle time.Duration) time.Time {
 	return r.Alert.FiredAt.Add(settle + min(time.Duration(r.Behind)/2, longestBehind))
 }
 
-// longestBehind bounds what a spike that was read late waits beyond Config.Settle.
-const longestBehind = 15 * time.Second
+// longestBehind bounds what a spike that was read late waits beyond Config.Settle: by then the partitions of a
+// replica that died have gone to another (10 s unnoticed, 33 s at most for the rebalance) and are being read.
+const longestBehind = time.Minute
 
 // severityOf grades a surprise.
 func severityOf(surprise, critical float64) news.Severity {

@@ -139,6 +139,9 @@ func TestABurstInABacklogIsToldOnce(t *testing.T) {
 
 	s = emptyState()
 	story(s, u, late(3*time.Hour, burst(apple, noon, 17, 5)))
+	if got := u.pass(s, at(43*time.Second)); len(got) > 0 {
+		t.Errorf("an hours old burst: %q while a dead replica's partitions may still be on their way", said(got))
+	}
 	if got := u.pass(s, at(u.settle+longestBehind)); len(got) != 1 || got[0].Action != Fire {
 		t.Errorf("an hours old burst: %q after %s, want it told", said(got), u.settle+longestBehind)
 	}
