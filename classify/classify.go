@@ -4,6 +4,8 @@
 //	Submit ─► tokenise ─► pool of rows, by length ─► batch by token budget ─► model ─► done
 //	          (workers)   (one pool and one session for each model)
 //
+// A text of several entities goes round twice where there is a bundle for that: see Served.
+//
 // A Model reads texts; the Stage keeps one busy for each bundle, and takes another where
 // one is promoted into a bundle's place. The ONNX graph comes from classify/bert, what runs
 // it from classify/onnx.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/news"
@@ -85,30 +86,81 @@ func TestOtherBundlesReadATextOnceForAllEntities(t *testing.T) {
 	}
 }
 
+// pairBundle reads a text for an entity, and has no topics.
+func pairBundle(t *testing.T, w *wordModel, name string) *Model {
+	t.Helper()
+	m := wordBundle(t, w, ModelConfig{})
+	b := m.Bundle
+	b.Name, b.EntitySegment, b.Languages = name, true, []string{"en", "fr"}
+	b.Heads = slices.DeleteFunc(b.Heads, func(h bert.Head) bool { return h.Task == taskTopic })
+	m.outputs = nil
+	if err := m.matchHeads(); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func pairStage(t *testing.T, models ...*Model) *Stage {
+	t.Helper()
+	names := map[string]string{"BA": "bad", "GO": "good", "FA": "fail"}
+	c := Config{Queue: 64, Names: func(it news.Item) map[string]string {
+		if it.ID == "panic" {
+			panic("no names")
+		}
+		return names
+	}}
+	s, err := newStage(c.withDefaults(), models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// What happens while a text is read for the first time finds the item whole: it is read for its
+// entities by what is live then, or by nothing.
+func TestBetweenTheReadingsOfAText(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(s *Stage)
+		want      string
+		err       error
+	}{
+		"replaced":          {func(s *Stage) { s.serve(s.lanes[1], pairBundle(t, &wordModel{}, "pairs 2")) }, "words[] pairs 2[BA] pairs 2[GO]", nil},
+		"replaced by texts": {func(s *Stage) { s.serve(s.lanes[1], wordBundle(t, &wordModel{}, ModelConfig{})) }, "words[BA GO]", nil},
+		"stopped":           {func(s *Stage) { go s.Stop(); waitFor(t, s.stopping) }, "", ErrClosed},
+	} {
+		texts, pairs := &wordModel{gate: make(chan struct{})}, &wordModel{}
+		s := pairStage(t, wordBundle(t, texts, ModelConfig{}), pairBundle(t, pairs, "pairs"))
+		type result struct {
+			readings []news.Reading
+			err      error
+		}
+		done := make(chan result, 1)
+		if err := s.Submit(context.Background(), news.Item{ID: "1", Text: "word", Entities: []string{"BA", "GO"}},
+			func(r []news.Reading, err error) { done <- result{r, err} }); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, func() bool { return s.busy.until(time.Now()) > 0 }) // at the gate
+		c.meanwhile(s)
+		close(texts.gate)
+		got := <-done
+		var said []string
+		for _, r := range got.readings {
+			said = append(said, fmt.Sprint(r.Model.Name, r.Entities))
+		}
+		if !errors.Is(got.err, c.err) || c.err == nil && strings.Join(said, " ") != c.want || pairs.rows() > 0 {
+			t.Errorf("%s: %v, %v and %d rows by the bundle before, want %s, %v", name, said, got.err, pairs.rows(), c.want, c.err)
+		}
+	}
+}
+
 // Beside a bundle that reads texts, one that reads them for an entity gets what names several;
 // in which order the two are configured does not matter.
 func TestTextsOfSeveralEntitiesAreReadTwice(t *testing.T) {
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		texts, pairs := &wordModel{}, &wordModel{}
-		models := []*Model{wordBundle(t, texts, ModelConfig{}), wordBundle(t, pairs, ModelConfig{})}
-		b := models[1].Bundle
-		b.Name, b.EntitySegment, b.Languages = "pairs", true, []string{"en", "fr"}
-		b.Heads = slices.DeleteFunc(b.Heads, func(h bert.Head) bool { return h.Task == taskTopic })
-		models[1].outputs = nil
-		if err := models[1].matchHeads(); err != nil {
-			t.Fatal(err)
-		}
-		names := map[string]string{"BA": "bad", "GO": "good", "FA": "fail"}
-		c := Config{Queue: 64, Names: func(it news.Item) map[string]string {
-			if it.ID == "panic" {
-				panic("no names")
-			}
-			return names
-		}}
-		s, err := newStage(c.withDefaults(), []*Model{models[order[0]], models[order[1]]})
-		if err != nil {
-			t.Fatal(err)
-		}
+		models := []*Model{wordBundle(t, texts, ModelConfig{}), pairBundle(t, pairs, "pairs")}
+		s := pairStage(t, models[order[0]], models[order[1]])
 		two := []string{"BA", "GO"}
 		for i, c := range []struct {
 			item         news.Item
@@ -150,13 +202,18 @@ func TestTextsOfSeveralEntitiesAreReadTwice(t *testing.T) {
 			items = append(items, news.Item{ID: fmt.Sprint("c", i), Text: "bad word", Entities: two})
 		}
 		textRows, pairRows := texts.rows(), pairs.rows()
+		var readings [][]news.Reading
+		var errs []error
+		read := make(chan struct{})
 		go func() {
-			waitFor(t, func() bool { return s.InFlight() == len(items) && s.upstream.Load() == 0 })
-			close(texts.gate)
-			close(pairs.gate)
+			readings, errs = readAll(t, s, items...)
+			close(read)
 		}()
+		waitFor(t, func() bool { return s.InFlight() == len(items) && s.upstream.Load() == 0 })
+		close(texts.gate)
+		close(pairs.gate)
+		<-read
 		originals := map[string]int{}
-		readings, errs := readAll(t, s, items...)
 		for i, r := range readings {
 			if errs[i] != nil || len(r) != 3 {
 				t.Fatalf("copy %d: %+v, %v", i, r, errs[i])

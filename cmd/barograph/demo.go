@@ -70,16 +70,10 @@ func newDemo() *cobra.Command {
   SLACK_TOKEN=xoxb-… SLACK_CHANNEL='#market-alerts' barograph demo`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if limit > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, limit)
-				defer cancel()
-			}
-			return runDemo(ctx, cmd.OutOrStdout(), listen)
+			return runDemo(cmd.Context(), cmd.OutOrStdout(), listen, limit)
 		},
 	}
-	cmd.Flags().DurationVar(&limit, "for", 0, "stop after so long, such as 60s; 0 = at Ctrl-C")
+	cmd.Flags().DurationVar(&limit, "for", 0, "stop so long after it is up, such as 60s; 0 = at Ctrl-C")
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of the console and /metrics; port 0 = any that is free")
 	return cmd
 }
@@ -122,7 +116,8 @@ func (s simulated) wait(ctx context.Context, until time.Time) error {
 	}
 }
 
-func runDemo(ctx context.Context, out io.Writer, listen string) error {
+// runDemo returns limit after the models are loaded, which takes half a minute the first time; 0 is no limit.
+func runDemo(ctx context.Context, out io.Writer, listen string, limit time.Duration) error {
 	began := time.Now()
 	fmt.Fprintln(out, "Starting a Kafka broker and a Redis in this process, and loading the models …")
 	kafkaServer, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, "news", "comments"),
@@ -163,6 +158,9 @@ func runDemo(ctx context.Context, out io.Writer, listen string) error {
 	var all errgroup.Group
 	running, stop := context.WithCancel(ctx)
 	defer stop()
+	if limit > 0 {
+		defer time.AfterFunc(limit, stop).Stop()
+	}
 	all.Go(func() error { defer stop(); return m.run(running) })
 	all.Go(func() error { defer stop(); return ended(running, d.feed(running)) })
 	all.Go(func() error { d.report(running); return nil })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,20 @@ func TestDemo(t *testing.T) {
 		if !strings.Contains(p.log.String(), want) {
 			t.Errorf("the demo did not print %q:\n%s", want, p.log)
 		}
+	}
+}
+
+// --for does not count how long the models take to load.
+func TestDemoCountsFromWhenItIsUp(t *testing.T) {
+	p := command(t, "demo", "demo", "--for", "3s")
+	p.run(t)
+	select {
+	case <-p.ended:
+	case <-time.After(3 * time.Minute):
+		t.Fatal("the demo does not end")
+	}
+	if p.err != nil || !regexp.MustCompile(`(?m)^[34] s, `).MatchString(p.log.String()) {
+		t.Errorf("the demo did not run for 3 s: %v\n%s", p.err, p.log)
 	}
 }
 
