@@ -5,8 +5,8 @@
 //	go run ./bench/stream -data DIR -scale
 //
 // First a backlog: texts a second from the first decision to the last, and CPU time a text,
-// beside what `barograph classify` does on the same texts without a stream (the peer: same
-// process image, same models, same cores, in turn; the servers have been warmed up by some other
+// beside what `barograph classify` does on the same texts and their companies without a stream (the peer: same
+// process image, same models, those of the default, same cores, in turn; the servers have been warmed up by some other
 // texts), and where the time goes. Then the latency
 // from append to decision at half of that rate. `make build` must have run.
 //
@@ -28,8 +28,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml"
+
 	"github.com/barograph/barograph/bench/summary"
 	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/ingest/watch"
 	"github.com/barograph/barograph/news"
 )
 
@@ -88,11 +91,25 @@ func measure(data string, n int, steady time.Duration) error {
 	return b.halfLoad(items[n:2*n], d.rate/2, steady)
 }
 
-// sample draws real texts, four English for one Chinese, in random order. Those of links alone,
-// which nothing can be read from, are left out.
+const watchList = "cmd/barograph/demo/watchlist.yaml"
+
+// sample draws real texts, four English for one Chinese, in random order, with the companies that the
+// monitor would find. Those of links alone, which nothing can be read from, are left out.
 func sample(data string, n int) ([]news.Item, error) {
 	if data == "" {
 		return nil, errors.New("name the folder of the data sets by -data or BAROGRAPH_DATA")
+	}
+	text, err := os.ReadFile(watchList)
+	if err != nil {
+		return nil, err
+	}
+	var entries []watch.Entry
+	if err := yaml.Unmarshal(text, &entries); err != nil {
+		return nil, fmt.Errorf("%s: %w", watchList, err)
+	}
+	companies, err := watch.New(entries)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", watchList, err)
 	}
 	var items []news.Item
 	for _, part := range []struct {
@@ -114,7 +131,9 @@ func sample(data string, n int) ([]news.Item, error) {
 			rows = rows[:want]
 		}
 		for i, row := range rows {
-			items = append(items, news.Item{ID: fmt.Sprintf("%s-%d", set, i), Kind: news.KindComment, Source: set, Text: row[0]})
+			item := news.Item{ID: fmt.Sprintf("%s-%d", set, i), Kind: news.KindComment, Source: set, Text: row[0]}
+			item.Entities = companies.Tag(item)
+			items = append(items, item)
 		}
 	}
 	if len(items) < n-4 {

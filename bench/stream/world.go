@@ -101,8 +101,8 @@ func (b *bench) launch(threads int) error {
 		return err
 	}
 	text := fmt.Sprintf("kafka: {brokers: ['%s'], start: earliest, topics: [{name: news, kind: news}]}\nredis: {addresses: ['%s']}\nconsole: {listen: 127.0.0.1:0}\n"+
-		"watch_list: %s/cmd/barograph/demo/watchlist.yaml\nclassify: {bundles: [%s/models/en, %s/models/zh], bases: [%s/.deps/bases], threads: %d}\n",
-		b.kafka.Addr, b.redis.Addr, working, working, working, working, threads)
+		"watch_list: %[3]s/%[4]s\nclassify: {bundles: [%[3]s/models/en, %[3]s/models/zh, %[3]s/models/en-company], bases: [%[3]s/.deps/bases], threads: %[5]d}\n",
+		b.kafka.Addr, b.redis.Addr, working, watchList, threads)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}

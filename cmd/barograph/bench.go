@@ -38,9 +38,10 @@ func newBench() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure the speed of each stage on this machine",
 		Long: "Runs each stage alone on real texts and prints how many a second it takes: decoding with the companies found,\n" +
-			"each bundle, counting in Redis, and judging. The slowest bounds the stream; they share the machine there. With -c\n" +
-			"it runs the bundles and the device of the configuration and counts in its Redis, under keys of its own that it\n" +
-			"removes; without, Redis is left out. Stop the monitor on this machine before you believe the figures.",
+			"each bundle (one that reads texts again for their companies: those that name some), counting in Redis, and\n" +
+			"judging. The slowest bounds the stream; they share the machine there. With -c it runs the bundles and the device\n" +
+			"of the configuration and counts in its Redis, under keys of its own that it removes; without, Redis is left out.\n" +
+			"Stop the monitor on this machine before you believe the figures.",
 		Example: `  barograph bench
   barograph bench -c barograph.yaml --for 10s`,
 		Args: noArguments,
@@ -151,8 +152,8 @@ func benchDecode(ctx context.Context, cfg config, list *watch.List, items []news
 	return s, ctx.Err()
 }
 
-// benchBundles reads with each bundle the texts of its languages, over and over. It returns the
-// readings of the items that were read.
+// benchBundles reads with each bundle the texts of its languages, over and over; one that reads texts
+// again for their companies reads those that name some. It returns the readings of the items that were read.
 func benchBundles(ctx context.Context, cfg config, items []news.Item, each time.Duration, row func(speed, error) error) ([]news.Reading, error) {
 	readings := make([]news.Reading, len(items))
 	var bundles []*classify.Bundle
@@ -163,18 +164,28 @@ func benchBundles(ctx context.Context, cfg config, items []news.Item, each time.
 		}
 		bundles = append(bundles, bundle)
 	}
-	served, _ := classify.Served(bundles)
+	served, again := classify.Served(bundles)
+	its := make([][]int, len(bundles))
+	for at, item := range items {
+		to, lang := classify.Route(item.Lang, item.Content(), served)
+		its[to] = append(its[to], at)
+		if to, known := again[lang]; known && len(item.Entities) > 0 {
+			its[to] = append(its[to], at)
+		}
+	}
 	for i, dir := range cfg.Classify.Bundles {
-		var its []int
-		for at, item := range items {
-			if to, _ := classify.Route(item.Lang, item.Content(), served); to == i {
-				its = append(its, at)
-			}
+		if len(its[i]) == 0 {
+			continue // none of the sample texts is in its language
 		}
-		if len(its) == 0 {
-			continue // none of the sample texts is in its language, or it reads those of another for their companies
+		into := readings
+		if len(served[i]) == 0 {
+			into = make([]news.Reading, len(items)) // what is counted and judged are the readings of the texts, with topics
 		}
-		if err := row(benchBundle(ctx, cfg, dir, items, its, readings, each)); err != nil {
+		s, err := benchBundle(ctx, cfg, dir, items, its[i], into, each)
+		if len(served[i]) == 0 {
+			s.what += ", a reading for each company"
+		}
+		if err := row(s, err); err != nil {
 			return nil, err
 		}
 	}
@@ -211,6 +222,7 @@ func benchBundle(ctx context.Context, cfg config, dir string, items []news.Item,
 			} else if err == nil {
 				readings[at] = said[0]
 			}
+			s.done += len(said)
 		})
 	}
 	for _, at := range its[:min(len(its), 64)] { // the first batches find their memory
@@ -219,9 +231,10 @@ func benchBundle(ctx context.Context, cfg config, dir string, items []news.Item,
 		}
 	}
 	wait.Wait()
+	s.done = 0
 	start := time.Now()
-	for ; time.Since(start) < each; s.done++ {
-		if err := submit(its[s.done%len(its)]); err != nil {
+	for n := 0; time.Since(start) < each; n++ {
+		if err := submit(its[n%len(its)]); err != nil {
 			return s, err
 		}
 	}

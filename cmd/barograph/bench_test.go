@@ -20,7 +20,10 @@ func TestBenchMeasuresEachStage(t *testing.T) {
 	server := testenv.StartRedis(t)
 	cfg := defaults()
 	cfg.Redis.Addresses = []string{server.Addr}
-	cfg.Classify.Bundles = []string{filepath.Join(testenv.Root(t), "models/en"), filepath.Join(testenv.Root(t), "models/zh")}
+	cfg.Classify.Bundles = nil
+	for _, bundle := range []string{"en", "zh", "en-company"} {
+		cfg.Classify.Bundles = append(cfg.Classify.Bundles, filepath.Join(testenv.Root(t), "models", bundle))
+	}
 	cfg.Classify.Bases = []string{filepath.Join(testenv.Deps(t), "bases")}
 	var out strings.Builder
 	if err := runBench(t.Context(), &out, cfg, true, time.Millisecond); err != nil {
@@ -33,7 +36,7 @@ func TestBenchMeasuresEachStage(t *testing.T) {
 			t.Errorf("nothing was done: %s", row[0])
 		}
 	}
-	for stage, rows := range map[string]int{"decode": 1, "classify": 2, "count": 1, "judge": 1} {
+	for stage, rows := range map[string]int{"decode": 1, "classify": 3, "count": 1, "judge": 1} {
 		if stages[stage] != rows {
 			t.Errorf("%d rows of %s, want %d:\n%s", stages[stage], stage, rows, out.String())
 		}
