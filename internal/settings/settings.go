@@ -33,8 +33,14 @@ func Read(config any, path, prefix string, environ []string, known ...string) er
 			return fmt.Errorf("configuration: %w", err)
 		}
 		defer file.Close()
-		decoder := yaml.NewDecoder(file, yaml.Strict())
-		if err := decoder.Decode(config); err != nil && !errors.Is(err, io.EOF) {
+		values := reflect.ValueOf(config).Elem()
+		given := reflect.New(values.Type()).Elem()
+		given.Set(values)
+		err = yaml.NewDecoder(file, yaml.Strict()).Decode(config)
+		switch {
+		case errors.Is(err, io.EOF): // it holds nothing, which the decoder takes for zero values
+			values.Set(given)
+		case err != nil:
 			return fmt.Errorf("configuration %s: %s", path, yaml.FormatError(err, false, true))
 		}
 	}

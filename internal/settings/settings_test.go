@@ -74,6 +74,19 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// A file that says nothing leaves the values as they are, and so does a section that says nothing.
+func TestReadOfAnEmptyFile(t *testing.T) {
+	for _, text := range []string{"", "\n", "# nothing\n", "\n  # nothing\n\n# at all", "---\n", "---\n# nothing\n", "--- # nothing\n...\n", "{}\n",
+		"kafka:\n", "kafka:\n  # group: x\n", "kafka: {}\n", "slack:\n"} {
+		var got config
+		got.Kafka.Group, got.Kafka.Brokers, got.Threads = "default", []string{"a:9092"}, 1
+		want := got
+		if err := settings.Read(&got, write(t, text), "BAROGRAPH", nil); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+}
+
 func TestReadNamesTheMissingFile(t *testing.T) {
 	var c config
 	if err := settings.Read(&c, "nowhere.yaml", "BAROGRAPH", nil); !os.IsNotExist(unwrap(err)) {
