@@ -77,14 +77,21 @@ type Cluster struct {
 	Topics  map[string]int // partitions of each topic this user may see, internal ones left out
 }
 
-// Ping asks the cluster for its brokers and topics. The answer is at most some seconds
-// old. The error is the first that connecting met: refused, TLS, SASL.
+// Ping says what the cluster's brokers and topics are, and that a broker answers now. The
+// list is at most some seconds old: kafka-go answers Metadata from what it last heard, also
+// when nobody can be asked any more, so a request that it does not keep comes after. The
+// error is the first that connecting met: refused, TLS, SASL.
 func (c *Client) Ping(ctx context.Context) (Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	metadata, err := c.client.Metadata(ctx, &kafka.MetadataRequest{})
 	if err != nil {
 		return Cluster{}, fmt.Errorf("asking Kafka at %s for its topics: %w", c.addr, err)
+	}
+	if versions, err := c.client.ApiVersions(ctx, &kafka.ApiVersionsRequest{}); err != nil {
+		return Cluster{}, fmt.Errorf("asking Kafka at %s whether it is there: %w", c.addr, err)
+	} else if versions.Error != nil {
+		return Cluster{}, fmt.Errorf("asking Kafka at %s whether it is there: %w", c.addr, versions.Error)
 	}
 	cluster := Cluster{Topics: map[string]int{}}
 	for _, broker := range metadata.Brokers {

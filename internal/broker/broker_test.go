@@ -135,6 +135,27 @@ func TestWriteWaitsForABrokerThatComesBack(t *testing.T) {
 	}
 }
 
+// kafka-go remembers the cluster; Ping asks it.
+func TestPingAsksTheBroker(t *testing.T) {
+	server := testenv.StartKafka(t)
+	client := open(t, broker.Config{Brokers: []string{server.Addr}})
+	if err := client.EnsureTopics(t.Context(), broker.Topic{Name: "news"}); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	if cluster, err := client.Ping(t.Context()); err == nil {
+		t.Errorf("a killed broker answers: %+v", cluster)
+	}
+	server.Restart()
+	err := retry.Do(t.Context(), retry.Policy{Attempts: 5}, func(ctx context.Context) error { // a connection from before may be tried first
+		_, err := client.Ping(ctx)
+		return err
+	})
+	if err != nil {
+		t.Errorf("after its restart: %v", err)
+	}
+}
+
 func TestNewNamesWhatIsWrong(t *testing.T) {
 	for name, cfg := range map[string]broker.Config{
 		"no brokers": {},
