@@ -61,7 +61,7 @@ func operatorsOf(device onnx.Device) operators {
 	if device != onnx.CPU {
 		return operators{}
 	}
-	return operators{kernels: true, products: kernels.FastProducts(), weightGrads: kernels.FastWeightGrads()}
+	return operators{kernels: true, products: kernels.FastProducts(), weightGrads: kernels.FastProducts()}
 }
 
 // buildGraph makes the ONNX model of one step of training those weights by those operators, and

@@ -84,12 +84,9 @@ func (o *Ops) Add(options unsafe.Pointer) error {
 // knows up to 2 for AVX-512, or for what this processor has of it; it returns the level.
 func use(level int) int { return int(C.use(C.int(level))) }
 
-// FastProducts reports whether Product is known to be faster here than ONNX Runtime's own products: with
-// AVX-512 and with AVX2.
+// FastProducts reports whether Product and WeightGrad are known to be faster here than ONNX Runtime's own
+// products: with AVX-512 and with AVX2.
 func FastProducts() bool { return C.best_level() >= 1 }
-
-// FastWeightGrads reports the same of WeightGrad: with AVX2. With AVX-512 it was not compared.
-func FastWeightGrads() bool { return C.best_level() == 1 }
 
 func failure(call func(message *C.char, size C.size_t) *C.char) error {
 	const size = 300

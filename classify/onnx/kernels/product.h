@@ -34,8 +34,9 @@ struct weights {
 };
 
 // A task is a square of dw, GRAD_BLOCK to a side, as a sum over GRAD_DEPTH rows at a time: what is packed
-// of these is in the second-level cache with the square.
-enum { GRAD_BLOCK = 192, GRAD_DEPTH = 192 };
+// of these is in the second-level cache with the square. What is packed for a tile is GRAD_APART numbers more
+// from that for the next, as at even distances all would share a few sets of the first-level cache.
+enum { GRAD_BLOCK = 192, GRAD_DEPTH = 192, GRAD_APART = 16 };
 
 // struct adapter is the gradients of LoRA's pair, but for a factor: da = (dy b)ᵀ x, and db = dyᵀ (x aᵀ).
 struct adapter {

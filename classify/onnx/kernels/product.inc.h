@@ -153,39 +153,56 @@ static TARGET void multiply(const struct product *p, size_t row, size_t panel, s
 
 _Static_assert(GRAD_BLOCK % TILE_ROWS == 0 && GRAD_BLOCK % PANEL == 0, "a square is of whole tiles");
 
-static size_t weights_room(void) { return 2 * GRAD_DEPTH * GRAD_BLOCK; }
+// GRAD_HINTS is how many rows each tile hints at, so that the last has hinted at all.
+enum { GRAD_TILES = GRAD_BLOCK / TILE_ROWS * (GRAD_BLOCK / PANEL), GRAD_HINTS = (GRAD_DEPTH + GRAD_TILES - 1) / GRAD_TILES };
 
-// pack_square copies columns of depth rows, times by, for tile: in lines of size numbers, the first of each row
-// and then the next of each. The last lines end with zeros.
+static size_t weights_room(void) {
+    return 2 * GRAD_DEPTH * GRAD_BLOCK + (GRAD_BLOCK / TILE_ROWS + GRAD_BLOCK / PANEL) * GRAD_APART;
+}
+
+// pack_square copies columns of depth rows, times by, for tile: in lines of size numbers, the first of each row,
+// and GRAD_APART behind them the next of each. The last lines end with zeros.
 INLINE TARGET void pack_square(float *restrict to, const float *restrict from, size_t from_row, size_t depth, size_t columns, size_t size, float by) {
     for (size_t k = 0; k < depth; k++, from += from_row) {
         const float *soon = from + (k + 4 < depth ? 4 * from_row : 0);
+        float *line = to + k * size;
         size_t i = 0;
-        for (; i + size <= columns; i += size) {
+        for (; i + size <= columns; i += size, line += depth * size + GRAD_APART) {
             __builtin_prefetch(soon + i);
-            float *line = to + i * depth + k * size;
             for (size_t j = 0; j < size; j++)
                 line[j] = from[i + j] * by;
         }
         if (i < columns)
             for (size_t j = 0; j < size; j++)
-                to[i * depth + k * size + j] = i + j < columns ? from[i + j] * by : 0;
+                line[j] = i + j < columns ? from[i + j] * by : 0;
     }
 }
 
+// hint has columns of a row brought into the second-level cache.
+INLINE TARGET void hint(const float *row, size_t columns) {
+    for (size_t i = 0; i < columns; i += 64 / sizeof *row)
+        __builtin_prefetch(row + i, 0, 2);
+}
+
 // weights_grad is a square of dw, or what there is of it. Both factors are packed for tile: of dy
-// [rows, TILE_ROWS] for each tile, of x [rows, PANEL] for each panel.
+// [rows, TILE_ROWS] for each tile, of x [rows, PANEL] for each panel. Meanwhile the rows that are packed next
+// are brought nearer.
 static TARGET void weights_grad(const struct weights *p, size_t out, size_t in, float *room) {
     size_t rows = p->out - out < GRAD_BLOCK ? p->out - out : GRAD_BLOCK, columns = p->in - in < GRAD_BLOCK ? p->in - in : GRAD_BLOCK;
-    float *dy = room, *x = room + GRAD_DEPTH * GRAD_BLOCK;
+    float *dy = room, *x = room + GRAD_DEPTH * GRAD_BLOCK + GRAD_BLOCK / TILE_ROWS * GRAD_APART;
     for (size_t from = 0; from < p->rows; from += GRAD_DEPTH) {
-        size_t depth = p->rows - from < GRAD_DEPTH ? p->rows - from : GRAD_DEPTH;
+        size_t depth = p->rows - from < GRAD_DEPTH ? p->rows - from : GRAD_DEPTH, next = from + depth;
         pack_square(dy, p->dy + from * p->out + out, p->out, depth, rows, TILE_ROWS, 1);
         pack_square(x, p->x + from * p->in + in, p->in, depth, columns, PANEL, p->alpha);
         for (size_t n = 0; n < columns; n += PANEL)
             for (size_t r = 0; r < rows; r += TILE_ROWS) {
+                for (size_t i = 0; i < GRAD_HINTS && next < p->rows && next < from + 2 * GRAD_DEPTH; i++, next++) {
+                    hint(p->dy + next * p->out + out, rows);
+                    hint(p->x + next * p->in + in, columns);
+                }
+                const float *dy_lines = dy + r / TILE_ROWS * (depth * TILE_ROWS + GRAD_APART), *x_lines = x + n / PANEL * (depth * PANEL + GRAD_APART);
                 float *dw = p->dw + (out + r) * p->in + in + n;
-                tile(dw, p->in, rows - r, columns - n, dy + r * depth, 1, TILE_ROWS, x + n * depth, PANEL, depth, from ? dw : NULL, p->in, TILE_VECS, true);
+                tile(dw, p->in, rows - r, columns - n, dy_lines, 1, TILE_ROWS, x_lines, PANEL, depth, from ? dw : NULL, p->in, TILE_VECS, true);
             }
     }
 }
