@@ -3,6 +3,8 @@ package step
 import (
 	"fmt"
 	"math"
+
+	"github.com/barograph/barograph/classify/onnx/kernels"
 )
 
 // Update clips the gradients, moves the weights by one step of AdamW at that learning
@@ -23,13 +25,7 @@ func (t *Trainer) Update(rate float64) (gradientNorm float64, err error) {
 	if t.c.ClipNorm > 0 {
 		s.scale = min(1, t.c.ClipNorm/(length+1e-6)) // as PyTorch's clip_grad_norm_
 	}
-	for _, w := range t.weights {
-		decay := 0.0
-		if w.decay {
-			decay = t.c.WeightDecay
-		}
-		s.move(w.of(t.values), w.of(t.grads), w.of(t.first), w.of(t.second), decay, t.c.Threads)
-	}
+	s.move(t.weights, t.values, t.grads, t.first, t.second, t.c.WeightDecay, t.c.Threads)
 	t.updates++
 	t.remember()
 	return length, t.closeInference()
@@ -73,24 +69,30 @@ type adamStep struct {
 	time                        uint64
 }
 
-// move applies the step to one weight with its own decay.
-func (s adamStep) move(weights, grads, first, second []float32, decay float64, threads int) {
-	chunks := (len(weights) + adamChunk - 1) / adamChunk
-	keep := float32(1 - s.rate*decay)
-	b1, b2, scale := float32(s.beta1), float32(s.beta2), float32(s.scale)
-	n1, n2 := float32(1-s.beta1), float32(1-s.beta2)
-	size := float32(s.rate / (1 - math.Pow(s.beta1, float64(s.time))))
-	root := float32(1 / math.Sqrt(1-math.Pow(s.beta2, float64(s.time))))
-	eps := float32(s.epsilon)
-	parallel(threads, chunks, func(c int) {
-		lo, hi := c*adamChunk, min((c+1)*adamChunk, len(weights))
-		w, g, m, v := weights[lo:hi], grads[lo:hi], first[lo:hi], second[lo:hi]
-		g, m, v = g[:len(w)], m[:len(w)], v[:len(w)] // no bounds to check below
-		for i := range w {
-			d := g[i] * scale
-			m[i] = b1*m[i] + n1*d
-			v[i] = b2*v[i] + n2*d*d
-			w[i] = keep*w[i] - size*m[i]/(float32(math.Sqrt(float64(v[i])))*root+eps)
+// move applies the step to all weights, whose parts of the vectors decay or do not.
+func (s adamStep) move(weights []weight, values, grads, first, second []float32, decay float64, threads int) {
+	step := kernels.AdamW{
+		Scale: float32(s.scale), Beta1: float32(s.beta1), Rest1: float32(1 - s.beta1), Beta2: float32(s.beta2), Rest2: float32(1 - s.beta2),
+		Rate: float32(s.rate / (1 - math.Pow(s.beta1, float64(s.time)))), Root: float32(1 / math.Sqrt(1-math.Pow(s.beta2, float64(s.time)))),
+		Epsilon: float32(s.epsilon),
+	}
+	type part struct {
+		from, to int
+		keep     float64
+	}
+	var parts []part
+	for _, w := range weights {
+		keep := 1.0
+		if w.decay {
+			keep -= s.rate * decay
 		}
+		for from := 0; from < w.count; from += adamChunk {
+			parts = append(parts, part{w.at + from, w.at + min(from+adamChunk, w.count), keep})
+		}
+	}
+	parallel(threads, len(parts), func(i int) {
+		step, p := step, parts[i]
+		step.Keep = float32(p.keep)
+		step.Move(values[p.from:p.to], grads[p.from:p.to], first[p.from:p.to], second[p.from:p.to])
 	})
 }

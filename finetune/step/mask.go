@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"sync"
+	"sync/atomic"
 )
 
 // maskChunk is how many numbers of a mask come from one generator: the masks are then
@@ -52,7 +53,7 @@ func (s *splitMix) next() uint64 {
 	return z ^ z>>31
 }
 
-// parallel calls f for 0 to n-1 on so many goroutines.
+// parallel calls f for 0 to n-1 on so many goroutines, each in turn as it is done with the last.
 func parallel(threads, n int, f func(i int)) {
 	if threads = min(threads, n); threads <= 1 {
 		for i := range n {
@@ -61,9 +62,10 @@ func parallel(threads, n int, f func(i int)) {
 		return
 	}
 	var wait sync.WaitGroup
-	for t := range threads {
+	var next atomic.Int64
+	for range threads {
 		wait.Go(func() {
-			for i := t; i < n; i += threads {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				f(i)
 			}
 		})

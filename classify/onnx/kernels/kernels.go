@@ -88,6 +88,26 @@ func use(level int) int { return int(C.use(C.int(level))) }
 // products: with AVX-512 and with AVX2.
 func FastProducts() bool { return C.best_level() >= 1 }
 
+// AdamW is one step of AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization",
+// algorithm 2): of a gradient g, with g' = Scale g, the moments are m = Beta1 m + Rest1 g' and
+// v = Beta2 v + Rest2 g'^2, and a weight is Keep w - Rate m / (Root sqrt v + Epsilon).
+type AdamW struct{ Scale, Beta1, Rest1, Beta2, Rest2, Keep, Rate, Root, Epsilon float32 }
+
+// Move applies the step to vectors of one length, of which it changes all but the gradients. A number's
+// step does not depend on the others. Open must have been called.
+func (s AdamW) Move(weights, grads, first, second []float32) {
+	n := len(weights)
+	if n == 0 {
+		return
+	}
+	of := func(v []float32) *C.float { return (*C.float)(unsafe.SliceData(v[:n])) }
+	step := C.struct_adamw{
+		scale: C.float(s.Scale), beta1: C.float(s.Beta1), rest1: C.float(s.Rest1), beta2: C.float(s.Beta2), rest2: C.float(s.Rest2),
+		keep: C.float(s.Keep), rate: C.float(s.Rate), root: C.float(s.Root), epsilon: C.float(s.Epsilon),
+	}
+	C.move_weights(step, of(weights), of(grads), of(first), of(second), C.size_t(n))
+}
+
 func failure(call func(message *C.char, size C.size_t) *C.char) error {
 	const size = 300
 	message := (*C.char)(C.malloc(size))

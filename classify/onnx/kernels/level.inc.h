@@ -34,7 +34,7 @@ PRAGMA(clang attribute push(TARGET, apply_to = function))
 const struct functions FUNCTIONS = {
     .norm = norm_rows, .gelu = gelu_rows, .attend = attend, .queries = QUERIES, .attend_room = attend_room,
     .scaled_gelu = scaled_gelu, .scaled_gelu_grad = scaled_gelu_grad, .add_norm = add_norm, .add_norm_grad = add_norm_grad,
-    .self_attention = self_attention, .self_attention_grad = self_attention_grad, .attention_room = attention_room,
+    .self_attention = self_attention, .self_attention_grad = self_attention_grad, .attention_room = attention_room, .adamw = adamw,
     .pack = pack, .multiply = multiply, .panel = PANEL, .task_rows = TASK_ROWS, .task_depth = TASK_DEPTH, .weights_grad = weights_grad,
     .weights_room = weights_room, .adapter_grad = adapter_grad, .adapter_room = adapter_room,
 };

@@ -27,6 +27,8 @@ struct functions {
     void (*self_attention)(const struct self_attention *a, size_t text, size_t head, float *room);
     void (*self_attention_grad)(const struct self_attention *a, size_t text, size_t head, float *room);
     size_t (*attention_room)(const struct self_attention *a);
+    // adamw moves count weights by their gradients, and both moments of these.
+    void (*adamw)(const struct adamw *s, float *weights, const float *grads, float *first_moments, float *second_moments, size_t count);
 
     void (*pack)(const struct product *p, size_t panel); // all of them before multiply
     // multiply works on the rows from a multiple of task_rows on, task_rows of them or those that are

@@ -136,6 +136,10 @@ int use(int level) {
     return level;
 }
 
+void move_weights(struct adamw s, float *weights, const float *grads, float *first_moments, float *second_moments, size_t count) {
+    run->adamw(&s, weights, grads, first_moments, second_moments, count);
+}
+
 int best_level(void) {
     int level = BEST;
     functions(&level);

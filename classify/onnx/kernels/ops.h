@@ -2,6 +2,7 @@
 #define BAROGRAPH_OPS_H
 
 #include "onnxruntime_c_api.h"
+#include "train.h"
 
 // open_ops makes the domain with the operators, for sessions of the library at that path,
 // which must be loaded. It returns NULL or what is wrong, perhaps in message.
@@ -12,6 +13,9 @@ const char *add_ops(void *options, OrtCustomOpDomain *domain, char *message, siz
 
 // use chooses a level of functions, see rows.h, and returns which it is.
 int use(int level);
+
+// move_weights is adamw of the functions in use: see levels.h.
+void move_weights(struct adamw s, float *weights, const float *grads, float *first_moments, float *second_moments, size_t count);
 
 // best_level is that of this processor.
 int best_level(void);

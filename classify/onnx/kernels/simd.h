@@ -4,9 +4,16 @@
 #ifndef BAROGRAPH_SIMD_H
 #define BAROGRAPH_SIMD_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -61,6 +68,24 @@ INLINE void store(float *to, vec v, size_t left) {
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#endif
+
+// ROOT is the square root of each number.
+#if LANES == 16
+#define ROOT(v) ((vec)_mm512_sqrt_ps((__m512)(v)))
+#elif LANES == 8
+#define ROOT(v) ((vec)_mm256_sqrt_ps((__m256)(v)))
+#elif defined(__SSE2__)
+#define ROOT(v) ((vec)_mm_sqrt_ps((__m128)(v)))
+#elif defined(__aarch64__)
+#define ROOT(v) ((vec)vsqrtq_f32((float32x4_t)(v)))
+#else
+#define ROOT(v) root_of(v)
+INLINE vec root_of(vec v) {
+    for (int i = 0; i < LANES; i++)
+        v[i] = sqrtf(v[i]);
+    return v;
+}
 #endif
 
 // LOW and HIGH interleave the halves of two vectors;
@@ -149,14 +174,22 @@ INLINE bytes rounded(vec v, float zero) {
     return __builtin_convertvector(__builtin_convertvector(v + (zero + .5f), ivec), bytes);
 }
 
-// factors reads as many of LANES bytes as are left: x for one that is not 0, else 0.
+// factors reads as many of LANES bytes as are left: x for one that is not 0, else 0. (GCC 12 takes
+// __builtin_convertvector and splat apart into numbers here.)
 INLINE vec factors(const uint8_t *from, size_t left, float x) {
     bytes b = {0};
     if (left >= LANES)
         memcpy(&b, from, sizeof b);
     else
         memcpy(&b, from, left);
-    return where(__builtin_convertvector(b, ivec) != 0, splat(x), (vec){0});
+    b = (bytes)(b != 0);
+    int8_t narrow[LANES];
+    int32_t wide[LANES], bits;
+    memcpy(narrow, &b, sizeof b);
+    for (int i = 0; i < LANES; i++)
+        wide[i] = narrow[i];
+    memcpy(&bits, &x, sizeof bits);
+    return (vec)(load_bits(wide) & bits);
 }
 
 INLINE void store_bytes(uint8_t *to, bytes v, size_t left) {

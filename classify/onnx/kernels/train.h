@@ -65,4 +65,11 @@ struct self_attention {
     float *sums; // [texts, 3, width]: of dq, dk and dv over a text's rows
 };
 
+// struct adamw is a step of AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization",
+// algorithm 2), in the factors that it has for all numbers of a vector: of a gradient g, g' = scale g,
+// m = beta1 m + rest1 g', v = beta2 v + rest2 g'^2 and w = keep w - rate m / (root sqrt v + epsilon).
+struct adamw {
+    float scale, beta1, rest1, beta2, rest2, keep, rate, root, epsilon;
+};
+
 #endif

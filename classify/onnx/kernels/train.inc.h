@@ -101,6 +101,19 @@ static TARGET void add_norm_grad(const struct add_norm *n, size_t from, size_t t
     }
 }
 
+static TARGET void adamw(const struct adamw *s, float *weights, const float *grads, float *first_moments, float *second_moments, size_t count) {
+    for (size_t i = 0; i < count; i += LANES) {
+        size_t left = count - i;
+        vec g = load(grads + i, left) * s->scale;
+        vec m = load(first_moments + i, left) * s->beta1 + g * s->rest1;
+        vec v = load(second_moments + i, left) * s->beta2 + g * g * s->rest2;
+        vec w = load(weights + i, left) * s->keep - m * s->rate / (ROOT(v) * s->root + s->epsilon);
+        store(first_moments + i, m, left);
+        store(second_moments + i, v, left);
+        store(weights + i, w, left);
+    }
+}
+
 // QUERY_BLOCK is how many queries of a head are worked on at a time in training.
 enum { QUERY_BLOCK = 64 };
 
@@ -196,19 +209,22 @@ static TARGET void self_attention_grad(const struct self_attention *a, size_t te
         size_t row = (text * a->queries + from) * width + at, weight = (text * a->heads + head) * a->queries + from;
         copy_rows(q, a->q + row, width, count, columns);
         copy_rows(dcontext, a->dcontext + row, width, count, columns);
+        float along[QUERY_BLOCK]; // the sums of weights times their gradients, which are those of context times dcontext
+        for (size_t i = 0; i < count; i++) { // first, as one row need not wait for another's context here
+            vec sum = {0};
+            for (size_t c = 0; c < columns; c += LANES)
+                sum += load(dcontext + i * wide + c, LANES) * load(a->context + row + i * width + c, columns - c);
+            along[i] = sum_of(sum);
+        }
         product(weights, across, count, across, q, wide, 1, k_turned, across, columns, true, false);
         product(dscores, across, count, across, dcontext, wide, 1, v_turned, across, columns, true, false);
         for (size_t i = 0; i < count; i++) {
             float *line = weights + i * across, *dline = dscores + i * across;
             weigh(line, live, keys, a->softmax + 2 * (weight + i), false);
-            vec along = {0}; // the sum of weights times their gradients is that of context and dcontext
-            for (size_t c = 0; c < columns; c += LANES)
-                along += load(dcontext + i * wide + c, LANES) * load(a->context + row + i * width + c, columns - c);
-            float all = sum_of(along);
             const uint8_t *keep = a->keep ? a->keep + (weight + i) * a->keys : NULL;
             for (size_t j = 0; j < keys; j += LANES) {
                 vec w = load(line + j, LANES), factor = keep ? factors(keep + j, keys - j, a->scale) : splat(1);
-                store(dline + j, w * (load(dline + j, LANES) * factor - all), LANES);
+                store(dline + j, w * (load(dline + j, LANES) * factor - along[i]), LANES);
                 store(line + j, w * factor, LANES);
             }
         }

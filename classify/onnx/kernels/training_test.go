@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/classify/onnx/kernels"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 	"github.com/barograph/barograph/finetune/grad"
 	"github.com/barograph/barograph/internal/testenv/runtimetest"
@@ -332,6 +333,42 @@ func TestScaledGelu(t *testing.T) {
 				sums[i%s.width] += want
 			}
 			near(t, "sums", [][]float64{wide(d["sum"])}, [][]float64{sums}, 1e-5)
+		}
+	})
+}
+
+// Steps of AdamW against the same in double precision; where a vector is cut changes nothing.
+func TestAdamW(t *testing.T) {
+	levels(t, func(t *testing.T, _ *onnx.Runtime) {
+		r := rand.New(rand.NewPCG(1, 8))
+		for _, n := range []int{1, 15, 16, 37, 1000} {
+			w, m, v := random(r, 1, n), random(r, 1e-2, n), make([]float32, n)
+			got := [][]float32{floats(w), floats(m), v}
+			var moved, want [][]float64
+			var again [][]float32
+			for _, x := range got {
+				want, again = append(want, wide(onnx.Tensor{Data: x})), append(again, slices.Clone(x))
+			}
+			for time := range 3 {
+				g := floats(random(r, math.Pow(10, float64(2-2*time)), n))
+				s := kernels.AdamW{Scale: .3, Beta1: .9, Rest1: .1, Beta2: .999, Rest2: 1e-3, Keep: .9999, Rate: 1e-2, Root: 5, Epsilon: 1e-8}
+				s.Move(got[0], g, got[1], got[2])
+				s.Move(again[0][:n/3], g[:n/3], again[1][:n/3], again[2][:n/3])
+				s.Move(again[0][n/3:], g[n/3:], again[1][n/3:], again[2][n/3:])
+				for i := range n {
+					d := float64(s.Scale) * float64(g[i])
+					want[1][i] = float64(s.Beta1)*want[1][i] + float64(s.Rest1)*d
+					want[2][i] = float64(s.Beta2)*want[2][i] + float64(s.Rest2)*d*d
+					want[0][i] = float64(s.Keep)*want[0][i] - float64(s.Rate)*want[1][i]/(math.Sqrt(want[2][i])*float64(s.Root)+float64(s.Epsilon))
+				}
+			}
+			for i, x := range got {
+				moved = append(moved, wide(onnx.Tensor{Data: x}))
+				if !slices.Equal(x, again[i]) {
+					t.Errorf("%d numbers: vector %d is another where it is cut", n, i)
+				}
+			}
+			near(t, fmt.Sprint(n, " numbers"), moved, want, 2e-6)
 		}
 	})
 }
