@@ -58,6 +58,7 @@ type record struct {
 	LastStart    time.Time     `json:"last_start"`       // the latest StartedAt among its spikes
 	LastWindow   news.Duration `json:"last_window"`      // of its last spike
 	Behind       news.Duration `json:"behind,omitempty"` // of its first spike
+	Texts        []string      `json:"texts,omitempty"`  // behind the alert's numbers, the latest first
 	Told         bool          `json:"told"`
 	Revision     int           `json:"revision"` // messages so far; 0 while nobody was told
 	ToldSeverity news.Severity `json:"told_severity,omitempty"`
@@ -152,7 +153,7 @@ func rank(s news.Severity) int {
 // opened is the record of a series' first spike.
 func opened(s news.Spike, critical float64) record {
 	r := record{LastAt: s.At, LastStart: s.StartedAt, LastWindow: news.Duration(s.Window.Length), Behind: news.Duration(s.Behind)}
-	r.Alert = alertOf(s, critical)
+	r.Alert, r.Texts = alertOf(s, critical), s.Texts
 	r.Alert.ID = idOf(s.Series, s.Kind, s.StartedAt)
 	r.Alert.FiredAt = s.At
 	return r
@@ -172,7 +173,7 @@ func extended(r record, s news.Spike, critical float64) record {
 	if s.Surprise > r.Alert.Surprise {
 		a := alertOf(s, critical)
 		a.ID, a.StartedAt, a.FiredAt, a.UpdatedAt, a.Notes = r.Alert.ID, r.Alert.StartedAt, r.Alert.FiredAt, r.Alert.UpdatedAt, r.Alert.Notes
-		r.Alert = a
+		r.Alert, r.Texts = a, s.Texts
 	}
 	return r
 }

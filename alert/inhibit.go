@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"slices"
 	"time"
 
 	"github.com/barograph/barograph/news"
@@ -12,8 +13,9 @@ import (
 //   - A company speaks once. While one of its series (the company or one of its topics)
 //     has spoken, the others are held. Only the company itself may still speak after one
 //     of its topics, when those that spoke account for less than half of its negatives.
-//   - A topic, or everything, is held while narrower alerts that have spoken account for
-//     at least half of its negatives.
+//   - A topic, or everything, is held while companies that have spoken, or are silenced, account for
+//     at least half of its negatives: a company by all that is known of it, also where it is itself
+//     held. So is everything while topics do.
 //   - A topic is held after everything has spoken, when it is at least half of that.
 //   - A company is never held by a topic or by everything: who it is about is news.
 //
@@ -53,8 +55,9 @@ func heldBack(r record, open map[string]record) Reason {
 	var spoke []record
 	for _, o := range open {
 		same := o.Alert.Kind.OrNegative() == r.Alert.Kind.OrNegative()
+		known := o.Told || s.Entity == "" && o.Why == MutedByPeople
 		switch {
-		case !o.Told || !together(r, o):
+		case !known || !together(r, o):
 		case same && o.Alert.Series != s:
 			spoke = append(spoke, o)
 		case !same && o.Alert.Series == s && r.Alert.Kind == news.SpikeVolume:
@@ -67,7 +70,16 @@ func heldBack(r record, open map[string]record) Reason {
 	case s.Topic != "":
 		return heldTopic(r, spoke, open)
 	}
-	if half(sum(spoke, ofCompanies), r.Alert.Count()) || half(sum(spoke, ofTopics), r.Alert.Count()) {
+	companies, topics := 0, 0
+	for company := range companiesOf(spoke) {
+		companies += countOf(company, r, spoke, open)
+	}
+	for _, o := range spoke {
+		if o.Alert.Series.Entity == "" {
+			topics += o.Alert.Count()
+		}
+	}
+	if half(companies, r.Alert.Count()) || half(topics, r.Alert.Count()) {
 		return NarrowerExplains
 	}
 	return ""
@@ -91,22 +103,20 @@ func heldByCompany(r record, spoke []record) Reason {
 }
 
 // heldTopic: how much of a topic a company accounts for is known where the company's
-// topic is above its own threshold (told or held); else the texts shown as evidence for
-// both say.
+// topic is above its own threshold (told or held); else the texts behind both say.
 func heldTopic(r record, spoke []record, open map[string]record) Reason {
 	explained := 0
 	for _, o := range spoke {
-		company := o.Alert.Series.Entity
-		switch both, known := open[keyOf(news.Series{Entity: company, Topic: r.Alert.Series.Topic}, r.Alert.Kind)]; {
-		case company == "":
-			if o.Alert.Series == (news.Series{}) && half(r.Alert.Count(), o.Alert.Count()) {
-				return SameBurst
-			}
-		case known && together(r, both):
-			explained += both.Alert.Count()
-		default:
-			explained += min(o.Alert.Count(), r.Alert.Count()) * shared(r.Alert, o.Alert) / max(1, len(r.Alert.Evidence))
+		if o.Alert.Series == (news.Series{}) && half(r.Alert.Count(), o.Alert.Count()) {
+			return SameBurst
 		}
+	}
+	for company := range companiesOf(spoke) {
+		if both, known := open[keyOf(news.Series{Entity: company, Topic: r.Alert.Series.Topic}, r.Alert.Kind)]; known && together(r, both) {
+			explained += both.Alert.Count()
+			continue
+		}
+		explained += min(countOf(company, r, spoke, open), r.Alert.Count()) * shared(company, r, spoke, open) / max(1, len(r.Texts))
 	}
 	if half(explained, r.Alert.Count()) {
 		return NarrowerExplains
@@ -114,30 +124,53 @@ func heldTopic(r record, spoke []record, open map[string]record) Reason {
 	return ""
 }
 
-func ofCompanies(s news.Series) bool { return s.Entity != "" }
-func ofTopics(s news.Series) bool    { return s.Entity == "" && s.Topic != "" }
-
-// sum adds the negatives of the series that match. One text about two companies counts
-// twice: the sum is an upper bound.
-func sum(records []record, match func(news.Series) bool) int {
-	n := 0
+// companiesOf are the companies that the series are of.
+func companiesOf(records []record) map[string]bool {
+	companies := map[string]bool{}
 	for _, r := range records {
-		if match(r.Alert.Series) {
-			n += r.Alert.Count()
+		if company := r.Alert.Series.Entity; company != "" {
+			companies[company] = true
 		}
+	}
+	return companies
+}
+
+// ofCompany are a company's alerts: those that spoke, and its own where it is above its threshold, told or held.
+func ofCompany(company string, r record, spoke []record, open map[string]record) (topics []record, own *record) {
+	for _, o := range spoke {
+		if s := o.Alert.Series; s.Entity == company && s.Topic != "" {
+			topics = append(topics, o)
+		}
+	}
+	if o, known := open[keyOf(news.Series{Entity: company}, r.Alert.Kind)]; known && together(r, o) {
+		own = &o
+	}
+	return topics, own
+}
+
+// countOf is how many negatives of r's time a company accounts for. A text about two companies counts for both.
+func countOf(company string, r record, spoke []record, open map[string]record) int {
+	topics, own := ofCompany(company, r, spoke, open)
+	n := 0
+	for _, o := range topics {
+		n += o.Alert.Count() // a text has one topic
+	}
+	if own != nil {
+		n = max(n, own.Alert.Count())
 	}
 	return n
 }
 
-// shared counts the texts that both alerts show.
-func shared(a, b news.Alert) int {
+// shared counts the latest texts behind r that are among those behind a company's alerts.
+func shared(company string, r record, spoke []record, open map[string]record) int {
+	topics, own := ofCompany(company, r, spoke, open)
+	if own != nil {
+		topics = append(topics, *own)
+	}
 	n := 0
-	for _, x := range a.Evidence {
-		for _, y := range b.Evidence {
-			if x.ID == y.ID {
-				n++
-				break
-			}
+	for _, id := range r.Texts {
+		if slices.ContainsFunc(topics, func(o record) bool { return slices.Contains(o.Texts, id) }) {
+			n++
 		}
 	}
 	return n

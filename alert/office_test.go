@@ -40,6 +40,7 @@ func burst(s news.Series, at time.Time, negative int, surprise float64) news.Spi
 			{ID: "c", Title: "Analysts see damages of $4 bn", URL: "", Negative: .91},
 		},
 		Model: news.Model{Name: "bge-small-en-finance", Version: "1.2.0", Digest: "0123"},
+		Texts: []string{"d", "c", "b", "a"},
 	}
 }
 

@@ -190,8 +190,8 @@ func TestInhibition(t *testing.T) {
 	one := func(spikes ...news.Spike) []news.Spike { return spikes }
 	soon := noon.Add(5 * time.Minute)
 	market := news.Series{Topic: "Macro"}
-	unlike := func(s news.Spike) news.Spike { // other texts as evidence
-		s.Evidence = []news.Evidence{{ID: "x"}, {ID: "y"}}
+	of := func(s news.Spike, texts ...string) news.Spike {
+		s.Texts = texts
 		return s
 	}
 	tests := []struct {
@@ -246,8 +246,28 @@ func TestInhibition(t *testing.T) {
 		},
 		{
 			name:  "a topic with other texts",
-			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(unlike(burst(market, soon, 22, 5)))},
+			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(of(burst(market, soon, 22, 5), "x", "y"))},
 			want:  []string{"fire Macro: first_exceedance"},
+		},
+		{
+			name:  "a topic most of whose texts are of a company that has more: the texts that it shows are others",
+			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(of(burst(lawsuit, soon, 9, 3), "e", "d", "c", "b"))},
+			want:  []string{"hold Lawsuit: narrower_explains"},
+		},
+		{
+			name:  "a topic a quarter of whose texts are the company's",
+			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(of(burst(lawsuit, soon, 9, 3), "e", "d", "x", "y"))},
+			want:  []string{"fire Lawsuit: first_exceedance"},
+		},
+		{
+			name:  "a company's topic spoke and the company has grown, not to twice that: everything is held by what is known of it",
+			calls: [][]news.Spike{one(burst(appleLawsuit, noon, 6, 4)), one(burst(apple, soon, 12, 5), burst(everything, soon, 13, 4))},
+			want:  []string{"hold AAPL: narrower_explains", "hold everything: narrower_explains"},
+		},
+		{
+			name:  "a company and its topic spoke: its texts do not count twice",
+			calls: [][]news.Spike{one(burst(appleLawsuit, noon, 10, 6)), one(burst(apple, soon, 25, 8)), one(burst(everything, soon, 60, 9))},
+			want:  []string{"fire everything: first_exceedance"},
 		},
 		{
 			name:  "a company is not held by a topic",
@@ -290,7 +310,6 @@ func TestHeldSpeaksWhenItsCauseEnds(t *testing.T) {
 	}
 }
 
-// A silence keeps the alert quiet, not forgotten; the end of a told one is told all the same.
 // What is left of a burst in a longer window is explained by who spoke for the burst.
 func TestWhatABurstLeavesIsStillExplained(t *testing.T) {
 	left := burst(lawsuit, noon.Add(50*time.Minute), 10, 3)
@@ -304,6 +323,7 @@ func TestWhatABurstLeavesIsStillExplained(t *testing.T) {
 	}
 }
 
+// A silence keeps the alert quiet, not forgotten; the end of a told one is told all the same.
 func TestSilencedLife(t *testing.T) {
 	s := emptyState()
 	s.silences = []Silence{{Entity: "aapl", Until: noon.Add(30 * time.Minute)}}
@@ -312,6 +332,11 @@ func TestSilencedLife(t *testing.T) {
 		[]news.Spike{burst(apple, noon.Add(30*time.Minute), 10, 3)},
 	)
 	want := [][]string{{"silence AAPL: muted", "fire TSLA: first_exceedance"}, {"fire AAPL: silence_ended"}}
+	// What people do not want to hear of a company, the topic and everything do not say either.
+	quiet := emptyState()
+	quiet.silences = s.silences
+	got = append(got, story(quiet, testRules, []news.Spike{burst(apple, noon, 10, 3), burst(lawsuit, noon, 9, 3), burst(everything, noon, 11, 3)})...)
+	want = append(want, []string{"silence AAPL: muted", "hold Lawsuit: narrower_explains", "hold everything: narrower_explains"})
 	for i := range want {
 		if !slices.Equal(got[i], want[i]) {
 			t.Errorf("call %d: %q, want %q", i, got[i], want[i])

@@ -93,7 +93,8 @@ type Spike struct {
 	Surprise     float64 // about -log10 of the chance, in half a day, of a window that looks so much like a spike
 	Sources      int     // distinct sources among the recent negative readings
 	Evidence     []Evidence
-	Model        Model // of the strongest evidence
+	Model        Model    // of the strongest evidence
+	Texts        []string // ids of the latest texts behind it, the latest first: twelve at most
 
 	// Behind is how long what was judged had lain in Kafka: what came with it may be as late
 	// again. 0 where that is not known.

@@ -73,15 +73,20 @@ func parseEvidence(packed string) (e evidence, at int64, ok bool) {
 		source: fields[8], lang: fields[9]}, at, err == nil && err2 == nil && err3 == nil
 }
 
-// strongestOf picks the texts since the spike began that show its kind best; of equal ones the
-// latest.
-func strongestOf(packed []string, kind news.SpikeKind, since time.Time) []evidence {
+// since unpacks the texts since a spike began, the latest first.
+func since(packed []string, began time.Time) []evidence {
 	var out []evidence
-	for _, text := range packed { // the latest first
-		if e, at, ok := parseEvidence(text); ok && at >= since.Unix() && e.id != "" {
+	for _, text := range packed {
+		if e, at, ok := parseEvidence(text); ok && at >= began.Unix() && e.id != "" {
 			out = append(out, e)
 		}
 	}
+	return out
+}
+
+// strongest picks the texts that show a kind of spike best; of equal ones the latest.
+func strongest(texts []evidence, kind news.SpikeKind) []evidence {
+	out := slices.Clone(texts)
 	slices.SortStableFunc(out, func(a, b evidence) int {
 		switch kind {
 		case news.SpikePositive:
@@ -94,10 +99,14 @@ func strongestOf(packed []string, kind news.SpikeKind, since time.Time) []eviden
 	return out[:min(shown, len(out))]
 }
 
-// show gives a spike its evidence.
+// show gives a spike its texts, and the strongest of them as evidence.
 func show(spike *news.Spike, packed []string) {
-	spike.Evidence = nil
-	for i, e := range strongestOf(packed, spike.Kind, spike.StartedAt) {
+	spike.Evidence, spike.Texts = nil, nil
+	texts := since(packed, spike.StartedAt)
+	for _, e := range texts {
+		spike.Texts = append(spike.Texts, e.id)
+	}
+	for i, e := range strongest(texts, spike.Kind) {
 		if i == 0 {
 			spike.Model = e.model
 		}
