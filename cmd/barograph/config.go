@@ -292,8 +292,22 @@ func (c *config) check() error {
 	return errors.Join(faults...)
 }
 
+// checkSecrets names every secret that is not there and that a monitor of the configured stages
+// needs. Other commands need few of them, and learn of one when they use it.
+func (c *config) checkSecrets() error {
+	faults := []error{secret.Check("kafka", c.Kafka), secret.Check("redis", c.Redis), secret.Check("console", c.Console)}
+	if parts, err := parseStages(c.Stages); err == nil && parts.decides() {
+		faults = append(faults, secret.Check("alert", c.Alert))
+	}
+	return errors.Join(faults...)
+}
+
 // stages are the parts of the stream that a process runs.
 type stages struct{ classify, trend, alert bool }
+
+// decides reports whether the process needs sinks and routes: one with trend does also where
+// another delivers.
+func (s stages) decides() bool { return s.trend || s.alert }
 
 // parseStages reads a list such as ingest,classify; an empty one means all.
 func parseStages(names []string) (stages, error) {

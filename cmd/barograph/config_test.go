@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +93,46 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("error %v; want one that shows %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// A command wants the secrets that it uses and no others; run and doctor name all that are missing
+// before they begin.
+func TestCommandsWantTheirOwnSecrets(t *testing.T) {
+	config := writeConfig(t, `
+kafka: {brokers: ['127.0.0.1:1'], topics: [{name: news, kind: news}], sasl: {mechanism: plain, username: u, password: 'env:AWAY_KAFKA'}}
+redis: {addresses: ['127.0.0.1:1'], password: 'env:AWAY_REDIS'}
+console: {token: 'env:AWAY_CONSOLE'}
+alert:
+  slack: {token: 'env:AWAY_SLACK', channel: '#x'}
+  webhooks: [{name: pager, url: 'http://127.0.0.1:1', secret: 'env:AWAY_PAGER'}]
+  feishu: [{name: desk, url: 'file:/nowhere/AWAY_FEISHU'}]
+`)
+	all := []string{"kafka.sasl.password: secret env:AWAY_KAFKA", "redis.password: secret env:AWAY_REDIS", "console.token: secret env:AWAY_CONSOLE",
+		"alert.slack.token: secret env:AWAY_SLACK", "alert.webhooks.secret: secret env:AWAY_PAGER", "alert.feishu.url: secret file: open /nowhere/AWAY_FEISHU"}
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"run"}, all},
+		{[]string{"run", "--stages", "ingest,classify"}, all[:3]},
+		{[]string{"doctor"}, all},
+		{[]string{"silence", "list"}, all[1:2]},
+		{[]string{"feed", "jsonl", os.DevNull}, all[:1]},
+		{[]string{"feed", "deadletters", "--dry-run"}, all[:1]},
+		{[]string{"replay", "--from", "2026-11-01T00:00:00Z"}, all[:1]},
+		{[]string{"replay", os.DevNull}, nil},
+	} {
+		out, log, err := run(t, append(tt.args, "-c", config)...)
+		said := fmt.Sprint(out, log, err)
+		if (err != nil) != (tt.want != nil) {
+			t.Errorf("%s: %s", tt.args, said)
+		}
+		for _, fault := range all {
+			if named := strings.Count(said, fault); named != map[bool]int{true: 1}[slices.Contains(tt.want, fault)] {
+				t.Errorf("%s names %q %d times: %s", tt.args, fault, named, said)
+			}
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/barograph/barograph/alert"
 	"github.com/barograph/barograph/console"
+	"github.com/barograph/barograph/internal/secret"
 	"github.com/barograph/barograph/news"
 	"github.com/barograph/barograph/trend"
 )
@@ -52,6 +53,9 @@ func (m *monitor) newConsole() (err error) {
 // access checks what does not need the network.
 func (c consoleConfig) access() (console.Access, error) {
 	a := console.Access{Token: c.Token, TrustedHeader: c.TrustedHeader}
+	if err := secret.Check("console", c); err != nil {
+		return a, err
+	}
 	for _, text := range c.TrustedProxies {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {

@@ -51,8 +51,11 @@ var needs = map[string]string{"series": "redis", "model": "onnx runtime"}
 
 func diagnose(ctx context.Context, out io.Writer, path string) error {
 	cfg, err := readConfig(path)
+	if err == nil {
+		err = cfg.checkSecrets()
+	}
 	if err != nil {
-		fmt.Fprintf(out, "%-14s FAIL  %v\n", "configuration", err)
+		fmt.Fprintf(out, "%-14s FAIL  %s\n", "configuration", indent(err.Error()))
 		return errors.New("1 check failed")
 	}
 	fmt.Fprintf(out, "%-14s ok    %s\n", "configuration", or(path, "environment and defaults"))
@@ -123,6 +126,9 @@ func examinations(cfg config) []examination {
 }
 
 func alertExaminations(cfg config) (list []examination) {
+	if parts, _ := parseStages(cfg.Stages); !parts.decides() {
+		return nil
+	}
 	if cfg.Alert.Slack != nil {
 		list = append(list, examination{"slack", func(ctx context.Context) (string, error) { return lookAtSlack(ctx, cfg.Alert.Slack) },
 			"the token begins with xoxb- and its app has the scope chat:write, the app token with xapp-; see docs/alerts.md"})

@@ -80,6 +80,9 @@ func newMonitor(cfg config, p parts, log *slog.Logger) (m *monitor, err error) {
 	if m.stages, err = parseStages(cfg.Stages); err != nil {
 		return m, err
 	}
+	if err = cfg.checkSecrets(); err != nil {
+		return m, fmt.Errorf("configuration: %w", err)
+	}
 	if m.stages.classify && len(cfg.Kafka.Topics) == 0 {
 		return m, errors.New("configuration: kafka.topics is empty: name at least one topic with news or comments")
 	}
@@ -125,7 +128,7 @@ func (m *monitor) newDecisions(sinks map[string]alert.Sink) (err error) {
 			return err
 		}
 	}
-	if !m.stages.trend && !m.stages.alert {
+	if !m.stages.decides() {
 		return nil
 	}
 	if m.cfg.Kafka.Alerts != "" {

@@ -9,11 +9,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/barograph/barograph/internal/secret"
 )
 
 // openRedis prepares a client of one Redis or of a Redis Cluster. It makes no network call.
 // Commands are tried again by the stages, after the one policy, and not by the client.
 func openRedis(c redisConfig) (redis.UniversalClient, error) {
+	if err := secret.Check("redis", c); err != nil {
+		return nil, err
+	}
 	options := &redis.UniversalOptions{
 		Addrs: c.Addresses, Username: c.Username, Password: c.Password.Reveal(), DB: c.DB, ClientName: "barograph",
 		IsClusterMode: c.Cluster || len(c.Addresses) > 1,

@@ -8,12 +8,16 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/barograph/barograph/alert"
+	"github.com/barograph/barograph/internal/secret"
 	"github.com/barograph/barograph/news"
 )
 
 // sinksOf makes the configured sinks and routes. The alerts topic gets every alert, and
 // so does each sink handed in by name. console is console.public_url.
 func sinksOf(c alertConfig, console string, topic *kafka.Writer, more map[string]alert.Sink) (map[string]alert.Sink, []alert.Route, error) {
+	if err := secret.Check("alert", c); err != nil {
+		return nil, nil, err
+	}
 	sinks, routes := map[string]alert.Sink{}, []alert.Route{}
 	for name, sink := range more {
 		sinks[name] = sink

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/internal/secret"
 )
 
 // Client holds the connections to one Kafka cluster. It is safe for concurrent use.
@@ -27,7 +29,8 @@ type Client struct {
 const metadataTTL = 3 * time.Second
 
 // New prepares a client; it connects on first use. Errors name what is wrong with the
-// configuration: missing brokers, an unreadable certificate, an unknown mechanism.
+// configuration: missing brokers, an unreadable certificate, an unknown mechanism, a password
+// that is not there.
 func New(cfg Config) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("kafka: no brokers configured")
@@ -37,6 +40,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 10 * time.Second
+	}
+	if err := secret.Check("kafka", cfg); err != nil {
+		return nil, err
 	}
 	secure, err := cfg.TLS.load()
 	if err != nil {
