@@ -84,7 +84,7 @@ func New(cfg Config) (*Desk, error) {
 		return nil, fmt.Errorf("alert: %w", errors.Join(faults...))
 	}
 	cfg = withDefaults(cfg)
-	m := newMetrics()
+	m := newMetrics(sortedKeys(cfg.Sinks))
 	if cfg.Registerer != nil {
 		if err := m.register(cfg.Registerer); err != nil {
 			return nil, fmt.Errorf("alert: registering metrics: %w", err)

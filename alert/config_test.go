@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/barograph/barograph/news"
 )
@@ -37,6 +39,19 @@ routes:
 	if got.Slack.Token.Reveal() != "xoxb-1" || got.Slack.Timeout != news.Duration(5*time.Second) || got.Webhook.URL == "" ||
 		len(r.Entities) != 2 || r.MinSeverity != news.Critical || r.Channel != "#alerts" || !r.Continue {
 		t.Errorf("read %+v", got)
+	}
+}
+
+// The attempts of each sink are there from the start, at 0: a rule that waits for the first one
+// delivered would never speak of a sink that delivers none.
+func TestSinksAreCountedFromNone(t *testing.T) {
+	o := newOffice(t)
+	registry := prometheus.NewRegistry()
+	if _, err := New(Config{Redis: o.redis, Sinks: map[string]Sink{"pager": &Webhook{}, "hook": &Webhook{}}, Registerer: registry}); err != nil {
+		t.Fatal(err)
+	}
+	if got := testutil.CollectAndCount(registry, "barograph_alert_deliveries_total"); got != 2*3 {
+		t.Errorf("%d series of deliveries, want three results of each of two sinks", got)
 	}
 }
 

@@ -19,8 +19,8 @@ type metrics struct {
 	redisRetries prometheus.Counter
 }
 
-func newMetrics() *metrics {
-	return &metrics{
+func newMetrics(sinks []string) *metrics {
+	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "barograph_alert_decisions_total", Help: "Decisions about series with a spike, by action and reason."}, []string{"action", "reason"}),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -38,6 +38,12 @@ func newMetrics() *metrics {
 		redisRetries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_alert_redis_retries_total", Help: "Attempts on the alert state that Redis failed."}),
 	}
+	for _, sink := range sinks {
+		for _, result := range []string{"delivered", "retry", "dead"} {
+			m.deliveries.WithLabelValues(sink, result) // shows 0: a sink that never works is seen, too
+		}
+	}
+	return m
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {

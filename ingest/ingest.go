@@ -90,7 +90,7 @@ func NewConsumer[T any](cfg ConsumerConfig[T]) (*Consumer[T], error) {
 		sessionTimeout: cfg.SessionTimeout, log: cfg.Log,
 		budget: &budget{max: amount{cfg.MaxItems, cfg.MaxBytes}},
 	}
-	metrics, err := newMetrics(cfg.Group, g.budget, cfg.Registerer)
+	metrics, err := newMetrics(cfg.Group, cfg.Topics, g.budget, cfg.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("consumer: metrics: %w", err)
 	}

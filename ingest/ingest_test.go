@@ -154,6 +154,23 @@ func TestWorkInFlightIsBounded(t *testing.T) {
 	}
 }
 
+// Prometheus sees a step only from a value that it has seen.
+func TestDeadLettersAreCountedFromNone(t *testing.T) {
+	client, err := broker.New(broker.Config{Brokers: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	_, err = ingest.NewConsumer(ingest.ConsumerConfig[string]{Broker: client, Group: "g", Topics: []string{"news", "comments"},
+		DeadLetters: "letters", Registerer: registry, Decode: func(kafka.Message) (string, error) { return "", nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := testutil.CollectAndCount(registry, "barograph_ingest_dead_letters_total"), 2*len(ingest.Classes()); got != want {
+		t.Errorf("%d series of dead letters, want one for each topic and class: %d", got, want)
+	}
+}
+
 // The messages of one partition are never done, or their handler blocks: the others' are.
 func TestStuckPartitionDoesNotStopTheOthers(t *testing.T) {
 	const n = 900

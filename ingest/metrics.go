@@ -19,7 +19,7 @@ type metrics struct {
 	resets            *prometheus.CounterVec
 }
 
-func newMetrics(group string, b *budget, registerer prometheus.Registerer) (*metrics, error) {
+func newMetrics(group string, topics []string, b *budget, registerer prometheus.Registerer) (*metrics, error) {
 	labels := prometheus.Labels{"group": group}
 	counter := func(name, help string, by ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barograph_ingest_" + name, Help: help, ConstLabels: labels}, by)
@@ -39,6 +39,12 @@ func newMetrics(group string, b *budget, registerer prometheus.Registerer) (*met
 		rebalances: rebalances.WithLabelValues(),
 		errors:     counter("errors_total", "Failed requests to Kafka, by what was asked for (fetch, offsets, join, metadata).", "request"),
 		resets:     counter("offset_resets_total", "Times a position was no longer on the topic and reading went on at the earliest message.", "topic"),
+	}
+	// What Prometheus has not seen at 0 has no step to 5,000.
+	for _, topic := range topics {
+		for _, class := range Classes() {
+			m.deadLetters.WithLabelValues(topic, string(class))
+		}
 	}
 	if registerer == nil {
 		return m, nil

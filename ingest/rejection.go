@@ -26,6 +26,11 @@ const (
 	Panicked    Class = "panic"        // the program's own fault, confined to this message
 )
 
+// Classes lists them all.
+func Classes() []Class {
+	return []Class{NotJSON, InvalidUTF8, WrongType, BadValue, NoText, NoTime, Future, TooOld, TooLarge, Failed, Panicked}
+}
+
 // Error implements error.
 func (c Class) Error() string { return string(c) }
 

@@ -86,6 +86,9 @@ func newSettleMetrics(r prometheus.Registerer) settleMetrics {
 			Name: "barograph_settle_retries_total", Help: "Batches of readings that Kafka or Redis did not take at once.",
 		}, []string{"part"}),
 	}
+	for _, part := range []string{"readings", "trend"} {
+		m.retries.WithLabelValues(part) // shows 0
+	}
 	r.MustRegister(m.seconds, m.decision, m.retries)
 	return m
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/barograph/barograph/internal/testenv"
@@ -96,6 +97,15 @@ func readingsOf(ids ...string) []unsettled {
 		batch[i].readings = []news.Reading{{ID: id, Sentiment: news.Sentiment{Negative: 0.9}}}
 	}
 	return batch
+}
+
+// What has never been tried again shows as 0, so that the first times are a rise.
+func TestRetriesAreCountedFromNone(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	newSettleMetrics(registry)
+	if got := testutil.CollectAndCount(registry, "barograph_settle_retries_total"); got != 2 {
+		t.Errorf("%d series of retries, want readings and trend", got)
+	}
 }
 
 // A process that does not count has decided nothing.
