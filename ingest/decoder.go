@@ -230,6 +230,13 @@ func hostOf(address string) string {
 	return strings.TrimPrefix(strings.ToLower(u.Hostname()), "www.")
 }
 
+// Complete gives an item that was read elsewhere what Decode gives those that lack it: the source
+// from the URL's host, and the id.
+func Complete(item *news.Item) {
+	var r reader
+	r.complete(item)
+}
+
 // Digest is the id of an item that came without one: 32 hex digits of SHA-256 over source,
 // url, title and text, each after its length, so that no two items run together.
 func Digest(item news.Item) string {

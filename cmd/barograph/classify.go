@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,9 +34,10 @@ func newClassify() *cobra.Command {
 		Use:   "classify [FILE]",
 		Short: "Read texts, and write what the models say of them",
 		Long: "Reads JSON lines (or CSV with a header, or TSV) with a field text or title and, if there are, id, lang,\n" +
-			"source, published_at and entities (a list, or words separated by commas); writes a reading a line in the\n" +
-			"order of the input. A bundle that judges a text for an entity gives a reading for each of them. A row that\n" +
-			"cannot be read gives a line with its error, and exit code 1 at the end. Without FILE it reads standard input.",
+			"source, published_at, arrived_at and entities (a list, or words separated by commas); writes a reading a line\n" +
+			"in the order of the input. A bundle that judges a text for an entity gives a reading for each of them. Its\n" +
+			"arrived_at, by which replay goes, is the row's, or else published_at. A row that cannot be read gives a line\n" +
+			"with its error, and exit code 1 at the end. Without FILE it reads standard input.",
 		Example: `  barograph classify comments.csv > readings.jsonl
   echo '{"text":"$BABA 跌停"}' | barograph classify | jq .sentiment`,
 		Args: arguments(0, 1, "one file"),
@@ -103,10 +103,10 @@ func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) erro
 		if ended := cmd.Context().Err(); ended != nil {
 			return ended
 		}
-		line, fault := read.at(rows)
+		line, arrived, fault := read.at(rows)
 		rows++
 		for _, reading := range readings {
-			var written any = reading
+			var written any = arrival{reading, arrived}
 			if err := cmp.Or(fault, err); err != nil {
 				bad++
 				firstFault = cmp.Or(firstFault, fmt.Errorf("line %d: %w", line, err))
@@ -142,21 +142,22 @@ type badLine struct {
 type rowsRead struct {
 	rows iter.Seq[row]
 
-	mu     sync.Mutex // rows are drawn in another goroutine than readings are written
-	lines  []int
-	faults map[int]error
+	mu      sync.Mutex // rows are drawn in another goroutine than readings are written
+	lines   []int
+	arrived []time.Time
+	faults  map[int]error
 }
 
 func (r *rowsRead) items() iter.Seq[news.Item] {
 	r.faults = map[int]error{}
 	return func(yield func(news.Item) bool) {
 		for row := range r.rows {
-			item, err := itemOf(row)
+			item, arrived, err := itemOf(row)
 			r.mu.Lock()
 			if err != nil {
 				r.faults[len(r.lines)] = err
 			}
-			r.lines = append(r.lines, row.line)
+			r.lines, r.arrived = append(r.lines, row.line), append(r.arrived, arrived)
 			r.mu.Unlock()
 			if !yield(item) {
 				return
@@ -165,34 +166,37 @@ func (r *rowsRead) items() iter.Seq[news.Item] {
 	}
 }
 
-// at is the line of the i-th row, and its fault if it has one.
-func (r *rowsRead) at(i int) (line int, fault error) {
+// at is the line of the i-th row, when its item came, and its fault if it has one.
+func (r *rowsRead) at(i int) (line int, arrived time.Time, fault error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.lines[i], r.faults[i]
+	return r.lines[i], r.arrived[i], r.faults[i]
 }
 
-// itemOf takes what a row says of an item. Unlike on the stream, a time is not needed.
-func itemOf(r row) (news.Item, error) {
-	item := news.Item{ID: or(r.fields["id"], strconv.Itoa(r.line))}
+// itemOf takes what a row says of an item, and when that came: where the row does not say, when
+// it was published. Unlike on the stream, a time is not needed.
+func itemOf(r row) (item news.Item, arrived time.Time, err error) {
+	item.ID = r.fields["id"]
 	if r.err != nil {
-		return item, r.err
+		return item, arrived, r.err
 	}
 	item.Kind, item.Source = news.Kind(r.fields["kind"]), r.fields["source"]
 	item.Lang, item.URL = r.fields["lang"], r.fields["url"]
-	if at := r.fields["published_at"]; at != "" {
-		published, err := ingest.ParseTime(at)
-		if err != nil {
-			return item, fmt.Errorf("published_at: %w", err)
+	for name, at := range map[string]*time.Time{"published_at": &item.PublishedAt, "arrived_at": &arrived} {
+		if r.fields[name] == "" {
+			continue
 		}
-		item.PublishedAt = published
+		if *at, err = ingest.ParseTime(r.fields[name]); err != nil {
+			return item, arrived, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	item.Title, item.Text = r.fields["title"], r.fields["text"]
 	item.Entities = entitiesOf(r.fields["entities"])
 	if item.Title == "" && item.Text == "" {
-		return item, errors.New("neither text nor title")
+		return item, arrived, errors.New("neither text nor title")
 	}
-	return item, nil
+	ingest.Complete(&item)
+	return item, cmp.Or(arrived, item.PublishedAt), nil
 }
 
 // entitiesOf reads a JSON list of words, or words separated by commas.

@@ -87,8 +87,12 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 		return err
 	}
 	defer closeSource()
-	bad, start := 0, time.Now()
+	bad, unread, start := 0, 0, time.Now()
 	for m := range moments {
+		if m.unread {
+			unread++
+			continue
+		}
 		if m.err != nil {
 			bad++
 			fmt.Fprintln(cmd.ErrOrStderr(), m.err)
@@ -125,7 +129,13 @@ func replay(cmd *cobra.Command, o replayOptions, args []string) error {
 	if err := errors.Join(output.commit(), finishReport()); err != nil {
 		return err
 	}
+	if unread > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s skipped: classify wrote there that it could not read a row\n", news.Counted(unread, "line"))
+	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s; %.1f s\n", runs[0].summary(), time.Since(start).Seconds())
+	if err := runs[0].mostlyLost(cfg.Trend.History); err != nil {
+		return err
+	}
 	if warm != nil {
 		if err := warm.finish(cmd.Context(), runs[0].counted); err != nil {
 			return err

@@ -208,6 +208,17 @@ func (r *replayRun) summary() string {
 	return text
 }
 
+// mostlyLost is the error of a history of which less than half was counted: what it says of the rest is
+// nothing to go by.
+func (r *replayRun) mostlyLost(history time.Duration) error {
+	if r.counted == nil || r.counted.Counts.Refused*2 <= r.readings {
+		return nil
+	}
+	return fmt.Errorf("%d of %d readings were not counted: at their turn they were older than trend.history, %s, or ahead of the clock, or they have no id. "+
+		"Replay takes them in order of arrived_at, else classified_at: sort them; of texts that were classified long after they came, give arrived_at, or drop the other (jq -c 'del(.classified_at)')",
+		r.counted.Counts.Refused, r.readings, news.Duration(history))
+}
+
 // threshold is that at the end of history; infinite where that lies in the warm-up.
 func (r *replayRun) threshold() float64 {
 	switch {

@@ -27,21 +27,28 @@ type moment struct {
 	at      time.Time
 	reading *news.Reading
 	event   *benchEvent // instead, in the benchmark's format
+	unread  bool        // instead, a line that classify wrote of a row that it could not read
 	err     error       // names the place
 }
 
 // arrival is a reading as it lies in a file, with the time it came if that is known.
 type arrival struct {
 	news.Reading
-	ArrivedAt time.Time `json:"arrived_at"`
+	ArrivedAt time.Time `json:"arrived_at,omitzero"`
 }
 
 func readingMoment(line []byte) (moment, error) {
-	var a arrival
+	var a struct {
+		arrival
+		Line  int    `json:"line"`  // badLine's
+		Error string `json:"error"` // likewise
+	}
 	if err := json.Unmarshal(line, &a); err != nil {
 		return moment{}, fmt.Errorf("not a reading: %w", err)
 	}
 	switch {
+	case a.Line > 0 && a.Error != "" && a.PublishedAt.IsZero():
+		return moment{unread: true}, nil
 	case a.ID == "":
 		return moment{}, errors.New("not a reading: there is no id")
 	case a.PublishedAt.IsZero():
@@ -110,9 +117,10 @@ func contentOf(r io.Reader) (content, io.Reader) {
 	scanner.Buffer(nil, maxLine)
 	var holds content
 	for holds == "" && scanner.Scan() {
-		var line struct{ Sentiment, Arrival, Neg json.RawMessage }
+		var line struct{ Sentiment, Arrival, Neg, Line, Error json.RawMessage }
 		switch err := json.Unmarshal(scanner.Bytes(), &line); {
 		case err != nil:
+		case line.Line != nil && line.Error != nil: // classify's, of a row that it could not read
 		case line.Sentiment != nil:
 			holds = ofReadings
 		case line.Arrival != nil && line.Neg != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/internal/broker"
 	"github.com/barograph/barograph/internal/retry"
 	"github.com/barograph/barograph/internal/testenv"
@@ -148,6 +150,68 @@ func TestReplayOfItems(t *testing.T) {
 		if !strings.Contains(log, place) {
 			t.Errorf("log lacks %s: %s", place, log)
 		}
+	}
+}
+
+// What classify writes of a past can be replayed: it came when it was published, or when its row
+// says; rows without an id have those of the stream, so that two files of them are no repeats of
+// each other, and one of them twice is; a row that could not be read is told, and is no fault of
+// the history.
+func TestReplayOfWhatClassifyWrites(t *testing.T) {
+	row := func(day int, text string) string { return fmt.Sprintf("2026-03-%02dT10:00:00Z,%s,wire\n", day, text) }
+	var written []string
+	for name, rows := range map[string]string{
+		"a.csv": row(2, "") + row(2, "Shares of the airline plunge") + row(3, "Profit jumps") + row(6, "Bank expects losses"),
+		"b.csv": row(2, "Shares of the maker plunge") + row(8, "Nothing new") + row(8, "Nothing new"),
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte("published_at,text,source\n"+rows), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := run(t, append([]string{"classify", path}, modelArguments(t)...)...)
+		if (err != nil) != (name == "a.csv") {
+			t.Fatal(err)
+		}
+		written = append(written, slices.Collect(strings.Lines(out))...)
+	}
+	slices.SortStableFunc(written, func(a, b string) int { return cmp.Compare(arrivalIn(t, a), arrivalIn(t, b)) })
+	if !strings.Contains(written[0], `"error"`) || strings.Contains(written[0], `"id"`) {
+		t.Errorf("the row without text and id: %s", written[0])
+	}
+	_, log, err := replayed(t, written)
+	if err != nil || !strings.Contains(log, "6 readings over 6.0 days") || !strings.Contains(log, " 0 copies, 1 repeats,") ||
+		strings.Contains(log, "not counted") || !strings.Contains(log, "1 line skipped: classify wrote") {
+		t.Errorf("error %v, log %s", err, log)
+	}
+	want := ingest.Digest(news.Item{Source: "wire", Text: "Profit jumps"})
+	if !slices.ContainsFunc(written, func(line string) bool { return strings.Contains(line, `"id":"`+want+`"`) }) {
+		t.Errorf("no reading has the id %s: %s", want, written)
+	}
+}
+
+// arrivalIn is a line's arrived_at as it is written; "" where there is none.
+func arrivalIn(t *testing.T, line string) string {
+	t.Helper()
+	var r struct {
+		At string `json:"arrived_at"`
+	}
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r.At
+}
+
+// A history of which most is not counted, here for it was classified long after it came, is a
+// failure that says the way out.
+func TestReplayOfALateHistoryFails(t *testing.T) {
+	lines := quietThenBurst(t)
+	for i, line := range lines {
+		before, after, _ := strings.Cut(line, `"classified_at":"`)
+		lines[i] = before + `"classified_at":"2026-05` + after[len("2026-03"):]
+	}
+	_, log, err := replayed(t, lines)
+	if err == nil || !strings.Contains(err.Error(), "82 of 82 readings were not counted") || !strings.Contains(err.Error(), "arrived_at") {
+		t.Errorf("error %v, log %s", err, log)
 	}
 }
 
