@@ -103,6 +103,41 @@ func TestDeploymentsNameMetricsThatExist(t *testing.T) {
 	}
 }
 
+// TestUnitFindsWhatInstallingLays starts the unit's configuration from the folders that
+// docs/operation.md ("Installing") lays, with a file that names no paths.
+func TestUnitFindsWhatInstallingLays(t *testing.T) {
+	root, system := testenv.Root(t), t.TempDir()
+	unit, err := os.ReadFile(filepath.Join(root, "deployments/systemd/barograph.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^ExecStart=(/opt/barograph)/bin/barograph run -c (\S+)$`).FindSubmatch(unit)
+	if found == nil {
+		t.Fatalf("no ExecStart in\n%s", unit)
+	}
+	installed, path := filepath.Join(system, string(found[1])), filepath.Join(system, string(found[2]))
+	for _, dir := range []string{filepath.Join(installed, ".deps"), filepath.Dir(path)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from, to := range map[string]string{filepath.Join(root, "models"): "models", filepath.Join(testenv.Deps(t), "bases"): ".deps/bases"} {
+		if err := os.Symlink(from, filepath.Join(installed, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path, []byte("kafka: {topics: [{name: news, kind: news}]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := readConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, missing := foldersOf(append(cfg.Classify.Bundles, cfg.Classify.Bases...)); len(missing) > 0 {
+		t.Errorf("the unit's process finds no %s", strings.Join(missing, ", "))
+	}
+}
+
 // TestDeployedConfigurations reads the configurations that are shipped as the monitor does.
 func TestDeployedConfigurations(t *testing.T) {
 	t.Setenv("SLACK_TOKEN", "xoxb-of-a-test")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -104,6 +105,7 @@ func examinations(cfg config) []examination {
 	if !parts.classify {
 		return append(list, alertExaminations(cfg)...)
 	}
+	there, missing := foldersOf(cfg.Classify.Bundles)
 	list = append(list, []examination{
 		{"watch list", func(context.Context) (string, error) {
 			_, err := readWatchList(cfg.WatchList)
@@ -115,14 +117,29 @@ func examinations(cfg config) []examination {
 			if len(cfg.Classify.Bundles) == 0 {
 				return "", errors.New("none: classify.bundles is empty")
 			}
-			return strings.Join(cfg.Classify.Bundles, ", "), nil
-		}, "name the folders of bundles in classify.bundles"},
+			if len(missing) > 0 {
+				return "", fmt.Errorf("no folder %s", strings.Join(missing, ", "))
+			}
+			return strings.Join(there, ", "), nil
+		}, "name the folders of bundles in classify.bundles; relative paths, also those of the defaults, are relative to the configuration file"},
 	}...)
-	for _, dir := range cfg.Classify.Bundles {
+	for _, dir := range there {
 		list = append(list, examination{"model", func(context.Context) (string, error) { return lookAtModel(cfg.Classify, dir) },
 			"see that classify.bundles names the bundle's folder and classify.bases the folder of base models (`make build` makes .deps/bases)"})
 	}
 	return append(list, alertExaminations(cfg)...)
+}
+
+// foldersOf parts the folders that are there from those that are not.
+func foldersOf(dirs []string) (there, missing []string) {
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			there = append(there, dir)
+		} else {
+			missing = append(missing, dir)
+		}
+	}
+	return there, missing
 }
 
 func alertExaminations(cfg config) (list []examination) {

@@ -87,6 +87,36 @@ func TestDoctorSaysOnceThatRedisIsAway(t *testing.T) {
 	}
 }
 
+// The doctor is not content with bundles that are not there, and says so once.
+func TestDoctorLooksForTheBundles(t *testing.T) {
+	cfg, there := defaults(), t.TempDir()
+	for _, tt := range []struct {
+		bundles []string
+		want    string // of the error; "" = none
+		models  int
+	}{
+		{[]string{there}, "", 1},
+		{[]string{there, filepath.Join(there, "en"), filepath.Join(there, "zh")}, filepath.Join(there, "en") + ", " + filepath.Join(there, "zh"), 1},
+		{nil, "classify.bundles is empty", 0},
+	} {
+		cfg.Classify.Bundles = tt.bundles
+		models := 0
+		for _, e := range examinations(cfg) {
+			switch e.name {
+			case "model":
+				models++
+			case "bundles":
+				if said, err := e.look(t.Context()); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%q: %q, %v", tt.bundles, said, err)
+				}
+			}
+		}
+		if models != tt.models {
+			t.Errorf("%q: %d bundles are opened, want %d", tt.bundles, models, tt.models)
+		}
+	}
+}
+
 // The doctor names each topic that the monitor needs and nobody is to create; a process that
 // does not classify needs none with items.
 func TestDoctorLooksAtTheTopics(t *testing.T) {
