@@ -52,7 +52,11 @@ func (r Route) check(sinks map[string]Sink) error {
 	case r.Sink == "":
 		faults = append(faults, errors.New("no sink"))
 	case !known:
-		faults = append(faults, fmt.Errorf("sink %q is not configured (there are: %s)", r.Sink, strings.Join(sortedKeys(sinks), ", ")))
+		others := "there is none"
+		if len(sinks) > 0 {
+			others = "there are: " + strings.Join(sortedKeys(sinks), ", ")
+		}
+		faults = append(faults, fmt.Errorf("sink %q is not configured (%s)", r.Sink, others))
 	case sink != nil:
 		if err := sink.Check(r.Channel); err != nil {
 			faults = append(faults, fmt.Errorf("sink %q: %w", r.Sink, err))

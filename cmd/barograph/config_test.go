@@ -81,6 +81,17 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		{"a market that there is not", "trend: {market: NASDAQ}", "XNYS"},
 		{"a console's address that is none", "console: {public_url: 'javascript:alert(1)'}", "public_url"},
 		{"a console's address with a query", "console: {public_url: 'https://b.example/?x'}", "public_url"},
+		{"a mapping that is no pointer", "kafka: {topics: [{name: n, kind: news, mapping: {text: content}}]}", "kafka.topics: n: mapping: text"},
+		{"a mapping of no field", "kafka: {topics: [{name: n, kind: news, mapping: {txt: /content}}]}", "txt"},
+		{"a device", "classify: {device: gpu}", "classify.device"},
+		{"a precision", "classify: {precision: int4}", "classify.precision"},
+		{"fewer than no cores", "classify: {threads: -4}", "classify.threads"},
+		{"fewer than no false alerts", "trend: {false_alerts_per_day: -1}", "trend.false_alerts_per_day is -1"},
+		{"a quiet of less than nothing", "alert: {quiet: -1h}", "alert.quiet is -1h"},
+		{"a drain of less than nothing", "drain_timeout: -5s", "drain_timeout -5s"},
+		{"a port too high", "console: {listen: '127.0.0.1:70000'}", "console.listen is \"127.0.0.1:70000\""},
+		{"a console without a port", "console: {listen: 127.0.0.1}", "such as 127.0.0.1:8095"},
+		{"a prefix with braces", "redis: {prefix: 'a{b}'}", "redis.prefix"},
 		{"a database of a cluster", "redis: {addresses: ['a:1', 'b:1'], db: 3}", "Cluster"},
 	}
 	for _, tt := range tests {

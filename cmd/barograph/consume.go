@@ -99,7 +99,7 @@ func newDecoder(cfg config, topic topicConfig, clock func() time.Time) (*ingest.
 		MaxTextBytes: cfg.Kafka.MaxTextBytes, MaxAhead: cfg.Kafka.MaxFuture, History: cfg.Trend.History,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("configuration: kafka.topics: %s: %w", topic.Name, err)
+		return nil, fmt.Errorf("kafka.topics: %s: %w", topic.Name, err)
 	}
 	return decoder, nil
 }

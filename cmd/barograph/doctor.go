@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
 	"github.com/spf13/cobra"
 
 	"github.com/barograph/barograph/alert"
@@ -26,8 +27,8 @@ func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the configuration and all that it names, and say what to do",
-		Long: "Checks the configuration, Kafka, Redis, ONNX Runtime, the device, the models and Slack, and says what\n" +
-			"to do where something is wrong. It posts nothing, and writes nothing but what a bundle is compiled to, as\n" +
+		Long: "Checks the configuration, Kafka, Redis, the console's address, ONNX Runtime, the device, the models and Slack,\n" +
+			"and says what to do where something is wrong. It posts nothing, and writes nothing but what a bundle is compiled to, as\n" +
 			"the first start would. Exit code 1 when a check fails.",
 		Example: "  barograph doctor -c barograph.yaml",
 		Args:    noArguments,
@@ -46,6 +47,15 @@ type examination struct {
 	look   func(context.Context) (finding string, err error)
 	advice string
 }
+
+// faultWithAdvice is an error for which another advice belongs than the examination's.
+type faultWithAdvice struct {
+	error
+	advice string
+}
+
+// Unwrap gives what is wrong.
+func (f faultWithAdvice) Unwrap() error { return f.error }
 
 // needs names the examination without which another is not looked at: it would fail for the same reason.
 var needs = map[string]string{"series": "redis", "model": "onnx runtime"}
@@ -71,6 +81,10 @@ func diagnose(ctx context.Context, out io.Writer, path string) error {
 		cancel()
 		if err != nil {
 			failed, ill[e.name] = failed+1, true
+			var own faultWithAdvice
+			if errors.As(err, &own) {
+				e.advice = own.advice
+			}
 			fmt.Fprintf(out, "%-14s FAIL  %s\n%-20s → %s\n", e.name, indent(err.Error()), "", e.advice)
 			continue
 		}
@@ -100,7 +114,7 @@ func examinations(cfg config) []examination {
 		list = append(list, examination{"market", func(context.Context) (string, error) { return lookAtMarket(cfg.Trend.Market, time.Now()) },
 			"take a newer version of Barograph, whose table of holidays goes on; trend.market: \"\" goes by UTC instead"})
 	}
-	list = append(list, examination{"console", func(context.Context) (string, error) { return lookAtConsole(cfg.Console) },
+	list = append(list, examination{"console", func(ctx context.Context) (string, error) { return lookAtConsole(ctx, cfg.Console) },
 		"`openssl rand -hex 24` makes a token, env:NAME or file:PATH hands it over; docs/console.md, “Who may see it”"})
 	if !parts.classify {
 		return append(list, alertExaminations(cfg)...)
@@ -158,7 +172,7 @@ func alertExaminations(cfg config) (list []examination) {
 		list = append(list, examination{"alertmanager", func(ctx context.Context) (string, error) { return lookAtAlertmanager(ctx, *cfg.Alert.Alertmanager) },
 			"see that alert.alertmanager.urls are reachable from here, and its username, password or token are right"})
 	}
-	return append(list, examination{"routes", func(context.Context) (string, error) { return lookAtRoutes(cfg.Alert) },
+	return append(list, examination{"routes", func(context.Context) (string, error) { return lookAtRoutes(cfg) },
 		"mend alert.routes: each names slack with a channel, or another sink by its name; see docs/alerts.md"})
 }
 
@@ -175,7 +189,7 @@ func lookAtKafka(ctx context.Context, c kafkaConfig, classifies bool) (string, e
 		return "", err
 	}
 	if classifies && len(c.Topics) == 0 {
-		return "", errors.New("kafka.topics is empty: name at least one topic with news or comments")
+		return "", faultWithAdvice{errors.New("kafka.topics is empty"), "name at least one topic with news or comments"}
 	}
 	var found, missing []string
 	for _, topic := range append(topicNames(c.Topics), c.Readings, c.Alerts, c.Labels, c.DeadLetters) {
@@ -190,7 +204,8 @@ func lookAtKafka(ctx context.Context, c kafkaConfig, classifies bool) (string, e
 	}
 	finding := fmt.Sprintf("%s; topics %s; group %s", news.Counted(len(cluster.Brokers), "broker"), or(strings.Join(found, ", "), "none yet"), c.Group)
 	if len(missing) > 0 && !c.CreateTopics {
-		return "", fmt.Errorf("topics %s do not exist, and create_topics is false", strings.Join(missing, ", "))
+		return "", faultWithAdvice{fmt.Errorf("topics %s do not exist, and create_topics is false", strings.Join(missing, ", ")),
+			"make them, or set kafka.create_topics: true"}
 	}
 	if len(missing) > 0 {
 		finding += "\nwill create " + strings.Join(missing, ", ")
@@ -222,7 +237,7 @@ func lookAtRedis(ctx context.Context, c redisConfig) (string, error) {
 		finding += fmt.Sprintf("\nmaxmemory-policy is %s: under pressure it drops counts and alerts; use noeviction", policy)
 	}
 	if mode := value("redis_mode"); mode == "cluster" && !c.Cluster && len(c.Addresses) == 1 {
-		return "", errors.New("it is a Redis Cluster: set redis.cluster: true")
+		return "", faultWithAdvice{errors.New("it is a Redis Cluster"), "set redis.cluster: true"}
 	}
 	if _, ok := client.(*redis.ClusterClient); ok {
 		finding += "; all masters of the cluster answer"
@@ -279,31 +294,6 @@ func lookAtModel(c classifyConfig, dir string) (string, error) {
 	return fmt.Sprintf("%s: %s %s, digest %.12s, %s on %s\n%s (%s)", dir, b.Name, b.Version, b.Digest, model.Precision, model.Device, setting, how), nil
 }
 
-// lookAtConsole says before the start what the start would refuse, and who may see the console.
-func lookAtConsole(c consoleConfig) (string, error) {
-	access, err := c.access()
-	if err != nil {
-		return "", err
-	}
-	if err := access.Check(c.Listen); err != nil {
-		return "", err
-	}
-	open := "whoever is on this machine"
-	switch {
-	case c.Token != "" && c.TrustedHeader != "":
-		open = "who has the token, or is named by a trusted proxy in " + c.TrustedHeader
-	case c.Token != "":
-		open = "who has the token"
-	case c.TrustedHeader != "":
-		open = "who is named by a trusted proxy in " + c.TrustedHeader
-	}
-	finding := fmt.Sprintf("on %s, for %s", c.Listen, open)
-	if c.PublicURL == "" {
-		finding += "\nno public_url: alerts do not link to it"
-	}
-	return finding, nil
-}
-
 func lookAtSlack(ctx context.Context, c *slackConfig) (string, error) {
 	sink, err := alert.NewSlack(c.SlackConfig)
 	if err != nil {
@@ -340,16 +330,22 @@ func lookAtAlertmanager(ctx context.Context, c alert.AlertmanagerConfig) (string
 }
 
 // lookAtRoutes checks sinks and routes as the monitor would.
-func lookAtRoutes(c alertConfig) (string, error) {
-	sinks, routes, err := sinksOf(c, "", nil, nil)
+func lookAtRoutes(cfg config) (string, error) {
+	var topic *kafka.Writer
+	if cfg.Kafka.Alerts != "" {
+		topic = &kafka.Writer{}
+	}
+	sinks, routes, err := sinksOf(cfg.Alert, cfg.Console.PublicURL, topic, nil)
 	if err != nil {
 		return "", err
 	}
 	if _, err := alert.New(alert.Config{Redis: redis.NewClient(&redis.Options{}), Sinks: sinks, Routes: routes}); err != nil {
 		return "", err
 	}
-	if len(routes) == 0 {
+	own := len(cfg.Alert.ownRoutes())
+	if own == 0 {
 		return "none: alerts go to the alerts topic only", nil
 	}
-	return news.Counted(len(routes), "route") + " to " + news.Counted(len(sinks), "sink"), nil
+	delete(sinks, "kafka")
+	return news.Counted(own, "route") + " to " + news.Counted(len(sinks), "sink"), nil
 }

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,18 +26,31 @@ func TestDoctorLooksAtTheConsole(t *testing.T) {
 		c    consoleConfig
 		want string // "" = refused
 	}{
-		{"on this machine", consoleConfig{Listen: "127.0.0.1:8095"}, "for whoever is on this machine\nno public_url"},
-		{"on the network, open", consoleConfig{Listen: ":8095"}, ""},
-		{"on the network, with a token", consoleConfig{Listen: ":8095", Token: "0123456789abcdef"}, "for who has the token"},
-		{"behind a proxy", consoleConfig{Listen: "0.0.0.0:80", TrustedHeader: "X-User", PublicURL: "https://b.example"}, "a trusted proxy in X-User"},
+		{"on this machine", consoleConfig{Listen: "127.0.0.1:0"}, "for whoever is on this machine\nno public_url"},
+		{"on the network, open", consoleConfig{Listen: ":0"}, ""},
+		{"on the network, with a token", consoleConfig{Listen: ":0", Token: "0123456789abcdef"}, "for who has the token"},
+		{"behind a proxy", consoleConfig{Listen: "0.0.0.0:0", TrustedHeader: "X-User", PublicURL: "https://b.example"}, "a trusted proxy in X-User"},
 	} {
-		said, err := lookAtConsole(tt.c)
+		said, err := lookAtConsole(t.Context(), tt.c)
 		if tt.want == "" && !errors.Is(err, console.ErrOpen) || tt.want != "" && (err != nil || !strings.Contains(said, tt.want)) {
 			t.Errorf("%s: %q, %v", tt.name, said, err)
 		}
 		if strings.Contains(said, "no public_url") != (tt.want != "" && tt.c.PublicURL == "") {
 			t.Errorf("%s: %q", tt.name, said)
 		}
+	}
+}
+
+// The doctor tries to listen. An address that is taken is a fault, unless a monitor has it: the
+// doctor may look at a machine where all is well.
+func TestDoctorTriesToListen(t *testing.T) {
+	for body, want := range map[string]bool{"ok": false, "# HELP\nbarograph_ingest_lag 0\n": true} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }))
+		said, err := lookAtConsole(t.Context(), consoleConfig{Listen: server.Listener.Addr().String()})
+		if monitor := err == nil && strings.Contains(said, "a monitor serves there already"); monitor != want || !want && !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("where %q is served: %q, %v", body, said, err)
+		}
+		server.Close()
 	}
 }
 
@@ -76,11 +92,28 @@ func TestDoctorSaysOnceThatRedisIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	away.Close()
-	config := writeConfig(t, fmt.Sprintf("redis: {addresses: ['%s']}\nstages: [trend, alert]\n", away.Addr()))
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	go func() { // no monitor
+		for {
+			c, err := taken.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	config := writeConfig(t, fmt.Sprintf("redis: {addresses: ['%s']}\nstages: [trend, alert]\nconsole: {listen: '%s'}\nalert: {routes: [{sink: pager}]}\n", away.Addr(), taken.Addr()))
 	var out strings.Builder
 	err = diagnose(t.Context(), &out, config)
-	if err == nil || err.Error() != "2 checks failed" { // Kafka and Redis
+	if err == nil || err.Error() != "4 checks failed" { // Kafka, Redis, the console and the route
 		t.Errorf("error %v", err)
+	}
+	if !strings.Contains(out.String(), `sink "pager" is not configured (there`) || !strings.Contains(out.String(), "already in use\n                     → console.listen is") {
+		t.Errorf("the doctor said:\n%s", &out)
 	}
 	if !strings.Contains(out.String(), "kafka.brokers names them") || !strings.Contains(out.String(), "\nseries         -     not looked at: it needs redis\n") {
 		t.Errorf("the doctor said:\n%s", &out)
