@@ -148,6 +148,9 @@ func newFeedDeadLetters() *cobra.Command {
   barograph feed deadletters -c barograph.yaml --reason failed`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if class := ingest.Class(reason); reason != "" && !slices.Contains(ingest.Classes(), class) {
+				return usageError{fmt.Errorf("--reason %q is none; there are %s", reason, joined(ingest.Classes()))}
+			}
 			cfg, err := readConfig(path)
 			if err != nil {
 				return err
@@ -157,9 +160,16 @@ func newFeedDeadLetters() *cobra.Command {
 				return err
 			}
 			defer client.Close()
+			others := 0
 			result, err := feed.Redeliver(cmd.Context(), feed.RedeliverConfig{
 				Broker: client, DeadLetters: cfg.Kafka.DeadLetters, Reason: ingest.Class(reason), DryRun: dryRun,
-				Report: func(l feed.Letter) { fmt.Fprintln(cmd.OutOrStdout(), letterLine(l)) },
+				Report: func(l feed.Letter) {
+					if l.Other {
+						others++
+						return
+					}
+					fmt.Fprintln(cmd.OutOrStdout(), letterLine(l))
+				},
 			})
 			if err != nil {
 				return err
@@ -168,7 +178,11 @@ func newFeedDeadLetters() *cobra.Command {
 			if dryRun {
 				did = "to put back"
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d %s, %d skipped\n", result.PutBack, did, result.Skipped)
+			end := fmt.Sprintf("%d %s, %d skipped", result.PutBack, did, result.Skipped-others)
+			if reason != "" {
+				end += fmt.Sprintf(", %d of other reasons", others)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), end)
 			return nil
 		},
 	}
@@ -178,10 +192,18 @@ func newFeedDeadLetters() *cobra.Command {
 	return cmd
 }
 
+func joined(classes []ingest.Class) string {
+	words := make([]string, len(classes))
+	for i, class := range classes {
+		words[i] = string(class)
+	}
+	return strings.Join(words, ", ")
+}
+
 func letterLine(l feed.Letter) string {
 	line := fmt.Sprintf("%d/%-8d %-20s %s", l.Partition, l.Offset, plain.Line(l.Topic, 249), plain.Line(l.Reason, 300))
-	if l.Redelivered > 1 {
-		line += fmt.Sprintf("  (put back %d times)", l.Redelivered)
+	if before := l.Redelivered - 1; before > 0 {
+		line += fmt.Sprintf("  (put back %s before)", news.Counted(before, "time"))
 	}
 	if l.Skipped != "" {
 		line += "  skipped: " + plain.Line(l.Skipped, 300)

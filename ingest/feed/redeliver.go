@@ -38,6 +38,7 @@ type Letter struct {
 	Reason      string // "class: detail"
 	Redelivered int    // how often it was put back, this time included
 	Skipped     string // why it was not; "" = it was, or would be but for DryRun
+	Other       bool   // of another class than was asked for, and Skipped for that
 }
 
 // RedeliverResult counts letters.
@@ -169,7 +170,7 @@ func (r *redelivery) open(m kafka.Message) (Letter, kafka.Message) {
 	class, _, _ := strings.Cut(letter.Reason, ":")
 	switch {
 	case r.cfg.Reason != "" && class != string(r.cfg.Reason):
-		letter.Skipped = "another reason"
+		letter.Skipped, letter.Other = "another reason", true
 	case truncated:
 		letter.Skipped = "cut for its size"
 	case r.topics[letter.Topic] == 0 || letter.Topic == r.cfg.DeadLetters:
