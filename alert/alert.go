@@ -54,7 +54,7 @@ type Config struct {
 	Poll      time.Duration // how often Run looks for work of other replicas and for quiet alerts; 0 = 1 s
 	Remember  time.Duration // how long a resolved alert is known, so that a replay is not told again; 0 = 7 d
 	Workers   int           // concurrent deliveries for each sink; 0 = 4
-	MaxPause  time.Duration // longest pause between two attempts; 0 = 10 min
+	MaxPause  time.Duration // longest pause between two attempts where few wait; ten times that where many do, and where token, channel or address are at fault; 0 = 1 min
 	FirstWait time.Duration // upper bound of the first pause between two attempts; 0 = 1 s
 
 	Clock      func() time.Time // of arrival, as in Spike.At; nil = time.Now. Deliveries always keep real time
@@ -146,7 +146,7 @@ func withDefaults(cfg Config) Config {
 	orElse(&cfg.Poll, time.Second)
 	orElse(&cfg.Remember, 7*24*time.Hour)
 	orElse(&cfg.Workers, 4)
-	orElse(&cfg.MaxPause, 10*time.Minute)
+	orElse(&cfg.MaxPause, time.Minute)
 	orElse(&cfg.FirstWait, time.Second)
 	orElse(&cfg.Log, slog.Default())
 	if cfg.Clock == nil {

@@ -36,6 +36,7 @@ type claim struct {
 	tries               int    // attempts before this one
 	unsure              bool   // one of them may have arrived
 	ref                 string // what the sink returned for the alert's former message here
+	waiting             int    // lanes of the sink, this one included
 }
 
 // errLeaseLost says that another worker has taken the lane over.
@@ -46,7 +47,7 @@ var errLeaseLost = errors.New("lease lost")
 // KEYS: due set of the sink, queue, out, lease, refs.
 // ARGV: now in ms, end of the lease in ms, token.
 // Returns {} when nothing is due, or {lane, member, entry, tries before, 1 if one of those
-// may have arrived, ref}. The lease is written as unsure: only who knows better says so.
+// may have arrived, ref, lanes of the sink}. The lease is written as unsure: only who knows better says so.
 var claimScript = redis.NewScript(`
 while true do
   local lane = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1)[1]
@@ -62,7 +63,7 @@ while true do
     end
     redis.call('HSET', KEYS[4], lane, cjson.encode({token = ARGV[3], tries = tries + 1, unsure = 1}))
     redis.call('ZADD', KEYS[1], ARGV[2], lane)
-    return {lane, member, json, tries, unsure, redis.call('HGET', KEYS[5], lane) or ''}
+    return {lane, member, json, tries, unsure, redis.call('HGET', KEYS[5], lane) or '', redis.call('ZCARD', KEYS[1])}
   end
   if member then redis.call('ZREM', KEYS[2], member) else
     redis.call('ZREM', KEYS[1], lane)
@@ -77,7 +78,7 @@ func (s *store) claim(ctx context.Context, sink, token string, now time.Time, le
 	if err != nil {
 		return nil, fmt.Errorf("claiming a delivery for sink %s: %w", sink, err)
 	}
-	if len(reply) != 6 {
+	if len(reply) != 7 {
 		return nil, nil
 	}
 	text := make([]string, len(reply))
@@ -88,17 +89,23 @@ func (s *store) claim(ctx context.Context, sink, token string, now time.Time, le
 	if c.tries, err = strconv.Atoi(text[3]); err != nil {
 		return nil, fmt.Errorf("claiming delivery %s: tries: %w", c.member, err)
 	}
+	if c.waiting, err = strconv.Atoi(text[6]); err != nil {
+		return nil, fmt.Errorf("claiming delivery %s: lanes: %w", c.member, err)
+	}
 	if err := json.Unmarshal([]byte(text[2]), &c.entry); err != nil {
 		return nil, fmt.Errorf("claiming delivery %s: %w", c.member, err)
 	}
 	return c, nil
 }
 
-// finishScript removes a delivery that is done, or moves it to the dead list.
+// finishScript removes a delivery that is done, or moves it to the dead list. One that is
+// delivered makes those due that failed before: their sink is back. Not yet those whose time
+// has not come (see putOff), and of those whose token, channel or address were at fault the
+// ones of its own channel only.
 //
 // KEYS: due set of the sink, queue, out, lease, refs, dead.
 // ARGV: lane, member, token, now in ms, ref to keep ("" = forget), dead JSON ("" = delivered),
-// longest dead list.
+// longest dead list, what the lanes of its channel begin with, most lanes to make due.
 // Returns 1, or 0 when the lease has gone to another.
 var finishScript = redis.NewScript(`
 local lease = redis.call('HGET', KEYS[4], ARGV[1])
@@ -116,7 +123,19 @@ if redis.call('ZRANGEBYLEX', KEYS[2], '[' .. ARGV[1] .. '|', '(' .. ARGV[1] .. '
 else
   redis.call('ZREM', KEYS[1], ARGV[1])
 end
+if ARGV[6] ~= '' then return 1 end
+for _, lane in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[4], '+inf', 'LIMIT', 0, ARGV[9])) do
+  local failed = redis.call('HGET', KEYS[4], lane)
+  local was = failed and cjson.decode(failed)
+  if was and was.token == '' and (was.free or 0) <= tonumber(ARGV[4])
+    and (was.misplaced ~= 1 or string.sub(lane, 1, #ARGV[8]) == ARGV[8]) then
+    redis.call('ZADD', KEYS[1], ARGV[4], lane)
+  end
+end
 return 1`)
+
+// mostFreed bounds how many lanes one delivery makes due; the next makes more due.
+const mostFreed = 256
 
 // longestDead bounds the dead list; what falls off has been logged when it was put there.
 const longestDead = 10000
@@ -146,34 +165,33 @@ func (s *store) finish(ctx context.Context, c *claim, ref string, dead *Dead, no
 		}
 	}
 	ours, err := finishScript.Run(ctx, s.redis, s.keys("due:"+c.To.Sink, "queue", "out", "lease", "refs", "dead"),
-		c.lane, c.member, c.token, now.UnixMilli(), ref, raw, longestDead).Int()
+		c.lane, c.member, c.token, now.UnixMilli(), ref, raw, longestDead, c.To.Sink+"/"+c.To.Channel+"/", mostFreed).Int()
 	return leaseError(ours, err, c, "recording")
 }
 
 // retryScript puts a delivery off.
 //
 // KEYS: due set of the sink, lease, refs.
-// ARGV: lane, token, when in ms, 1 if the attempt may have arrived, ref to keep ("" = as it was).
+// ARGV: lane, token, when in ms, 1 if the attempt may have arrived, ref to keep ("" = as it was),
+// from when in ms another's success may bring it forward, 1 if its place is at fault.
 // Returns 1, or 0 when the lease has gone to another.
 var retryScript = redis.NewScript(`
 local lease = redis.call('HGET', KEYS[2], ARGV[1])
 if not lease then return 0 end
 local was = cjson.decode(lease)
 if was.token ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[1], cjson.encode({token = '', tries = was.tries, unsure = tonumber(ARGV[4])}))
+redis.call('HSET', KEYS[2], ARGV[1], cjson.encode({token = '', tries = was.tries, unsure = tonumber(ARGV[4]),
+  free = tonumber(ARGV[6]), misplaced = tonumber(ARGV[7])}))
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[3], ARGV[1], ARGV[5]) end
 return 1`)
 
-// putOff ends the claim without a complete delivery: it is due again at next, and goes on
-// from ref.
-func (s *store) putOff(ctx context.Context, c *claim, ref string, next time.Time, unsure bool) error {
-	flag := 0
-	if unsure {
-		flag = 1
-	}
+// putOff ends the claim without a complete delivery: it is due again after the verdict's pause,
+// or when its sink works for another after the verdict's rest, and goes on from ref.
+func (s *store) putOff(ctx context.Context, c *claim, ref string, now time.Time, v verdict) error {
+	flag := map[bool]int{true: 1}
 	ours, err := retryScript.Run(ctx, s.redis, s.keys("due:"+c.To.Sink, "lease", "refs"),
-		c.lane, c.token, next.UnixMilli(), flag, ref).Int()
+		c.lane, c.token, now.Add(v.pause).UnixMilli(), flag[v.unsure], ref, now.Add(v.rest).UnixMilli(), flag[v.misplaced]).Int()
 	return leaseError(ours, err, c, "putting off")
 }
 

@@ -157,9 +157,11 @@ func (d *Desk) send(ctx context.Context, sink Sink, c *claim) (ref string, err e
 
 // verdict is what becomes of a delivery after an attempt.
 type verdict struct {
-	dead   bool
-	pause  time.Duration
-	unsure bool
+	dead      bool
+	pause     time.Duration // until the next attempt
+	rest      time.Duration // of it, that is kept also when the sink works for another
+	unsure    bool
+	misplaced bool
 }
 
 // judgeFailure says what becomes of the delivery, given its error.
@@ -171,13 +173,25 @@ func (d *Desk) judgeFailure(c *claim, err error) verdict {
 	if !errors.As(err, &known) {
 		known = &DeliveryError{Err: err}
 	}
-	v := verdict{dead: known.Hopeless, unsure: c.unsure || !known.Refused}
-	v.pause = mathrand.N(backoff(c.tries, d.cfg.FirstWait, d.cfg.MaxPause)) + 1
+	v := verdict{dead: known.Hopeless, unsure: c.unsure || !known.Refused, misplaced: known.Misplaced}
+	v.pause = mathrand.N(backoff(c.tries, d.cfg.FirstWait, d.longest(c.waiting))) + 1
 	if known.Misplaced {
-		v.pause = d.cfg.MaxPause/2 + mathrand.N(d.cfg.MaxPause/2+1)
+		v.pause = 5*d.cfg.MaxPause + mathrand.N(5*d.cfg.MaxPause+1)
 	}
-	v.pause += known.After
+	v.rest = min(v.pause, 10*d.cfg.FirstWait)
+	if known.After > 0 {
+		v.pause += known.After
+		v.rest = v.pause
+	}
 	return v
+}
+
+// longest is the longest pause where so many lanes of a sink wait: MaxPause up to ten, then
+// growing with them to ten times that. So up to a hundred lanes make no more than some 20
+// attempts in each MaxPause (their pauses are half the longest on average) on a receiver that is
+// away, and it is found to be back within one; the first that gets through makes the others due.
+func (d *Desk) longest(waiting int) time.Duration {
+	return d.cfg.MaxPause * time.Duration(min(max(waiting, 10), 100)) / 10
 }
 
 // backoff bounds the pause after so many failed attempts. It is retry.Policy's doubling;
@@ -209,7 +223,7 @@ func (d *Desk) settle(c *claim, v verdict, ref string, cause error) {
 			err = d.store.finish(ctx, c, cmp.Or(ref, c.ref), d.deadOf(c, cause), d.wall())
 		default:
 			result = "retry"
-			err = d.store.putOff(ctx, c, ref, d.wall().Add(v.pause), v.unsure)
+			err = d.store.putOff(ctx, c, ref, d.wall(), v)
 		}
 		if errors.Is(err, errLeaseLost) {
 			return retry.Permanent(err)

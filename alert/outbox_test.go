@@ -3,10 +3,14 @@ package alert
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/barograph/barograph/internal/slackfake"
+	"github.com/barograph/barograph/news"
 )
 
 // A worker may die at each step of a delivery; another replica takes over when the lease
@@ -138,7 +142,7 @@ func TestLeaseIsExclusive(t *testing.T) {
 	if err := d.store.finish(t.Context(), slow, "x", nil, d.wall()); !errors.Is(err, errLeaseLost) {
 		t.Errorf("the slow one recorded: %v", err)
 	}
-	if err := d.store.putOff(t.Context(), slow, "", d.wall(), false); !errors.Is(err, errLeaseLost) {
+	if err := d.store.putOff(t.Context(), slow, "", d.wall(), verdict{}); !errors.Is(err, errLeaseLost) {
 		t.Errorf("the slow one put off: %v", err)
 	}
 	if err := d.store.finish(t.Context(), heir, "C1 1.2", nil, d.wall()); err != nil {
@@ -164,6 +168,105 @@ func TestAskedToWait(t *testing.T) {
 	drainAll(t, d)
 	if len(busy.got) != 2 || busy.got[1].Unsure {
 		t.Errorf("attempts after the hour: %+v", busy.got)
+	}
+}
+
+// When a receiver is back, the first delivery that it takes makes the others due, but for those
+// that it asked to wait, those that failed a moment ago and those of a channel that is at fault.
+func TestReceiverIsBack(t *testing.T) {
+	const broken = "C0NONE"
+	asked := &DeliveryError{Err: errors.New("busy"), After: time.Hour, Refused: true}
+	tests := []struct {
+		name  string
+		cause error
+		after time.Duration // since the last failure
+		place string        // of the failures; the delivery that works is at alertsChannel
+		want  int           // of ten that failed
+	}{
+		{"away", errors.New("connection refused"), 10 * time.Second, broken, 10},
+		{"failed a moment ago", errors.New("connection refused"), 0, alertsChannel, 0},
+		{"asked to wait", asked, 10 * time.Second, alertsChannel, 0},
+		{"a token that was mended", &DeliveryError{Err: errors.New("invalid_auth"), Misplaced: true}, 10 * time.Second, alertsChannel, 10},
+		{"a channel that is not there", &DeliveryError{Err: errors.New("channel_not_found"), Misplaced: true}, 10 * time.Second, broken, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newOffice(t)
+			sink := &moody{cause: tt.cause}
+			d := o.desk(t, func(c *Config) {
+				c.Sinks, c.DigestFrom = map[string]Sink{"slack": sink}, -1
+				c.Routes = []Route{{Sink: "slack", Entities: []string{"MSFT"}, Channel: alertsChannel}, {Sink: "slack", Channel: tt.place}}
+			})
+			const failing = 10
+			for i := range failing {
+				consider(t, d, burst(news.Series{Entity: fmt.Sprint("E", i)}, noon, 10, 3))
+			}
+			drainAll(t, d)
+			// As after many attempts: no pause ends by itself within what passes now.
+			for i := range failing {
+				lane := entry{To: Destination{Sink: "slack", Channel: tt.place}, Alert: d.open(t)[fmt.Sprint("E", i)]}.lane()
+				if err := o.redis.ZAdd(t.Context(), d.store.prefix+"due:slack",
+					redis.Z{Score: float64(o.wall.now().Add(time.Hour).UnixMilli()), Member: lane}).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o.wall.add(tt.after)
+			sink.cause, sink.taken = nil, nil
+			consider(t, d, burst(news.Series{Entity: "MSFT"}, noon, 10, 3))
+			drainAll(t, d)
+			if got := len(sink.taken) - 1; got != tt.want || sink.taken[0] != "MSFT" {
+				t.Errorf("%d of those that wait were delivered after %q, want %d", got, sink.taken[:1], tt.want)
+			}
+		})
+	}
+}
+
+// open are the open alerts by their company.
+func (d *Desk) open(t *testing.T) map[string]news.Alert {
+	t.Helper()
+	st, err := d.store.load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	alerts := map[string]news.Alert{}
+	for _, r := range st.open {
+		alerts[r.Alert.Series.Entity] = r.Alert
+	}
+	return alerts
+}
+
+// moody is a sink that fails with its cause while it has one.
+type moody struct {
+	cause error
+	taken []string // companies
+}
+
+func (*moody) Check(string) error { return nil }
+
+func (m *moody) Deliver(_ context.Context, d Delivery) (string, error) {
+	if m.cause == nil {
+		m.taken = append(m.taken, d.Alert.Series.Entity)
+	}
+	return "", m.cause
+}
+
+// A receiver that is away for long is asked at least once a minute, and not much more often
+// where many wait.
+func TestPausesAreBounded(t *testing.T) {
+	d := newOffice(t).desk(t, nil)
+	for _, tt := range []struct {
+		waiting int
+		longest time.Duration
+	}{{1, time.Minute}, {10, time.Minute}, {50, 5 * time.Minute}, {100, 10 * time.Minute}, {10000, 10 * time.Minute}} {
+		var sum, most time.Duration
+		const draws = 10000
+		for range draws {
+			v := d.judgeFailure(&claim{tries: 40, waiting: tt.waiting}, errStatus)
+			sum, most = sum+v.pause, max(most, v.pause)
+		}
+		if mean := sum / draws; most > tt.longest || mean < tt.longest*9/20 {
+			t.Errorf("%d wait: pauses of up to %s, %s on average; want up to %s, half of it on average", tt.waiting, most, mean, tt.longest)
+		}
 	}
 }
 

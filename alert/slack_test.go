@@ -198,7 +198,7 @@ func TestMendedChannel(t *testing.T) {
 	consider(t, d, burst(apple, noon, 10, 3))
 	drainAll(t, d)
 	o.slack.AddChannel("C0LATE", "late")
-	o.wall.add(d.cfg.MaxPause)
+	o.wall.add(10 * d.cfg.MaxPause)
 	drainAll(t, d)
 	wantMessages(t, o, "C0LATE", "🟠 AAPL: bad news (warning)")
 	if n := len(o.slack.Calls("conversations.history")); n != 0 {
