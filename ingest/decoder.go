@@ -97,7 +97,7 @@ func Items(byTopic map[string]*Decoder) func(kafka.Message) (news.Item, error) {
 
 // Decode reads one message. Its error is a *Rejection. Of doubled keys the last counts, as
 // in JavaScript. Control characters in title and text become spaces, so that no headline
-// can speak to a terminal.
+// can speak to a terminal; in other fields, which are keys and labels, they are refused.
 func (d *Decoder) Decode(value []byte) (news.Item, error) {
 	r := d.readers.Get().(*reader)
 	defer d.giveBack(r)

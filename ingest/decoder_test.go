@@ -105,6 +105,7 @@ var badMessages = []struct {
 	{ingest.BadValue, "entities", `{"text":"T","published_at":1773142200,"entities":["AA\u001fPL"]}`},
 	{ingest.BadValue, "entities", `{"text":"T","published_at":1773142200,"entities":"A` + strings.Repeat(",A1", 3) + strings.Repeat("x", 65) + `"}`},
 	{ingest.BadValue, "id", `{"id":"a\nb","text":"T","published_at":1773142200}`},
+	{ingest.BadValue, "source", `{"source":"wire\u0007","text":"T","published_at":1773142200}`},
 	{ingest.BadValue, "kind", `{"kind":"rumour","text":"T","published_at":1773142200}`},
 	{ingest.NoText, "", `{"published_at":1773142200}`},
 	{ingest.NoText, "", `{"title":"  ","text":"\n","published_at":1773142200}`},
