@@ -12,6 +12,14 @@ import (
 // ErrNoText says that nothing is left of an item to classify: it has no text, or only links.
 var ErrNoText = errors.New("no text to classify (links do not count)")
 
+// CheckText is ErrNoText of a text in which nothing is left to classify, whatever the model.
+func CheckText(text string) error {
+	if blank(StripURLs(text)) {
+		return ErrNoText
+	}
+	return nil
+}
+
 // StripURLs removes what matches https?://\S+ and nothing else: bundles are trained on
 // text without links, and a link says nothing of mood. \S is everything but blank, tab,
 // line feed, form feed and carriage return, as in Go's regexp.

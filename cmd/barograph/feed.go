@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/ingest/feed"
 	"github.com/barograph/barograph/internal/broker"
@@ -92,7 +93,7 @@ func newFeedJSONL() *cobra.Command {
 		Use:   "jsonl FILE|-",
 		Short: "Put a file of JSON lines into Kafka",
 		Long: "Puts each line of a file (- is standard input) into a topic as it is. Lines that the monitor would refuse\n" +
-			"are named with file and line, and left out; exit code 1 then.",
+			"are named with file and line, and left out, but for texts of more tokens than its models take; exit code 1 then.",
 		Example: `  barograph feed jsonl -c barograph.yaml --topic news items.jsonl
   zcat history.jsonl.gz | barograph feed jsonl -c barograph.yaml -`,
 		Args: arguments(1, 1, "one file, or -"),
@@ -115,6 +116,12 @@ func newFeedJSONL() *cobra.Command {
 			defer bar.Close()
 			result, err := feed.Lines(cmd.Context(), feed.LinesConfig{
 				Broker: client, Topic: target.Name, Decoder: decoder,
+				Check: func(item news.Item) error {
+					if err := classify.CheckText(item.Content()); err != nil {
+						return rejectionOf(err)
+					}
+					return nil
+				},
 				Refused:  func(err *feed.LineError) { fmt.Fprintln(cmd.ErrOrStderr(), err) },
 				Progress: func(r feed.LinesResult) { _ = bar.Set64(r.Bytes) },
 			}, args[0], input)

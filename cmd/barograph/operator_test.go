@@ -53,15 +53,15 @@ redis: {addresses: ['%s']}
 
 	file := filepath.Join(t.TempDir(), "items.jsonl")
 	now := time.Now().UTC().Format(time.RFC3339)
-	lines := fmt.Sprintf("{\"text\":\"Shares plunge\",\"published_at\":%q}\n{\"text\":\"no time\"}\n", now)
+	lines := fmt.Sprintf("{\"text\":\"Shares plunge\",\"published_at\":%q}\n{\"text\":\"no time\"}\n{\"text\":\"https://example.com/only-a-link\",\"published_at\":%[1]q}\n", now)
 	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	said, err := commandLine(t, "feed", "jsonl", "-c", config, file)
 	if err == nil {
-		t.Error("feed jsonl is content with a line that it refused")
+		t.Error("feed jsonl is content with lines that it refused")
 	}
-	expect(said, "1 item put into news", "items.jsonl:2: no-time")
+	expect(said, "1 item put into news", "items.jsonl:2: no-time", "items.jsonl:3: no-text: no text to classify (links")
 
 	// A producer of one's own lets the bad one through: it becomes a dead letter.
 	client := openBroker(t, server.Addr)

@@ -13,6 +13,7 @@ import (
 	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/internal/broker"
 	"github.com/barograph/barograph/internal/retry"
+	"github.com/barograph/barograph/news"
 )
 
 // LinesConfig says where JSON lines go. Broker, Topic and Decoder are required.
@@ -20,6 +21,8 @@ type LinesConfig struct {
 	Broker  *broker.Client
 	Topic   string
 	Decoder *ingest.Decoder // the topic's: a line that it refuses is not sent
+
+	Check func(news.Item) error // what a later stage than the decoder would refuse is not sent either; nil = nothing
 
 	Refused  func(*LineError)  // told of each line that is not sent; nil = not told
 	Progress func(LinesResult) // told after each batch; nil = not told
@@ -52,7 +55,7 @@ const (
 )
 
 // Lines puts a file of JSON lines into Kafka, each line as it is, keyed by its item's id.
-// Lines that the decoder refuses are reported and left out; the rest goes on. It ends with
+// Lines that the decoder or Check refuses are reported and left out; the rest goes on. It ends with
 // the file, with ctx, or when Kafka or the file fail; what was written until then is in the
 // result, and the error names the last line that was read.
 func Lines(ctx context.Context, cfg LinesConfig, file string, r io.Reader) (LinesResult, error) {
@@ -130,6 +133,9 @@ func (l *lines) add(text []byte, tooLong bool) {
 		return
 	}
 	item, err := l.cfg.Decoder.Decode(text)
+	if err == nil && l.cfg.Check != nil {
+		err = l.cfg.Check(item)
+	}
 	if tooLong {
 		err = &ingest.Rejection{Class: ingest.TooLarge, Detail: fmt.Sprintf("a line of more than %d bytes", maxLineBytes)}
 	}
