@@ -141,7 +141,7 @@ func TestReadingsTowardCompanies(t *testing.T) {
 	// Where the text has a reading of its own, that has said the topic.
 	whole := reading("y", 1, .9)
 	whole.Model.Name = "of texts"
-	w.index.AddReadings([]news.Reading{whole, reading("y", 1, .9, "NOK"), reading("y", 1, .1, "ERIC")}, false)
+	w.index.AddReadings([]news.Reading{reading("y", 1, .1, "NOK"), whole, reading("y", 1, .1, "ERIC")}, false)
 	if got := len(search(t, w.index, Query{ID: "y"}).Readings); got != 3 {
 		t.Fatalf("%d readings, want the text's and one for each company", got)
 	}
@@ -150,8 +150,15 @@ func TestReadingsTowardCompanies(t *testing.T) {
 	if answer := call(serve(t, w, Access{}), r); answer.Code != 201 {
 		t.Fatalf("%d %s", answer.Code, answer.Body)
 	}
-	if l := w.labels[1]; l.Entity != "" || l.Model.Name != "of texts" {
-		t.Errorf("label %+v, want it of the text's reading", l)
+	r = httptest.NewRequest("POST", api+"/labels", strings.NewReader(`{"id":"y","task":"sentiment","label":"neutral"}`))
+	r.Header.Set("Content-Type", "application/json")
+	if answer := call(serve(t, w, Access{}), r); answer.Code != 201 {
+		t.Fatalf("%d %s", answer.Code, answer.Body)
+	}
+	for _, l := range w.labels[1:] {
+		if l.Entity != "" || l.Model.Name != "of texts" || l.Task == news.TaskSentiment && l.Was != "negative" {
+			t.Errorf("label %+v, want it of the text's reading", l)
+		}
 	}
 }
 

@@ -52,7 +52,13 @@ func (s *Server) addLabel(r *http.Request) (any, error) {
 	if len(page.Readings) == 0 {
 		return nil, notFound("no item of that id is in the index: only those of late can be corrected here")
 	}
-	reading, toward := page.Readings[0], ""
+	whole := page.Readings[0] // the text's own reading, where it has others for its companies
+	for _, r := range page.Readings {
+		if len(r.Entities) == 0 {
+			whole = r
+		}
+	}
+	reading, toward := whole, ""
 	for _, r := range page.Readings {
 		if len(page.Readings) > 1 && slices.Contains(r.Entities, body.Entity) {
 			reading, toward = r, body.Entity
@@ -67,13 +73,8 @@ func (s *Server) addLabel(r *http.Request) (any, error) {
 			return nil, fmt.Errorf("%w: a sentiment is negative, neutral or positive", ErrInvalid)
 		}
 	case news.TaskTopic:
-		for _, r := range page.Readings {
-			if len(r.Entities) == 0 {
-				reading = r // the text's own, by what said the topic
-			}
-		}
-		label.Was, label.Entity, label.Model = reading.Topic.Label, "", reading.Model
-		if err := s.knownTopic(r, reading, body.Label); err != nil {
+		label.Was, label.Entity, label.Model = whole.Topic.Label, "", whole.Model
+		if err := s.knownTopic(r, whole, body.Label); err != nil {
 			return nil, err
 		}
 	case news.TaskEntity:
