@@ -14,6 +14,7 @@ import (
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/classify/onnx"
+	"github.com/barograph/barograph/classify/onnx/kernels"
 	"github.com/barograph/barograph/internal/digest"
 )
 
@@ -90,7 +91,15 @@ func (c *compiler) compile(b *Bundle) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return checkpoint.Graph(bert.INT8, ranges)
+	return checkpoint.Graph(c.format(), ranges)
+}
+
+// format is the precision's graph that is the fastest here.
+func (c *compiler) format() bert.Precision {
+	if c.precision == bert.INT8 && kernels.FastBytes() {
+		return bert.INT8VNNI
+	}
+	return c.precision
 }
 
 func (c *compiler) session(s onnx.SessionConfig) (*onnx.Session, error) {
@@ -99,7 +108,7 @@ func (c *compiler) session(s onnx.SessionConfig) (*onnx.Session, error) {
 }
 
 // fileName tells compiled graphs apart: by weights (an adapter's base too, which its
-// digest does not cover), precision and the version of what built them.
+// digest does not cover), format and the version of what built them.
 func (c *compiler) fileName(b *Bundle) (string, error) {
 	id := b.Digest[:16]
 	if b.base != "" {
@@ -109,7 +118,7 @@ func (c *compiler) fileName(b *Bundle) (string, error) {
 		}
 		id += "-" + base[:16]
 	}
-	return fmt.Sprintf("%s-%d-%s.onnx", id, graphVersion, c.precision), nil
+	return fmt.Sprintf("%s-%d-%s.onnx", id, graphVersion, c.format()), nil
 }
 
 // compiledFolders lists where a bundle's compiled files may be, the best place first.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/barograph/barograph/classify/onnx/kernels"
 	"github.com/barograph/barograph/classify/onnx/onnxpb"
 )
 
@@ -21,6 +22,9 @@ const (
 	// one for each token. Embeddings, normalisation, attention and heads stay float32;
 	// GELU, in either form, is exact to less than the rounding.
 	INT8 Precision = "int8"
+	// INT8VNNI is INT8 with the products of classify/onnx/kernels, for processors of which kernels.FastBytes
+	// is true. Its logits are INT8's. Where a width is no multiple of kernels.BytesDepth it is INT8.
+	INT8VNNI Precision = "int8.vnni"
 )
 
 const opset = 17
@@ -57,6 +61,7 @@ type graph struct {
 	b         *onnxpb.Builder
 	c         *Checkpoint
 	precision Precision
+	vnni      bool  // of INT8
 	err       error // the first one; the rest of the graph is then moot
 
 	ids, mask, types string // the inputs
@@ -68,14 +73,18 @@ type graph struct {
 
 func (c *Checkpoint) newGraph(p Precision) *graph {
 	g := &graph{b: onnxpb.NewBuilder("bert", opset), c: c, precision: p}
-	if p != FP32 && p != FP16 && p != INT8 {
+	if p == INT8VNNI {
+		own := c.Config.HiddenSize%kernels.BytesDepth == 0 && c.Config.IntermediateSize%kernels.BytesDepth == 0
+		g.precision, g.vnni = INT8, own
+	}
+	if g.precision != FP32 && g.precision != FP16 && g.precision != INT8 {
 		g.err = fmt.Errorf("precision %q: want fp32, fp16 or int8", p)
 	}
 	shape := []onnxpb.Dim{{Name: "batch"}, {Name: "seq"}}
 	g.ids = g.b.Input("input_ids", onnxpb.Int64, shape...)
 	g.mask = g.b.Input("attention_mask", onnxpb.Int64, shape...)
 	g.types = g.b.Input("token_type_ids", onnxpb.Int64, shape...)
-	if p != INT8 {
+	if g.precision != INT8 {
 		g.mask32 = g.op("Cast", g.mask, onnxpb.Int("to", int(onnxpb.Int32)))
 	}
 	// What classify/onnx checks before a run.

@@ -1,8 +1,10 @@
 package bert
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/barograph/barograph/classify/onnx/kernels"
@@ -29,7 +31,7 @@ type normed struct {
 }
 
 func (g *graph) encodeInt8(firstOnly bool) string {
-	x := g.normInt8(embeddingsNorm, g.embed(), "", "", "")
+	x := g.normed(embeddingsNorm, "AddNormQuantize", []string{g.embed(), "", "", ""}, nil)
 	for i := range g.c.Config.Layers {
 		queries := x
 		if firstOnly && i == g.c.Config.Layers-1 {
@@ -53,24 +55,27 @@ func (g *graph) layerInt8(name string, queries, x normed) normed {
 	attended := g.kernel("AttentionQuantize", 2, []string{q, queries.scale, kv, x.scale, g.attentionBias(self), g.mask},
 		onnxpb.Int("num_heads", g.c.Config.AttentionHeads))
 	a := g.addNormInt8(rounded{bytes: attended[0], scale: attended[1], zero: kernels.Zero}, queries, name+attentionOutput, name+attentionNorm)
-	h := g.kernel("GeluQuantize", 2, []string{g.productInt8(a.rounded, name+intermediate), a.scale, g.bias(name + intermediate)})
+	op, product, weights := g.productFor("GeluQuantize", a.rounded, name+intermediate)
+	h := g.kernel(op, 2, append([]string{product, a.scale, g.bias(name + intermediate)}, weights...))
 	return g.addNormInt8(rounded{bytes: h[0], scale: h[1], zero: kernels.GeluZero}, a, name+output, name+outputNorm)
 }
 
 // addNormInt8 is LayerNorm(the linear layer of x + residual).
 func (g *graph) addNormInt8(x rounded, residual normed, linear, norm string) normed {
-	return g.normInt8(norm, g.productInt8(x, linear), x.scale, g.bias(linear), residual.value)
+	op, product, weights := g.productFor("AddNormQuantize", x, linear)
+	return g.normed(norm, op, []string{product, x.scale, g.bias(linear), residual.value}, weights)
 }
 
-// normInt8 is LayerNorm(scale * x + bias + residual), the last three of which may be "".
-func (g *graph) normInt8(norm, x, scale, bias, residual string) normed {
+// normed is an AddNormQuantize, whose inputs of the normalisation come between the others.
+func (g *graph) normed(norm, op string, first, last []string) normed {
 	spread := g.spread(norm)
 	inverse := make([]float32, len(spread))
 	for i, v := range spread {
 		inverse[i] = 1 / v
 	}
-	out := g.kernel("AddNormQuantize", 3, []string{x, scale, bias, residual, g.weight(norm + ".weight"), g.weight(norm + ".bias"),
-		g.b.Floats(norm+".inverse_range", []int{len(inverse)}, inverse)}, g.epsilon())
+	inputs := slices.Concat(first, []string{g.weight(norm + ".weight"), g.weight(norm + ".bias"),
+		g.b.Floats(norm+".inverse_range", []int{len(inverse)}, inverse)}, last)
+	out := g.kernel(op, 3, inputs, g.epsilon())
 	return normed{value: out[0], rounded: rounded{bytes: out[1], scale: out[2], zero: kernels.Zero, spread: spread}}
 }
 
@@ -95,30 +100,70 @@ func (g *graph) spread(norm string) []float32 {
 	return spread
 }
 
+// productFor is the product of x with a linear layer's weights for an operator: this reads it first or, by another
+// name, x first and the weights last.
+func (g *graph) productFor(op string, x rounded, linear string) (name, first string, last []string) {
+	if g.vnni {
+		return "Product" + op, x.bytes, g.packed(x, linear)
+	}
+	return op, g.productInt8(x, linear), nil
+}
+
 // productInt8 multiplies x, [..., in], with the weights of linear layers, [..., sum of
 // their outs], raw: each token's row is still to be multiplied by x.scale.
 func (g *graph) productInt8(x rounded, linears ...string) string {
+	if g.vnni {
+		return g.kernel("ProductOfBytes", 1, append([]string{x.bytes}, g.packed(x, linears...)...))[0]
+	}
+	w, scale := g.quantised(x, linears)
+	if g.err != nil {
+		return ""
+	}
+	name, outs := strings.Join(linears, "+"), len(scale)
+	return g.microsoft("MatMulIntegerToFloat", []string{
+		x.bytes, g.b.Tensor(onnxpb.Tensor{Name: name + ".int8", Type: onnxpb.Int8, Dims: []int{len(w) / outs, outs}, Raw: w}),
+		g.b.Floats("one", nil, []float32{1}), g.b.Floats(name+".scale", []int{outs}, scale),
+		g.b.Tensor(onnxpb.Tensor{Name: fmt.Sprintf("zero.%d", x.zero), Type: onnxpb.Uint8, Raw: []byte{x.zero}}),
+		g.b.Tensor(onnxpb.Tensor{Name: name + ".zero", Type: onnxpb.Int8, Dims: []int{outs}, Raw: make([]byte, outs)}),
+	})
+}
+
+// packed is what the products of classify/onnx/kernels read of the weights of linear layers: these, packed, the
+// offset that x's zero point makes, and the scale.
+func (g *graph) packed(x rounded, linears ...string) []string {
+	w, scale := g.quantised(x, linears)
+	if g.err != nil {
+		return make([]string, 3)
+	}
+	name, outs := strings.Join(linears, "+"), len(scale)
+	packed, sums := kernels.Pack(w, outs)
+	var offset []byte
+	for _, sum := range sums {
+		offset = binary.LittleEndian.AppendUint32(offset, uint32(-int32(x.zero)*sum))
+	}
+	return []string{
+		g.b.Tensor(onnxpb.Tensor{Name: name + ".packed", Type: onnxpb.Int8, Dims: []int{len(packed)}, Raw: packed}),
+		g.b.Tensor(onnxpb.Tensor{Name: name + ".offset", Type: onnxpb.Int32, Dims: []int{outs}, Raw: offset}),
+		g.b.Floats(name+".scale", []int{outs}, scale),
+	}
+}
+
+// quantised is the weights of linear layers beside each other, for products of x: int8 [in, sum of their outs], and
+// the scale of each out.
+func (g *graph) quantised(x rounded, linears []string) (raw []byte, scale []float32) {
 	w := g.transposed(linears[0])
 	for _, l := range linears[1:] {
 		w = beside(w, g.transposed(l))
 	}
 	if g.err != nil {
-		return ""
+		return nil, nil
 	}
-	outs := w.shape[1]
 	if x.spread != nil {
 		for i := range w.data {
-			w.data[i] *= x.spread[i/outs]
+			w.data[i] *= x.spread[i/w.shape[1]]
 		}
 	}
-	q, scale := quantise(w)
-	name := strings.Join(linears, "+")
-	return g.microsoft("MatMulIntegerToFloat", []string{
-		x.bytes, g.b.Tensor(onnxpb.Tensor{Name: name + ".int8", Type: onnxpb.Int8, Dims: w.shape, Raw: q}),
-		g.b.Floats("one", nil, []float32{1}), g.b.Floats(name+".scale", []int{outs}, scale),
-		g.b.Tensor(onnxpb.Tensor{Name: fmt.Sprintf("zero.%d", x.zero), Type: onnxpb.Uint8, Raw: []byte{x.zero}}),
-		g.b.Tensor(onnxpb.Tensor{Name: name + ".zero", Type: onnxpb.Int8, Dims: []int{outs}, Raw: make([]byte, outs)}),
-	})
+	return quantise(w)
 }
 
 // beside is the matrix [a b], of as many rows as each has.

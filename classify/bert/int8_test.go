@@ -89,6 +89,39 @@ func TestInt8AgreesWithFloat(t *testing.T) {
 	}
 }
 
+// Own products change no bit: the sums are of whole numbers, and what follows is the same.
+func TestOwnProductsChangeNoLogit(t *testing.T) {
+	for _, lang := range []string{"en", "zh"} {
+		c := openModel(t, lang)
+		ranges, texts := rangesOf(t, c, INT8), readTexts(t, "ids-"+lang+".json")
+		var logits [2][]float32
+		for i, p := range []Precision{INT8, INT8VNNI} {
+			model, err := c.Graph(p, ranges)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := ortSession(t, onnx.SessionConfig{Model: model})
+			for batch := range slices.Chunk(texts, 50) {
+				out, err := s.Run(batchOf(batch, 0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, head := range out {
+					logits[i] = append(logits[i], head.Data...)
+				}
+			}
+		}
+		if !slices.Equal(logits[0], logits[1]) {
+			t.Errorf("%s: logits of %d texts are others with own products", lang, len(texts))
+		}
+	}
+	odd := openTiny(t, "hub")
+	odd.Config.IntermediateSize = 26
+	if odd.newGraph(INT8VNNI).vnni {
+		t.Error("own products of 26 numbers, which read four at a time")
+	}
+}
+
 // Without the ranges of the channels, int8's logits are half as far again from fp32's, over all texts, heads and
 // both bundles: those of 64 texts and a head stray by a third from one kind of processor to another.
 func TestRangesSteadyTheRounding(t *testing.T) {
@@ -176,7 +209,7 @@ func TestTheGraphOfThisVersion(t *testing.T) {
 	for norm, channels := range rangesOf(t, c, INT8) {
 		ranges[norm] = slices.Repeat([]float32{1}, len(channels)) // measured ones differ by processor
 	}
-	for p, want := range map[Precision]string{FP32: "dbfa20b3292661c8", FP16: "8916a307eb833976", INT8: "dfd49632b5314ca8"} {
+	for p, want := range map[Precision]string{FP32: "dbfa20b3292661c8", FP16: "8916a307eb833976", INT8: "dfd49632b5314ca8", INT8VNNI: "58437936bae188e5"} {
 		model, err := c.Graph(p, ranges)
 		if err != nil {
 			t.Fatal(err)

@@ -72,7 +72,7 @@ func batchOf(texts []tokenised, extra int) onnx.Batch {
 // rangesOf measures what INT8 asks for; the other precisions need none.
 func rangesOf(t testing.TB, c *Checkpoint, p Precision) Ranges {
 	t.Helper()
-	if p != INT8 {
+	if p != INT8 && p != INT8VNNI {
 		return nil
 	}
 	graph, err := c.RangesGraph()

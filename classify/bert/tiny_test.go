@@ -58,7 +58,7 @@ func openTiny(t testing.TB, name string) *Checkpoint {
 // judged on real weights below.
 func TestCheckpointsEqualReference(t *testing.T) {
 	tiny := readTiny(t)
-	within := map[Precision]float64{FP32: 1e-5, FP16: 0.02, INT8: 0.1}
+	within := map[Precision]float64{FP32: 1e-5, FP16: 0.02, INT8: 0.1, INT8VNNI: 0.1}
 	for _, name := range slices.Sorted(maps.Keys(tiny.Checkpoints)) {
 		want := tiny.Checkpoints[name]
 		c := openTiny(t, name)

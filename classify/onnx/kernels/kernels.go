@@ -17,6 +17,11 @@
 //     [texts, queries, n], as uint8 with the zero point Zero and a scale [texts, queries, 1]. A row of q begins
 //     with the query, and a row of kv ends with the key and the value: both may be the product
 //     of all three. A text whose mask keeps no key attends to all.
+//   - ProductOfBytes(x uint8 [..., in], w int8, offset int32 [out], w_scale [out]): w_scale (x w + offset), the product
+//     that these read, with w as Pack orders it and x's zero point in the offset. in is a multiple of BytesDepth.
+//     ProductAddNormQuantize(x, scale, bias, residual, gamma, beta, inverse_range, w, offset, w_scale; epsilon) and
+//     ProductGeluQuantize(x, scale, bias, w, offset, w_scale) are AddNormQuantize and GeluQuantize of such a product,
+//     whose rows do not leave the cache between.
 //
 // Those of training are float32. A gradient comes with the sums of its rows, which are the gradient
 // of a bias. keep is a mask of dropout, uint8: what is not 0 is multiplied by scale.
@@ -81,12 +86,17 @@ func (o *Ops) Add(options unsafe.Pointer) error {
 }
 
 // use has all sessions run what is compiled for a level, 0 for the least that the compiler
-// knows up to 2 for AVX-512, or for what this processor has of it; it returns the level.
+// knows up to 3 for AVX-512 with VNNI, or for what this processor has of it; it returns the level.
 func use(level int) int { return int(C.use(C.int(level))) }
 
 // FastProducts reports whether Product and WeightGrad are known to be faster here than ONNX Runtime's own
 // products: with AVX-512 and with AVX2.
 func FastProducts() bool { return C.best_level() >= 1 }
+
+// FastBytes reports whether the operators that begin with a product of bytes are known to be faster here than ONNX
+// Runtime's own products with what follows them: with VNNI, unless there is AMX, which only ONNX Runtime uses.
+// They were compared on AMD's Zen 4; of Intel's processors with VNNI alone on none.
+func FastBytes() bool { return C.fast_bytes() != 0 }
 
 // AdamW is one step of AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization",
 // algorithm 2): of a gradient g, with g' = Scale g, the moments are m = Beta1 m + Rest1 g' and

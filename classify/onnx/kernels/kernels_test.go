@@ -2,6 +2,7 @@ package kernels_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -16,7 +17,7 @@ import (
 // levels runs a test with the functions for each instruction set that this processor has.
 func levels(t *testing.T, test func(t *testing.T, r *onnx.Runtime)) {
 	r := runtimetest.Open(t)
-	best := kernels.Use(2)
+	best := kernels.Use(3)
 	defer kernels.Use(best)
 	for level := range best + 1 {
 		t.Run(fmt.Sprint("level ", level), func(t *testing.T) {
@@ -28,11 +29,18 @@ func levels(t *testing.T, test func(t *testing.T, r *onnx.Runtime)) {
 	}
 }
 
-// node is a graph of one operator.
+// node is a graph of one operator. An input whose data is an onnxpb.Tensor is a constant.
 func node(t *testing.T, r *onnx.Runtime, threads int, op string, inputs []string, in map[string]onnx.Tensor, outputs []string, attrs ...onnxpb.Attr) (map[string]onnx.Tensor, error) {
 	t.Helper()
 	b := onnxpb.NewBuilder("node", 17)
+	run := maps.Clone(in)
 	for name, x := range in {
+		if constant, ok := x.Data.(onnxpb.Tensor); ok {
+			constant.Name, constant.Dims = name, x.Shape
+			b.Tensor(constant)
+			delete(run, name)
+			continue
+		}
 		dims := make([]onnxpb.Dim, len(x.Shape))
 		for i := range dims {
 			dims[i].Name = fmt.Sprint(name, i)
@@ -63,7 +71,7 @@ func node(t *testing.T, r *onnx.Runtime, threads int, op string, inputs []string
 		t.Fatal(err)
 	}
 	defer g.Close()
-	return g.Run(in, nil)
+	return g.Run(run, nil)
 }
 
 func random(r *rand.Rand, size float64, shape ...int) onnx.Tensor {
@@ -324,6 +332,16 @@ func TestShapesThatDoNotFitAreRefused(t *testing.T) {
 		{"AttentionQuantize", []string{"q", "q_scale", "kv", "kv_scale", "bias", "mask"}, []string{"bytes", "scale"}, onnxpb.Int("num_heads", 2),
 			map[string][]int{"q": {1, 4, 8}, "q_scale": {1, 4, 1}, "kv": {1, 4, 16}, "kv_scale": {1, 4, 1}, "bias": {24}, "mask": {1, 4}},
 			map[string][]int{"q": {1, 4, 7}, "q_scale": {1, 3, 1}, "kv": {1, 4, 15}, "kv_scale": {1, 3, 1}, "bias": {21}, "mask": {1, 3}}},
+		{"ProductOfBytes", []string{"rows", "w", "offset", "w_scale"}, []string{"y"}, onnxpb.Attr{},
+			map[string][]int{"rows": {2, 8}, "w": {512}, "offset": {3}, "w_scale": {3}},
+			map[string][]int{"rows": {2, 6}, "w": {511}, "offset": {2}, "w_scale": {2}}},
+		{"ProductGeluQuantize", []string{"rows", "scale_", "bias", "w", "offset", "w_scale"}, []string{"bytes", "scale"}, onnxpb.Attr{},
+			map[string][]int{"rows": {2, 8}, "scale_": {2, 1}, "bias": {3}, "w": {512}, "offset": {3}, "w_scale": {3}},
+			map[string][]int{"rows": {2, 4}, "scale_": {1, 1}, "bias": {2}, "w": {256}, "offset": {2}, "w_scale": {2}}},
+		{"ProductAddNormQuantize", []string{"rows", "scale_", "bias", "residual", "gamma", "beta", "inverse", "w", "offset", "w_scale"}, []string{"y", "bytes", "scale"},
+			onnxpb.Float("epsilon", 1e-12),
+			map[string][]int{"rows": {2, 8}, "scale_": {2, 1}, "bias": {3}, "residual": {2, 3}, "gamma": {3}, "beta": {3}, "inverse": {3}, "w": {512}, "offset": {3}, "w_scale": {3}},
+			map[string][]int{"rows": {2, 0}, "scale_": {1, 1}, "bias": {2}, "residual": {1, 3}, "gamma": {2}, "beta": {2}, "inverse": {2}, "w": {0}, "offset": {2}, "w_scale": {2}}},
 	} {
 		for what, shape := range op.wrong {
 			in := map[string]onnx.Tensor{}
@@ -332,8 +350,16 @@ func TestShapesThatDoNotFitAreRefused(t *testing.T) {
 					fit = shape
 				}
 				in[name] = random(r, 1, fit...)
-				if name == "mask" {
-					in[name] = onnx.Tensor{Shape: fit, Data: make([]int64, len(floats(in[name])))}
+				count := len(floats(in[name]))
+				switch name {
+				case "mask":
+					in[name] = onnx.Tensor{Shape: fit, Data: make([]int64, count)}
+				case "rows":
+					in[name] = onnx.Tensor{Shape: fit, Data: make([]uint8, count)}
+				case "w":
+					in[name] = onnx.Tensor{Shape: fit, Data: onnxpb.Tensor{Type: onnxpb.Int8, Raw: make([]byte, count)}}
+				case "offset":
+					in[name] = onnx.Tensor{Shape: fit, Data: onnxpb.Tensor{Type: onnxpb.Int32, Raw: make([]byte, 4*count)}}
 				}
 			}
 			var attrs []onnxpb.Attr

@@ -1,5 +1,5 @@
 // The functions of levels.h for one instruction set: a file for each includes this once, with
-// LANES, INSTRUCTIONS (none for what the compiler takes by itself), TILE_ROWS and TILE_VECS (a tile of
+// LANES, INSTRUCTIONS (none for what the compiler takes by itself), VNNI if it is among them, TILE_ROWS and TILE_VECS (a tile of
 // a product is TILE_ROWS by TILE_VECS * LANES numbers, which are to find room in the registers), TASK_ROWS and
 // TASK_DEPTH (a task of a product is so many rows, as a sum over so many numbers of each at a time: what a tile
 // reads is to find room in the first-level cache) and FUNCTIONS, the table's name.
@@ -27,11 +27,13 @@ PRAGMA(clang attribute push(TARGET, apply_to = function))
 
 #include "simd.h"
 
+#include "bytes.inc.h"
 #include "product.inc.h"
 #include "rows.inc.h"
 #include "train.inc.h"
 
 const struct functions FUNCTIONS = {
+    .multiply_bytes = multiply_bytes, .bytes_rows = BYTES_ROWS,
     .norm = norm_rows, .gelu = gelu_rows, .attend = attend, .queries = QUERIES, .attend_room = attend_room,
     .scaled_gelu = scaled_gelu, .scaled_gelu_grad = scaled_gelu_grad, .add_norm = add_norm, .add_norm_grad = add_norm_grad,
     .self_attention = self_attention, .self_attention_grad = self_attention_grad, .attention_room = attention_room, .adamw = adamw,

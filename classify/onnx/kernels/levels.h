@@ -3,12 +3,18 @@
 #ifndef BAROGRAPH_LEVELS_H
 #define BAROGRAPH_LEVELS_H
 
+#include <stdbool.h>
+
+#include "bytes.h"
 #include "product.h"
 #include "rows.h"
 #include "train.h"
 
 // struct functions is the functions for one instruction set.
 struct functions {
+    // multiply_bytes writes so many rows to y [to - from, columns]. It does bytes_rows at a time.
+    void (*multiply_bytes)(const struct bytes_product *p, size_t from, size_t to, float *y);
+    size_t bytes_rows;
     void (*norm)(const struct norm *n, size_t from, size_t to); // rows
     // gelu wants room for width numbers.
     void (*gelu)(const struct gelu *g, size_t from, size_t to, float *room); // rows
@@ -43,10 +49,13 @@ struct functions {
     size_t (*adapter_room)(const struct adapter *p);
 };
 
-enum { BEST = 2 };
+enum { BEST = 3 };
 
-// functions gives those of the level, or of the best that this processor has below it: 2 for
-// AVX-512, 1 for AVX2, 0 for what the compiler takes by itself. It writes which.
+// functions gives those of the level, or of the best that this processor has below it: 3 for
+// AVX-512 with VNNI, 2 for AVX-512, 1 for AVX2, 0 for what the compiler takes by itself. It writes which.
 const struct functions *functions(int *level);
+
+// has_amx is whether the processor multiplies bytes by AMX.
+bool has_amx(void);
 
 #endif

@@ -14,7 +14,8 @@ extern const OrtApi *api;
 extern const struct functions *run;
 extern const OrtMemoryInfo *memory_info; // of the CPU
 
-enum { FLOAT = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, UINT8 = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, INT64 = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 };
+enum { FLOAT = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, UINT8 = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, INT8 = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
+       INT32 = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32, INT64 = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 };
 
 // struct tensor is an input: data is NULL for one that is not there.
 struct tensor {
@@ -74,8 +75,8 @@ struct op {
     OrtStatus *(*compute)(void *node, OrtKernelContext *context);
 };
 
-enum { INFERENCE_OPS = 3, TRAINING_OPS = 6, PRODUCT_OPS = 3 };
+enum { INFERENCE_OPS = 3, BYTES_OPS = 3, TRAINING_OPS = 6, PRODUCT_OPS = 3 };
 
-extern struct op inference_ops[INFERENCE_OPS], training_ops[TRAINING_OPS], product_ops[PRODUCT_OPS];
+extern struct op inference_ops[INFERENCE_OPS], bytes_ops[BYTES_OPS], training_ops[TRAINING_OPS], product_ops[PRODUCT_OPS];
 
 #endif

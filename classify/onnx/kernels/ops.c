@@ -146,6 +146,10 @@ int best_level(void) {
     return level;
 }
 
+int fast_bytes(void) {
+    return best_level() == 3 && !has_amx();
+}
+
 static OrtStatus *add_each(OrtCustomOpDomain *domain, struct op *ops, size_t count) {
     for (size_t i = 0; i < count; i++) {
         ops[i].custom = (OrtCustomOp){
@@ -177,6 +181,8 @@ const char *open_ops(const char *library, OrtCustomOpDomain **domain, char *mess
         status = api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, (OrtMemoryInfo **)&memory_info);
     if (!status)
         status = add_each(*domain, inference_ops, INFERENCE_OPS);
+    if (!status)
+        status = add_each(*domain, bytes_ops, BYTES_OPS);
     if (!status)
         status = add_each(*domain, training_ops, TRAINING_OPS);
     if (!status)

@@ -20,4 +20,7 @@ void move_weights(struct adamw s, float *weights, const float *grads, float *fir
 // best_level is that of this processor.
 int best_level(void);
 
+// fast_bytes is whether the processor has VNNI, and not AMX.
+int fast_bytes(void);
+
 #endif

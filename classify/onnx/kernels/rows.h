@@ -18,6 +18,7 @@ enum {
 struct norm {
     size_t width;
     float epsilon;
+    size_t first;          // the row that x begins with
     const float *x;        // [rows, width]
     const float *scale;    // [rows], or NULL for 1
     const float *bias;     // [width], or NULL for 0
@@ -33,6 +34,7 @@ struct norm {
 // Linear Units", section 2).
 struct gelu {
     size_t width;
+    size_t first; // the row that x begins with
     const float *x, *scale, *bias;
     uint8_t *quantised;
     float *out_scale;

@@ -30,38 +30,52 @@ INLINE vec gelu_of(vec v) {
     return v * .5f + even;
 }
 
-static TARGET void norm_rows(const struct norm *n, size_t from, size_t to) {
-    size_t width = n->width;
+// The steps of norm_rows for LANES numbers of a row from i on, or for those that are left. A loop does whole ones
+// only and what is left at the end apart: calls for that keep what is summed up out of registers.
+
+INLINE TARGET vec norm_add(const struct norm *n, size_t row, size_t i, size_t left) {
+    vec v = load(n->x + (row - n->first) * n->width + i, left);
+    if (n->scale)
+        v *= n->scale[row];
+    if (n->bias)
+        v += load(n->bias + i, left);
+    if (n->residual)
+        v += load(n->residual + row * n->width + i, left);
+    store(n->y + row * n->width + i, v, left);
+    return v;
+}
+
+INLINE TARGET vec norm_square(const float *y, float mean, size_t left) {
+    vec v = first(load(y, left) - mean, left);
+    return v * v;
+}
+
+INLINE TARGET vec norm_scale(const struct norm *n, float *y, float mean, float inverse, size_t i, size_t left) {
+    vec v = (load(y + i, left) - mean) * inverse * load(n->gamma + i, left) + load(n->beta + i, left);
+    store(y + i, v, left);
+    return magnitude(v * load(n->inverse_range + i, left));
+}
+
+static TARGET void norm_rows(const struct norm *of, size_t from, size_t to) {
+    const struct norm copy = *of, *n = &copy; // which no store changes
+    size_t width = n->width, i;
     for (size_t row = from; row < to; row++) {
-        const float *x = n->x + row * width;
         float *y = n->y + row * width;
-        vec sum = {0};
-        for (size_t i = 0; i < width; i += LANES) {
-            size_t left = width - i;
-            vec v = load(x + i, left);
-            if (n->scale)
-                v *= n->scale[row];
-            if (n->bias)
-                v += load(n->bias + i, left);
-            if (n->residual)
-                v += load(n->residual + row * width + i, left);
-            store(y + i, v, left);
-            sum += v;
-        }
+        vec sum = {0}, squares = {0}, largest = {0};
+        for (i = 0; i + LANES <= width; i += LANES)
+            sum += norm_add(n, row, i, LANES);
+        if (i < width)
+            sum += norm_add(n, row, i, width - i);
         float mean = sum_of(sum) / width;
-        vec squares = {0};
-        for (size_t i = 0; i < width; i += LANES) {
-            vec v = first(load(y + i, width - i) - mean, width - i);
-            squares += v * v;
-        }
+        for (i = 0; i + LANES <= width; i += LANES)
+            squares += norm_square(y + i, mean, LANES);
+        if (i < width)
+            squares += norm_square(y + i, mean, width - i);
         float inverse = 1 / sqrtf(sum_of(squares) / width + n->epsilon);
-        vec largest = {0};
-        for (size_t i = 0; i < width; i += LANES) {
-            size_t left = width - i;
-            vec v = (load(y + i, left) - mean) * inverse * load(n->gamma + i, left) + load(n->beta + i, left);
-            store(y + i, v, left);
-            largest = larger(largest, magnitude(v * load(n->inverse_range + i, left)));
-        }
+        for (i = 0; i + LANES <= width; i += LANES)
+            largest = larger(largest, norm_scale(n, y, mean, inverse, i, LANES));
+        if (i < width)
+            largest = larger(largest, norm_scale(n, y, mean, inverse, i, width - i));
         quantise_row(y, n->inverse_range, width, largest_of(largest), n->quantised + row * width, n->out_scale + row);
     }
 }
@@ -69,7 +83,7 @@ static TARGET void norm_rows(const struct norm *n, size_t from, size_t to) {
 static TARGET void gelu_rows(const struct gelu *g, size_t from, size_t to, float *room) {
     size_t width = g->width;
     for (size_t row = from; row < to; row++) {
-        const float *x = g->x + row * width;
+        const float *x = g->x + (row - g->first) * width;
         float scale = g->scale[row];
         vec largest = {0};
         for (size_t i = 0; i < width; i += LANES) {
@@ -99,6 +113,32 @@ static size_t attend_room(const struct attention *a) {
     return QUERIES * a->width + head * QUERIES + a->keys * QUERIES + a->keys * 2;
 }
 
+// add_values writes 2 LANES columns of out from there on, or those that are left: the values by their weights.
+INLINE TARGET void add_values(const struct attention *a, const float *values, const int32_t *kept, size_t keys, const float *weights,
+                              vec inverse, size_t at, size_t count, float *out, size_t left) {
+    size_t beyond = left > LANES ? left - LANES : 0;
+    const float *bias = a->bias + 2 * a->width + at;
+    for (size_t i = 0; i < count; i += TOGETHER) {
+        vec low[TOGETHER] = {0}, high[TOGETHER] = {0};
+        for (size_t k = 0; k < keys; k++) {
+            const float *value = values + kept[k] * a->kv_width, *weight = weights + k * QUERIES + i;
+            vec v = load(value, left), w = beyond ? load(value + LANES, beyond) : (vec){0};
+            UNROLL for (size_t j = 0; j < TOGETHER; j++) {
+                low[j] += v * weight[j];
+                high[j] += w * weight[j];
+            }
+        }
+        UNROLL for (size_t j = 0; j < TOGETHER; j++) {
+            if (i + j >= count)
+                break;
+            float *to = out + (i + j) * a->width + at;
+            store(to, low[j] * inverse[i + j] + load(bias, left), left);
+            if (beyond)
+                store(to + LANES, high[j] * inverse[i + j] + load(bias + LANES, beyond), beyond);
+        }
+    }
+}
+
 static TARGET void attend(const struct attention *a, size_t text, size_t from, float *room) {
     size_t count = a->queries - from < QUERIES ? a->queries - from : QUERIES;
     size_t head_width = a->head_width, width = a->width;
@@ -126,10 +166,9 @@ static TARGET void attend(const struct attention *a, size_t text, size_t from, f
         size_t at = head * head_width;
         for (size_t c = 0; c < head_width; c += LANES) {
             size_t left = head_width - c;
-            vec block[LANES] = {0};
-            vec bias = load(a->bias + at + c, left);
-            for (size_t i = 0; i < count; i++)
-                block[i] = (load(q + i * a->q_width + at + c, left) * q_scale[i] + bias) * divisor;
+            vec block[LANES], bias = load(a->bias + at + c, left);
+            for (size_t i = 0; i < LANES; i++)
+                block[i] = i < count ? (load(q + i * a->q_width + at + c, left) * q_scale[i] + bias) * divisor : (vec){0};
             transpose(block);
             memcpy(columns + c * QUERIES, block, sizeof block);
         }
@@ -163,28 +202,11 @@ static TARGET void attend(const struct attention *a, size_t text, size_t from, f
         vec inverse = 1 / sum;
 
         for (size_t c = 0; c < head_width; c += 2 * LANES) {
-            size_t left = head_width - c, beyond = left > LANES ? left - LANES : 0;
-            for (size_t i = 0; i < count; i += TOGETHER) {
-                vec low[TOGETHER] = {0}, high[TOGETHER] = {0};
-                for (size_t k = 0; k < keys; k++) {
-                    const float *value = kv + kept[k] * a->kv_width + width + at + c;
-                    const float *weight = weights + k * QUERIES + i;
-                    vec v = load(value, left), w = beyond ? load(value + LANES, beyond) : (vec){0};
-                    UNROLL for (size_t j = 0; j < TOGETHER; j++) {
-                        low[j] += v * weight[j];
-                        high[j] += w * weight[j];
-                    }
-                }
-                const float *bias = a->bias + 2 * width + at + c;
-                UNROLL for (size_t j = 0; j < TOGETHER; j++) {
-                    if (i + j >= count)
-                        break;
-                    float *to = out + (i + j) * width + at + c;
-                    store(to, low[j] * inverse[i + j] + load(bias, left), left);
-                    if (beyond)
-                        store(to + LANES, high[j] * inverse[i + j] + load(bias + LANES, beyond), beyond);
-                }
-            }
+            size_t left = head_width - c;
+            if (left >= 2 * LANES)
+                add_values(a, kv + width + at + c, kept, keys, weights, inverse, at + c, count, out, 2 * LANES);
+            else
+                add_values(a, kv + width + at + c, kept, keys, weights, inverse, at + c, count, out, left);
         }
     }
 
