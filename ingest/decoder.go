@@ -147,6 +147,7 @@ func (d *Decoder) parse(r *reader, value []byte) error {
 	if limit := 8 * d.cfg.MaxTextBytes; len(value) > limit {
 		return reject(TooLarge, "", "the message has %d bytes; at most %d are parsed", len(value), limit)
 	}
+	value = bytes.TrimPrefix(value, []byte("\ufeff")) // a byte-order mark, which RFC 8259, section 8.1, lets a parser ignore
 	if !utf8.Valid(value) {
 		return reject(InvalidUTF8, "", "byte %d of the message", firstInvalid(value))
 	}

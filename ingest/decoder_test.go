@@ -63,6 +63,11 @@ func TestDecode(t *testing.T) {
 			want:  news.Item{ID: "1", Kind: news.KindNews, PublishedAt: published, Title: "last"},
 		},
 		{
+			name:  "after a byte-order mark",
+			value: "\ufeff" + `{"id":"1","text":"T","published_at":1773142200}`,
+			want:  news.Item{ID: "1", Kind: news.KindNews, PublishedAt: published, Text: "T"},
+		},
+		{
 			name:  "headlines do not speak to terminals",
 			value: `{"id":"1","title":"\u001b[2Jgone\u0007","text":"a\tb\nc\u0000","published_at":1773142200}`,
 			want:  news.Item{ID: "1", Kind: news.KindNews, PublishedAt: published, Title: "[2Jgone", Text: "a\tb\nc"},
@@ -87,6 +92,7 @@ var badMessages = []struct {
 }{
 	{ingest.NotJSON, "", ""},
 	{ingest.NotJSON, "", "AAPL fell"},
+	{ingest.NotJSON, "", "\ufeff"},
 	{ingest.NotJSON, "", `{"title":"cut`},
 	{ingest.NotJSON, "", `{"title":"T","published_at":1773142200} {}`},
 	{ingest.NotJSON, "", `["title"]`},

@@ -26,6 +26,7 @@ type oracle struct {
 }
 
 func (o *oracle) decode(value []byte) (item news.Item, isObject bool) {
+	value = bytes.TrimPrefix(value, []byte("\ufeff"))
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	decoder.UseNumber()
 	var document any

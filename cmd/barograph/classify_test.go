@@ -83,6 +83,11 @@ func TestClassifyKeepsTheOrder(t *testing.T) {
 func TestRows(t *testing.T) {
 	tests := []struct{ name, file, text, want string }{
 		{"JSON lines", "a.jsonl", "{\"text\":\"one\"}\n\n{\"text\":\"three\",\"n\":3}\nnot JSON\n[1]\n{\"text\":\"six\"}", "1:one 3:three 4! 5! 6:six"},
+		{"JSON after a byte-order mark", "a.jsonl", "\ufeff{\"text\":\"one\"}\n\ufeff{\"text\":\"two\"}\n", "1:one 2!"},
+		{"JSON after a byte-order mark, by what it is like", "-", "\ufeff{\"text\":\"one\"}\n", "1:one"},
+		{"JSON with texts that are none", "a.jsonl", "{\"text\":5}\n{\"title\":[\"T\"]}\n{\"text\":\"three\",\"title\":null,\"label\":5}\n", "1! 2! 3:three"},
+		{"CSV with a quoted header after a byte-order mark", "a.csv", "\ufeff\"text\"\none\n", "2:one"},
+		{"nothing but a byte-order mark", "a.csv", "\ufeff", ""},
 		{"CSV", "a.csv", "\ufefftext,label\n\"one, \"\"quoted\"\"\",x\ntwo\nthree,y\n", "2:one, \"quoted\" 3! 4:three"},
 		{"TSV", "a.tsv", "text\tlabel\nsays \"this\"\tx\n", "2:says \"this\""},
 		{"TSV that begins with a quotation", "a.tsv", "\ufefftext\tlabel\r\n\"We do.\" He does.\tx\r\n\n\"one, \"\"quoted\"\"\"\ty\r\n\"two\" and \"three\"\tx", `2:"We do." He does. 4:one, "quoted" 5:"two" and "three"`},

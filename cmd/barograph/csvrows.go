@@ -24,7 +24,6 @@ func csvRows(r io.Reader) iter.Seq[row] {
 			}
 			return
 		}
-		header[0] = strings.TrimPrefix(header[0], "\ufeff")
 		if err := checkHeader(header, ','); err != nil {
 			yield(row{line: 1, err: err})
 			return

@@ -79,7 +79,7 @@ func openHistory(cmd *cobra.Command, cfg config, o replayOptions, args []string)
 	}
 	bar := newProgress(cmd.ErrOrStderr(), size, "replay")
 	closeAll := func() { _ = bar.Close(); _ = input.Close() }
-	holds, lines := contentOf(io.TeeReader(input, bar))
+	holds, lines := contentOf(withoutMark(io.TeeReader(input, bar)))
 	switch {
 	case o.format == "bench" && (holds == ofReadings || holds == ofItems):
 		closeAll()

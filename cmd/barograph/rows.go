@@ -51,8 +51,7 @@ func openInput(path string) (file io.ReadCloser, size int64, err error) {
 // it come all the same.
 func rowsOf(r io.Reader, name string) iter.Seq[row] {
 	return func(yield func(row) bool) {
-		input := bufio.NewReaderSize(r, 64<<10)
-		_, _ = input.Peek(1)                                  // an error comes again when it is read
+		input := withoutMark(r)
 		begin, _ := input.Peek(min(input.Buffered(), peeked)) // no more than there is: a pipe may be slow
 		if err := foreign(begin); err != nil {
 			yield(row{line: 1, err: err})
@@ -69,6 +68,19 @@ func rowsOf(r io.Reader, name string) iter.Seq[row] {
 	}
 }
 
+// withoutMark leaves out the byte-order mark that some programs write before all else. It has read
+// as much as there was.
+func withoutMark(r io.Reader) *bufio.Reader {
+	const mark = "\ufeff"
+	input := bufio.NewReaderSize(r, 64<<10)
+	_, _ = input.Peek(1) // an error comes again when it is read
+	if begin, _ := input.Peek(min(input.Buffered(), len(mark))); string(begin) == mark {
+		_, _ = input.Discard(len(mark))
+		_, _ = input.Peek(1)
+	}
+	return input
+}
+
 // peeked is how much of a file is looked at to tell what it is, in bytes.
 const peeked = 4096
 
@@ -80,7 +92,7 @@ func formatOf(name string, begin []byte) string {
 	case ".jsonl", ".ndjson", ".json":
 		return "jsonl"
 	}
-	begin = bytes.TrimSpace(bytes.TrimPrefix(begin, []byte("\ufeff")))
+	begin = bytes.TrimSpace(begin)
 	first, _, _ := bytes.Cut(begin, []byte("\n"))
 	switch {
 	case len(begin) == 0 || begin[0] == '{' || begin[0] == '[':
@@ -125,7 +137,6 @@ func tsvRows(r io.Reader) iter.Seq[row] {
 			}
 			if header == nil {
 				header = record
-				header[0] = unquoted(strings.TrimPrefix(header[0], "\ufeff"))
 				if err := checkHeader(header, '\t'); err != nil {
 					yield(row{line: line, err: err})
 					return
@@ -206,6 +217,9 @@ func jsonRow(text []byte, line int) row {
 	for name, raw := range object {
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
+			if name == "text" || name == "title" { // as at ingest
+				return row{line: line, err: fmt.Errorf("%s is %.60s: it has to be a string", name, raw)}
+			}
 			s = string(raw)
 		}
 		fields[name] = s
