@@ -34,7 +34,7 @@ type HistoryCounts struct {
 	Readings int // all
 	Copies   int // of a text already counted, or nearly so
 	Near     int // of these, of one that is nearly so
-	Repeats  int // of an id already counted
+	Repeats  int // of an id already counted in all of the reading's series
 	Refused  int // too old or ahead of the clock: Store would not count them either
 	Judged   int // decisions about a series
 	Thin     int // of these, in series with fewer negatives than the rule asks for
@@ -158,17 +158,16 @@ func (h *History) judge(kind *Replay, of news.Series, r *news.Reading, l *lender
 func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 	bucket := bucketOf(r.PublishedAt)
 	day := floorDiv(bucket, bucketsPerDay)
+	repeats := true
 	for i := 0; i < len(of); {
 		entity, first := of[i].Entity, i
 		for i < len(of) && of[i].Entity == entity {
 			i++
 		}
 		if !h.ids.first(day, memberOf(entity, r.Source+"\x1f"+r.ID), h.Series()) {
-			if first == 0 {
-				h.Counts.Repeats++
-			}
 			continue
 		}
+		repeats = false
 		fresh := r.TextDigest == "" || h.texts.first(day, memberOf(entity, r.TextDigest), h.Series())
 		near := fresh && h.isNear(entity, r, now)
 		if first == 0 && (near || !fresh) {
@@ -200,6 +199,9 @@ func (h *History) count(r *news.Reading, of []news.Series, now time.Time) {
 				}
 			}
 		}
+	}
+	if repeats {
+		h.Counts.Repeats++
 	}
 }
 

@@ -166,3 +166,16 @@ func alike(a, b news.Spike) bool {
 	a.Surprise, a.Expected, a.VolumeFactor, a.ShareBefore, a.P = b.Surprise, b.Expected, b.VolumeFactor, b.ShareBefore, b.P
 	return reflect.DeepEqual(a, b)
 }
+
+// The readings of a text for each of its companies are no repeats of its own; the same again are.
+func TestReadingsForCompaniesAreNoRepeats(t *testing.T) {
+	h, noon := trend.NewHistory(trend.Rule{}, 0), time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for range 2 {
+		for _, entities := range [][]string{nil, {"NOK"}, {"ERIC"}} {
+			h.Observe(&news.Reading{ID: "1", Source: "wire", PublishedAt: noon, ClassifiedAt: noon, Entities: entities}, noon)
+		}
+	}
+	if h.Counts.Repeats != 3 {
+		t.Errorf("%d repeats, want the three readings that came again", h.Counts.Repeats)
+	}
+}

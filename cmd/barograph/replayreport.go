@@ -240,14 +240,17 @@ func (e *episode) picture() chart.Series {
 	return c
 }
 
-// whole is all of history, with the alerts that are drawn.
+// whole is all of history, with the alerts of the series that are drawn, as far as they are listed.
 func (p *report) whole(drawn []*episode) chart.Series {
 	c := chart.Series{Kind: p.kind, Length: time.Hour}
 	for _, b := range p.counts {
 		c.Buckets = append(c.Buckets, *b)
 	}
 	for _, e := range drawn {
-		c.Marks = append(c.Marks, chart.Mark{At: e.fired.UpdatedAt, Label: subjectOf(e.fired).String()})
+		of := subjectOf(e.fired)
+		for _, a := range p.fallen[of].Listed {
+			c.Marks = append(c.Marks, chart.Mark{At: a.UpdatedAt, Label: of.String()})
+		}
 	}
 	return c
 }

@@ -149,6 +149,19 @@ func TestReportRefusesWrongUsage(t *testing.T) {
 	}
 }
 
+// All of history has a mark for each alert of a series that is drawn.
+func TestAReportMarksEachAlert(t *testing.T) {
+	p := newReport(news.SpikeNegative)
+	for i := range 3 {
+		a := news.Alert{ID: fmt.Sprint(i), Series: news.Series{Topic: "Oil"}, FiredAt: time.Unix(1e9, 0), UpdatedAt: time.Unix(1e9+int64(i)*86400, 0)}
+		p.lists(a)
+		p.close(&episode{fired: a, worst: a})
+	}
+	if marks := p.whole(bySurprise(p.worst)).Marks; len(marks) != 3 || marks[0].At.Equal(marks[2].At) {
+		t.Errorf("marks %v, want one for each of three alerts", marks)
+	}
+}
+
 // Of however many series, a report keeps few, and those are the most surprising.
 func TestAReportKeepsTheMostSurprising(t *testing.T) {
 	p := newReport(news.SpikeNegative)
