@@ -85,8 +85,8 @@ func newRoot() *cobra.Command {
 
 // valuesOf says what the flags of a type take, where the library's error speaks of Go's functions.
 var valuesOf = map[string]string{
-	"int": "a whole number", "uint64": "a whole number from 0", "float64": "a number",
-	"duration": "a time such as 90s or 24h", "bool": "true or false",
+	"int": "a whole number", "uint64": "a whole number from 0", "int64": "a whole number", "float64": "a number",
+	"float64Slice": "numbers with commas between them", "duration": "a time such as 90s or 24h", "bool": "true or false",
 }
 
 // wanted is err, in the user's words where a flag's value is of the wrong type.

@@ -288,6 +288,7 @@ func TestAFlagSaysWhatItTakes(t *testing.T) {
 		"finetune --seed x":       `--seed "x": want a whole number from 0; see barograph finetune -h`,
 		"finetune --lr fast":      `--lr "fast": want a number; see`,
 		"finetune --epochs 1.5":   `--epochs "1.5": want a whole number; see`,
+		"replay --budget 1,x":     `--budget "1,x": want numbers with commas between them; see`,
 		"demo --for 9":            `--for "9": want a time such as 90s or 24h; see`,
 		"run --calibrate=perhaps": `--calibrate "perhaps": want true or false; see`,
 	} {

@@ -4,17 +4,14 @@ package settings
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"reflect"
 	"sort"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/parser"
 
 	"github.com/barograph/barograph/internal/secret"
 )
@@ -28,20 +25,8 @@ import (
 // listed in known.
 func Read(config any, path, prefix string, environ []string, known ...string) error {
 	if path != "" {
-		file, err := os.Open(path)
-		if err != nil {
-			return fmt.Errorf("configuration: %w", err)
-		}
-		defer file.Close()
-		values := reflect.ValueOf(config).Elem()
-		given := reflect.New(values.Type()).Elem()
-		given.Set(values)
-		err = yaml.NewDecoder(file, yaml.Strict()).Decode(config)
-		switch {
-		case errors.Is(err, io.EOF): // it holds nothing, which the decoder takes for zero values
-			values.Set(given)
-		case err != nil:
-			return fmt.Errorf("configuration %s: %s", path, yaml.FormatError(err, false, true))
+		if err := readFile(config, path); err != nil {
+			return err
 		}
 	}
 	leaves := map[string]leaf{}
@@ -66,6 +51,27 @@ func Read(config any, path, prefix string, environ []string, known ...string) er
 			return fmt.Errorf("environment: %s: %w", name, err)
 		}
 		found.attach()
+	}
+	return nil
+}
+
+func readFile(config any, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return fmt.Errorf("configuration %s: %s", path, yaml.FormatError(err, false, true))
+	}
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil { // it says nothing
+		return nil
+	}
+	if err := fit(file.Docs[0].Body, reflect.TypeOf(config).Elem(), ""); err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	if err := yaml.NodeToValue(file.Docs[0].Body, config, yaml.Strict()); err != nil {
+		return fmt.Errorf("configuration %s: %s", path, yaml.FormatError(err, false, true))
 	}
 	return nil
 }
@@ -123,34 +129,14 @@ func settable(t reflect.Type) bool {
 	return false
 }
 
+// set sets v from the text of one variable. The error says what is wanted.
 func set(v reflect.Value, text string) error {
-	switch target := v.Addr().Interface().(type) {
-	case *secret.Secret: // a variable holds the secret, a file only refers to it
+	if target, is := v.Addr().Interface().(*secret.Secret); is { // a variable holds the secret, a file only refers to it
 		*target = secret.Secret(text)
 		return nil
-	case *time.Duration:
-		d, err := time.ParseDuration(text)
-		*target = d
-		return err
-	case encoding.TextUnmarshaler:
-		return target.UnmarshalText([]byte(text))
 	}
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString(text)
-	case reflect.Bool:
-		b, err := strconv.ParseBool(text)
-		v.SetBool(b)
-		return err
-	case reflect.Int, reflect.Int64:
-		n, err := strconv.ParseInt(text, 10, 64)
-		v.SetInt(n)
-		return err
-	case reflect.Float64:
-		f, err := strconv.ParseFloat(text, 64)
-		v.SetFloat(f)
-		return err
-	case reflect.Slice:
+	switch {
+	case v.Kind() == reflect.Slice:
 		words := reflect.MakeSlice(v.Type(), 0, 1)
 		for word := range strings.SplitSeq(text, ",") {
 			if word = strings.TrimSpace(word); word != "" {
@@ -158,6 +144,10 @@ func set(v reflect.Value, text string) error {
 			}
 		}
 		v.Set(words)
+	case v.Kind() == reflect.String && !reflect.PointerTo(v.Type()).Implements(textUnmarshaler):
+		v.SetString(text)
+	default:
+		return parse(v, text)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/barograph/barograph/internal/secret"
 	"github.com/barograph/barograph/internal/settings"
+	"github.com/barograph/barograph/news"
 )
 
 type config struct {
@@ -47,6 +49,63 @@ func TestRead(t *testing.T) {
 	got.Slack = nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// What does not fit is said in the file's terms: the key, what was found, what is wanted.
+func TestReadSaysWhatIsWanted(t *testing.T) {
+	type Base = config
+	type wide struct {
+		Base    `yaml:",inline"`
+		Level   slog.Level        `yaml:"level"`
+		Mapping map[string]string `yaml:"mapping"`
+		Hooks   []struct {
+			Wait news.Duration `yaml:"wait"`
+			URL  string        `yaml:"url"`
+		} `yaml:"hooks"`
+	}
+	for text, want := range map[string]string{
+		"kafka: {group: [a]}":              "[1:16] kafka.group is a list; it is one value",
+		"kafka: {brokers: 'a:1'}":          `kafka.brokers is "a:1"; it is a list, such as [a, b]`,
+		"kafka: {brokers: {a: 1}}":         "kafka.brokers is a section; it is a list, such as [a, b]",
+		"kafka: {brokers: [a, [b]]}":       "kafka.brokers[1] is a list; it is one value",
+		"kafka: {brokers: [a: 1]}":         "kafka.brokers[0] is a section; it is one value",
+		"kafka: 5":                         `kafka is "5"; it is a section of keys and values`,
+		"- a":                              "the whole of it is a list; it is a section of keys and values",
+		"threads: many":                    `threads: "many" is not a whole number`,
+		"threads: 1.5":                     `threads: "1.5" is not a whole number`,
+		"threads: 99999999999999999999":    "is not a whole number",
+		"surprise: much":                   `surprise: "much" is not a number`,
+		"quiet: 5":                         `quiet: "5" is not true or false`,
+		"max_wait: 10":                     `max_wait: "10" is not a time with its unit, such as 90s or 24h`,
+		"level: loud":                      `level: "loud" is not debug, info, warn or error`,
+		"mapping: [a]":                     "mapping is a list; it is a section of keys and values",
+		"hooks: {url: x}":                  "hooks is a section; it is a list of sections, each after a -",
+		"hooks:\n- {url: x}\n- {wait: 10}": `[3:10] hooks[1].wait: "10" is not a time with its unit`,
+		"kafka: {password: [hunter2]}":     "[1:19] kafka.password is a list; it is env:NAME or file:PATH",
+		"kafka: {password: hunter2}":       "[1:19] kafka.password: a secret is not written",
+	} {
+		var c wide
+		err := settings.Read(&c, write(t, text), "BAROGRAPH", nil)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "unmarshal") {
+			t.Errorf("%s: error %v\nwant one that shows %s", text, err, want)
+		}
+	}
+	var c wide
+	if err := settings.Read(&c, "", "BAROGRAPH", []string{"BAROGRAPH_THREADS=two"}); err == nil || err.Error() != `environment: BAROGRAPH_THREADS: "two" is not a whole number` {
+		t.Errorf("of the environment: %v", err)
+	}
+	good := "kafka: {brokers: [127.0.0.1:19092, http://b:80/x, 'c:1', d, 5], group: 7, password: ''}\nmax_wait: 1h30m\nthreads: 0x40\nsurprise: 3\nquiet: true\n" +
+		"level: warn\nmapping: {a: /b, c: ''}\nhooks:\n- {wait: 5s, url: 'x'}\n- url: |\n    y\nslack: &s {token: ''}\nwebhook:\n"
+	var want wide
+	want.Kafka.Brokers, want.Kafka.Group, want.MaxWait = []string{"127.0.0.1:19092", "http://b:80/x", "c:1", "d", "5"}, "7", 90*time.Minute
+	want.Threads, want.Surprise, want.Quiet, want.Level = 64, 3, true, slog.LevelWarn
+	if err := settings.Read(&c, write(t, good), "BAROGRAPH", nil); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(c.Kafka, want.Kafka) || c.MaxWait != want.MaxWait || c.Threads != 64 || c.Surprise != 3 || !c.Quiet || c.Level != want.Level ||
+		c.Mapping["a"] != "/b" || len(c.Hooks) != 2 || c.Hooks[1].URL != "y\n" || c.Hooks[0].Wait != news.Duration(5*time.Second) {
+		t.Errorf("got %+v", c)
 	}
 }
 
