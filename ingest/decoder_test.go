@@ -83,6 +83,15 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// sixtyFive are so many companies in a list, one more than an item may have.
+func sixtyFive() string {
+	var names []string
+	for i := range 65 {
+		names = append(names, fmt.Sprint("A", i))
+	}
+	return strings.Join(names, ",")
+}
+
 // badMessages is one message and more for each class of what is refused; the test of the
 // dead letters sends them through Kafka.
 var badMessages = []struct {
@@ -112,6 +121,11 @@ var badMessages = []struct {
 	{ingest.BadValue, "entities", `{"text":"T","published_at":1773142200,"entities":"A` + strings.Repeat(",A1", 3) + strings.Repeat("x", 65) + `"}`},
 	{ingest.BadValue, "id", `{"id":"a\nb","text":"T","published_at":1773142200}`},
 	{ingest.BadValue, "source", `{"source":"wire\u0007","text":"T","published_at":1773142200}`},
+	{ingest.BadValue, "id", `{"id":"` + strings.Repeat("x", 513) + `","text":"T","published_at":1773142200}`},
+	{ingest.BadValue, "source", `{"source":"` + strings.Repeat("x", 257) + `","text":"T","published_at":1773142200}`},
+	{ingest.BadValue, "url", `{"url":"` + strings.Repeat("x", 4097) + `","text":"T","published_at":1773142200}`},
+	{ingest.BadValue, "lang", `{"lang":"` + strings.Repeat("x", 36) + `","text":"T","published_at":1773142200}`},
+	{ingest.BadValue, "entities", `{"entities":"` + sixtyFive() + `","text":"T","published_at":1773142200}`},
 	{ingest.BadValue, "kind", `{"kind":"rumour","text":"T","published_at":1773142200}`},
 	{ingest.NoText, "", `{"published_at":1773142200}`},
 	{ingest.NoText, "", `{"title":"  ","text":"\n","published_at":1773142200}`},
