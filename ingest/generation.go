@@ -25,7 +25,12 @@ func (g *group) generation(ctx, alive context.Context, generation *kafka.Generat
 
 	progress := make(chan struct{}, 1)
 	partitions := g.assigned(work, generation, progress)
-	g.log.Info("joined", "generation", generation.ID, "partitions", len(partitions))
+	if len(partitions) > 0 {
+		g.log.Info("joined", "generation", generation.ID, "partitions", len(partitions))
+	} else {
+		g.log.Warn("joined, but no partition is left: this replica reads nothing until the topics get more partitions or another replica leaves",
+			"generation", generation.ID, "partitions", topics)
+	}
 	for _, p := range partitions {
 		g.spawn(func() { p.read(fetching, deliver) })
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
@@ -71,6 +72,43 @@ func TestRebalanceLosesNothingAndNeverMovesBack(t *testing.T) {
 		}
 	}
 	t.Logf("%d duplicates over %d messages", seen.duplicates(), n)
+}
+
+// A member that gets no partition says so: it would stand idle without a word.
+func TestReplicaWithoutAPartitionWarns(t *testing.T) {
+	s := newStage(t, connect(t, startKafka(t).Addr), 1)
+	handle := func(_ context.Context, d *ingest.Delivery[string]) error { d.Done(); return nil }
+	var warnings atomic.Int64
+	cfg := s.config()
+	cfg.Log = slog.New(warned{slog.DiscardHandler, &warnings})
+	run(t, cfg, handle)
+	s.produce(0, 1)
+	eventually(t, "the first member to read", func() bool { return s.committed(1)[0] == 1 })
+	if n := warnings.Load(); n > 0 {
+		t.Errorf("%d warnings while the only member has the partition", n)
+	}
+	run(t, cfg, handle)
+	eventually(t, "the warning of the one without", func() bool { return warnings.Load() > 0 })
+}
+
+// warned counts the warnings that speak of partitions.
+type warned struct {
+	slog.Handler
+	n *atomic.Int64
+}
+
+func (w warned) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (w warned) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+func (w warned) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "partitions" {
+			w.n.Add(1)
+		}
+		return true
+	})
+	return nil
 }
 
 // A member holds on to a message while its partition goes to another one: when it says Done

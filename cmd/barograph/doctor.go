@@ -210,6 +210,13 @@ func lookAtKafka(ctx context.Context, c kafkaConfig, classifies bool) (string, e
 	if len(missing) > 0 {
 		finding += "\nwill create " + strings.Join(missing, ", ")
 	}
+	most := 0
+	for _, topic := range topicNames(c.Topics) {
+		most = max(most, cluster.Topics[topic])
+	}
+	if classifies && most > 0 {
+		finding += fmt.Sprintf("\n%s of the group can read at once, as many as a topic has partitions", news.Counted(most, "replica"))
+	}
 	return finding, nil
 }
 

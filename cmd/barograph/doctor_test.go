@@ -171,6 +171,10 @@ func TestDoctorLooksAtTheTopics(t *testing.T) {
 	if _, err := lookAtKafka(t.Context(), c, true); err == nil {
 		t.Error("classifies, and has no topic with items")
 	}
+	c.Topics = []topicConfig{{Name: "news"}}
+	if found, err := lookAtKafka(t.Context(), c, true); err != nil || !strings.Contains(found, "\n1 replica of the group can read at once") {
+		t.Errorf("%q, %v; want how many replicas have work", found, err)
+	}
 }
 
 // The doctor says how a bundle's batches are made here, and calibrates nothing itself.
