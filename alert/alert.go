@@ -231,7 +231,8 @@ func (d *Desk) change(ctx context.Context, judge func(*state) []outcome) error {
 		OnRetry: func(err error) {
 			d.metrics.redisRetries.Inc()
 			d.log.Warn("alert state in Redis: trying again", "error", err)
-		}}
+		},
+		OnReturn: d.sayRedisIsBack}
 	return retry.Do(ctx, policy, func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			s, err := d.store.load(ctx)

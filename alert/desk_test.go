@@ -1,12 +1,16 @@
 package alert
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,9 +140,11 @@ func TestRedisAway(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1})
 	t.Cleanup(func() { _ = client.Close() })
 	o := &office{redis: client, slack: slackfake.Start(t), arrival: &watch{t: noon}, wall: &watch{t: time.Now()}}
-	d := o.desk(t, nil)
+	away, back := &hearing{words: []byte("in Redis: trying again")}, &hearing{words: []byte("Redis answers again")}
+	d := o.desk(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(io.MultiWriter(away, back), nil)) })
 	run(t, d)
 	server.Kill()
+	eventually(t, "the log to say that Redis is away", away.heard.Load)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if err := d.Consider(ctx, []news.Spike{burst(apple, noon, 10, 3)}); err == nil {
@@ -147,6 +153,20 @@ func TestRedisAway(t *testing.T) {
 	server.Restart()
 	consider(t, d, burst(apple, noon, 10, 3))
 	o.slack.Wait(t, 20*time.Second, "the alert", func() bool { return len(o.slack.Messages(alertsChannel)) == 1 })
+	eventually(t, "the log to say that Redis is back", back.heard.Load)
+}
+
+// hearing waits for words in a log.
+type hearing struct {
+	words []byte
+	heard atomic.Bool
+}
+
+func (h *hearing) Write(line []byte) (int, error) {
+	if bytes.Contains(line, h.words) {
+		h.heard.Store(true)
+	}
+	return len(line), nil
 }
 
 func TestSilences(t *testing.T) {

@@ -29,8 +29,13 @@ func (d *Desk) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(d.cfg.Poll)
 	defer tick.Stop()
+	away := false
 	for {
 		backlog, err := d.housekeep(ctx)
+		if away && err == nil {
+			d.sayRedisIsBack()
+		}
+		away = err != nil
 		if err == nil {
 			ring(bells)
 			d.abandon(ctx, backlog)
@@ -46,6 +51,8 @@ func (d *Desk) Run(ctx context.Context) error {
 		}
 	}
 }
+
+func (d *Desk) sayRedisIsBack() { d.log.Info("Redis answers again: alerts go on") }
 
 // abandon gives up what has waited for MaxAge at sinks that this process does not have.
 // Until then it lets them be: another replica may have them, as while a new configuration

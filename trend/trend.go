@@ -192,7 +192,8 @@ func (s *Store) retry(ctx context.Context, op func(context.Context) error) error
 		OnRetry: func(err error) {
 			s.metrics.retries.Inc()
 			s.log.Warn("Redis refused, trying again", "error", err)
-		}}
+		},
+		OnReturn: func() { s.log.Info("Redis answers again: counting goes on") }}
 	return retry.Do(ctx, policy, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()

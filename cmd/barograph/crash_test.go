@@ -122,6 +122,9 @@ drain_timeout: 1ms
 	if code := first.ProcessState.ExitCode(); code != exitFailed {
 		t.Errorf("the first process ended with %d", code)
 	}
+	if said := first.log.String(); strings.Contains(said, "drained and stopped") || !strings.Contains(said, "before all was drained") {
+		t.Error("the first process does not say that its drain ran out, or says that it was drained")
+	}
 	if n := len(readings.list()); n >= len(items) {
 		t.Fatalf("all %d items were read before the end", n)
 	}

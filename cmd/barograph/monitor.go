@@ -229,8 +229,12 @@ func (m *monitor) run(ctx context.Context) error {
 		endBeside()
 	}
 	err = errors.Join(err, besides.Wait())
+	if err != nil {
+		m.log.Error("stopped by an error, or before all was drained: what was under way is read again", "error", err)
+		return err
+	}
 	m.log.Info("drained and stopped")
-	return err
+	return nil
 }
 
 // alertSettle is how long an alert waits for what comes with it: longer than a burst that

@@ -185,7 +185,7 @@ func (s *settler) until(ctx context.Context, part string, op func(context.Contex
 	err := retry.Do(ctx, retry.Policy{OnRetry: func(err error) {
 		s.metrics.retries.WithLabelValues(part).Inc()
 		s.log.Warn("readings wait", "for", part, "error", err)
-	}}, op)
+	}, OnReturn: func() { s.log.Info("readings go on", "after_waiting_for", part) }}, op)
 	s.metrics.seconds.WithLabelValues(part).Observe(time.Since(start).Seconds())
 	return err
 }

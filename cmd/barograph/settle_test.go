@@ -126,6 +126,19 @@ func TestOnlyWhatIsCountedIsDecided(t *testing.T) {
 	}
 }
 
+// When Redis is back, the log says so.
+func TestSettleSaysThatItGoesOn(t *testing.T) {
+	for failing, want := range []int{0, 1, 1} {
+		var log strings.Builder
+		s := newFakeSettler(&trendFake{counted: map[string]int{}, failing: failing}, &deskFake{})
+		s.log = slog.New(slog.NewTextHandler(&log, nil))
+		settled(t, s, readingsOf("a"))
+		if got := strings.Count(log.String(), "readings go on"); got != want {
+			t.Errorf("after %d failures the log says %d times that readings go on, want %d", failing, got, want)
+		}
+	}
+}
+
 // The desk hears how long the oldest of what was judged had lain in Kafka.
 func TestSettleSaysHowFarBehindItIs(t *testing.T) {
 	for _, c := range []struct{ a, b, least time.Duration }{{time.Minute, time.Hour, time.Hour}, {0, time.Minute, time.Minute}, {0, 0, 0}} {

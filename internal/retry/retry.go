@@ -19,6 +19,7 @@ type Policy struct {
 	First    time.Duration // upper bound of the first pause; 0 = 100 ms
 	Max      time.Duration // upper bound of any pause; 0 = 10 s
 	OnRetry  func(error)   // called before each pause, e.g. to count it; may be nil
+	OnReturn func()        // called when it works after it had failed, e.g. to say so; may be nil
 }
 
 // Permanent marks an error that no further attempt can mend. Do returns the wrapped error.
@@ -62,6 +63,9 @@ func Do(ctx context.Context, p Policy, op func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
 		err := op(ctx)
 		if err == nil {
+			if attempt > 1 && p.OnReturn != nil {
+				p.OnReturn()
+			}
 			return nil
 		}
 		var final *permanent
