@@ -36,6 +36,9 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if head, _, _ := strings.Cut(string(text), "\nwatch_list:"); !strings.Contains(head[strings.LastIndex(head, "\n\n"):], "no default") {
+		t.Error("the example's watch list is not the default, and is not marked as an example")
+	}
 	for _, key := range yamlKeys(reflect.TypeFor[config]()) {
 		if !strings.Contains(string(text), key+":") {
 			t.Errorf("the example does not show the key %s", key)

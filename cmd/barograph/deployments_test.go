@@ -148,8 +148,13 @@ func TestDeployedConfigurations(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		if _, err := readWatchList(cfg.WatchList); err != nil {
-			t.Errorf("%s: %v", path, err)
+		if _, err := readWatchList(cfg.WatchList); err != nil || cfg.WatchList == "" {
+			t.Errorf("%s: watch list %q: %v; want companies by their names", path, cfg.WatchList, err)
+		}
+		// The list is mounted beside the configuration.
+		if compose, err := os.ReadFile(filepath.Join(filepath.Dir(cfg.WatchList), "compose.yaml")); err == nil &&
+			!strings.Contains(string(compose), "./watchlist.yaml:/etc/barograph/watchlist.yaml:ro") {
+			t.Errorf("%s: the container lacks the watch list", path)
 		}
 	}
 }
