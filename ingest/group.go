@@ -117,7 +117,7 @@ func (g *group) partitions(ctx context.Context) (map[string]int, error) {
 	metadata, err := g.broker.API().Metadata(ctx, &kafka.MetadataRequest{Topics: g.topics})
 	if err != nil {
 		g.metrics.errors.WithLabelValues("metadata").Inc()
-		return nil, fmt.Errorf("asking for the partitions of %v: %w", g.topics, err)
+		return nil, fmt.Errorf("asking for the partitions of %v: %w", g.topics, broker.Cause(err))
 	}
 	partitions := map[string]int{}
 	for _, topic := range metadata.Topics {

@@ -223,7 +223,7 @@ func (r *redelivery) ask(ctx context.Context, what string, request func(context.
 		return request(ctx)
 	})
 	if err != nil {
-		return fmt.Errorf("%s the position of group %s: %w", what, r.cfg.Group, err)
+		return fmt.Errorf("%s the position of group %s: %w", what, r.cfg.Group, broker.Cause(err))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -77,6 +78,15 @@ func (c *Client) Dialer() *kafka.Dialer { return c.dialer }
 // their own: give them a context that has one.
 func (c *Client) API() *kafka.Client { return c.client }
 
+// Cause is an error of API without the name of kafka-go's function, which says nothing to those who
+// read it.
+func Cause(err error) error {
+	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "kafka.(*Client).") {
+		return inner
+	}
+	return err
+}
+
 // Cluster is what a Kafka cluster says of itself.
 type Cluster struct {
 	Brokers []string       // host:port as advertised, sorted
@@ -92,10 +102,10 @@ func (c *Client) Ping(ctx context.Context) (Cluster, error) {
 	defer cancel()
 	metadata, err := c.client.Metadata(ctx, &kafka.MetadataRequest{})
 	if err != nil {
-		return Cluster{}, fmt.Errorf("asking Kafka at %s for its topics: %w", c.addr, err)
+		return Cluster{}, fmt.Errorf("asking Kafka at %s for its topics: %w", c.addr, Cause(err))
 	}
 	if versions, err := c.client.ApiVersions(ctx, &kafka.ApiVersionsRequest{}); err != nil {
-		return Cluster{}, fmt.Errorf("asking Kafka at %s whether it is there: %w", c.addr, err)
+		return Cluster{}, fmt.Errorf("asking Kafka at %s whether it is there: %w", c.addr, Cause(err))
 	} else if versions.Error != nil {
 		return Cluster{}, fmt.Errorf("asking Kafka at %s whether it is there: %w", c.addr, versions.Error)
 	}

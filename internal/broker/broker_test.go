@@ -3,8 +3,10 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -169,5 +171,26 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 	}
 	if _, err := broker.New(broker.Config{Brokers: []string{"a:1"}, SASL: sasl("kerberos", "x")}); !errors.Is(err, broker.ErrMechanism) {
 		t.Errorf("error %v, want %v", err, broker.ErrMechanism)
+	}
+}
+
+// An error says what happened, and not in which of kafka-go's functions.
+func TestErrorsAreWithoutFunctions(t *testing.T) {
+	away, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away.Close()
+	client, err := broker.New(broker.Config{Brokers: []string{away.Addr().String()}, Timeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	_, pinged := client.Ping(t.Context())
+	_, _, bounded := client.Bounds(t.Context(), "news", 0)
+	for _, err := range []error{pinged, bounded} {
+		if !errors.Is(err, syscall.ECONNREFUSED) || strings.Contains(err.Error(), "(*Client)") {
+			t.Errorf("error %v", err)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset,
 		err = response.Error
 	}
 	if err != nil {
-		return Chunk{}, fmt.Errorf("fetching %s/%d at %d: %w", topic, partition, offset, err)
+		return Chunk{}, fmt.Errorf("fetching %s/%d at %d: %w", topic, partition, offset, Cause(err))
 	}
 	chunk, err := readRecords(response.Records, topic, partition, offset)
 	if err != nil {
@@ -166,5 +166,5 @@ func (c *Client) listOffsets(ctx context.Context, topic string, requests ...kafk
 			err = kafka.UnknownTopicOrPartition
 		}
 	}
-	return kafka.PartitionOffsets{}, fmt.Errorf("asking for the offsets of %s/%d: %w", topic, partition, err)
+	return kafka.PartitionOffsets{}, fmt.Errorf("asking for the offsets of %s/%d: %w", topic, partition, Cause(err))
 }

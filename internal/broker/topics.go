@@ -68,7 +68,7 @@ func (c *Client) create(ctx context.Context, topics []Topic) error {
 	}
 	response, err := c.client.CreateTopics(ctx, request)
 	if err != nil {
-		return err
+		return fmt.Errorf("making topics at %s: %w", c.addr, Cause(err))
 	}
 	for _, topic := range topics {
 		err := response.Errors[topic.Name]
