@@ -37,6 +37,7 @@ type claim struct {
 	unsure              bool   // one of them may have arrived
 	ref                 string // what the sink returned for the alert's former message here
 	waiting             int    // lanes of the sink, this one included
+	passed              int    // failures after which the sink worked for another
 }
 
 // errLeaseLost says that another worker has taken the lane over.
@@ -47,7 +48,7 @@ var errLeaseLost = errors.New("lease lost")
 // KEYS: due set of the sink, queue, out, lease, refs.
 // ARGV: now in ms, end of the lease in ms, token.
 // Returns {} when nothing is due, or {lane, member, entry, tries before, 1 if one of those
-// may have arrived, ref, lanes of the sink}. The lease is written as unsure: only who knows better says so.
+// may have arrived, ref, lanes of the sink, failures after which it worked for another}. The lease is written as unsure: only who knows better says so.
 var claimScript = redis.NewScript(`
 while true do
   local lane = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1)[1]
@@ -55,15 +56,15 @@ while true do
   local member = redis.call('ZRANGEBYLEX', KEYS[2], '[' .. lane .. '|', '(' .. lane .. '}', 'LIMIT', 0, 1)[1]
   local json = member and redis.call('HGET', KEYS[3], member)
   if json then
-    local tries, unsure = 0, 0
+    local tries, unsure, passed = 0, 0, 0
     local lease = redis.call('HGET', KEYS[4], lane)
     if lease then
       local was = cjson.decode(lease)
-      tries, unsure = was.tries, was.unsure
+      tries, unsure, passed = was.tries, was.unsure, was.passed or 0
     end
-    redis.call('HSET', KEYS[4], lane, cjson.encode({token = ARGV[3], tries = tries + 1, unsure = 1}))
+    redis.call('HSET', KEYS[4], lane, cjson.encode({token = ARGV[3], tries = tries + 1, unsure = 1, passed = passed}))
     redis.call('ZADD', KEYS[1], ARGV[2], lane)
-    return {lane, member, json, tries, unsure, redis.call('HGET', KEYS[5], lane) or '', redis.call('ZCARD', KEYS[1])}
+    return {lane, member, json, tries, unsure, redis.call('HGET', KEYS[5], lane) or '', redis.call('ZCARD', KEYS[1]), passed}
   end
   if member then redis.call('ZREM', KEYS[2], member) else
     redis.call('ZREM', KEYS[1], lane)
@@ -78,7 +79,7 @@ func (s *store) claim(ctx context.Context, sink, token string, now time.Time, le
 	if err != nil {
 		return nil, fmt.Errorf("claiming a delivery for sink %s: %w", sink, err)
 	}
-	if len(reply) != 7 {
+	if len(reply) != 8 {
 		return nil, nil
 	}
 	text := make([]string, len(reply))
@@ -92,6 +93,9 @@ func (s *store) claim(ctx context.Context, sink, token string, now time.Time, le
 	if c.waiting, err = strconv.Atoi(text[6]); err != nil {
 		return nil, fmt.Errorf("claiming delivery %s: lanes: %w", c.member, err)
 	}
+	if c.passed, err = strconv.Atoi(text[7]); err != nil {
+		return nil, fmt.Errorf("claiming delivery %s: failures: %w", c.member, err)
+	}
 	if err := json.Unmarshal([]byte(text[2]), &c.entry); err != nil {
 		return nil, fmt.Errorf("claiming delivery %s: %w", c.member, err)
 	}
@@ -101,7 +105,8 @@ func (s *store) claim(ctx context.Context, sink, token string, now time.Time, le
 // finishScript removes a delivery that is done, or moves it to the dead list. One that is
 // delivered makes those due that failed before: their sink is back. Not yet those whose time
 // has not come (see putOff), and of those whose token, channel or address were at fault the
-// ones of its own channel only.
+// ones of its own channel only. For each failure of theirs it is counted that the sink worked for
+// another since, for then the fault may be their own.
 //
 // KEYS: due set of the sink, queue, out, lease, refs, dead.
 // ARGV: lane, member, token, now in ms, ref to keep ("" = forget), dead JSON ("" = delivered),
@@ -127,9 +132,12 @@ if ARGV[6] ~= '' then return 1 end
 for _, lane in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[4], '+inf', 'LIMIT', 0, ARGV[9])) do
   local failed = redis.call('HGET', KEYS[4], lane)
   local was = failed and cjson.decode(failed)
-  if was and was.token == '' and (was.free or 0) <= tonumber(ARGV[4])
-    and (was.misplaced ~= 1 or string.sub(lane, 1, #ARGV[8]) == ARGV[8]) then
-    redis.call('ZADD', KEYS[1], ARGV[4], lane)
+  if was and was.token == '' and (was.misplaced ~= 1 or string.sub(lane, 1, #ARGV[8]) == ARGV[8]) then
+    if not was.seen then
+      was.seen, was.passed = 1, (was.passed or 0) + 1
+      redis.call('HSET', KEYS[4], lane, cjson.encode(was))
+    end
+    if (was.free or 0) <= tonumber(ARGV[4]) then redis.call('ZADD', KEYS[1], ARGV[4], lane) end
   end
 end
 return 1`)
@@ -180,7 +188,7 @@ local lease = redis.call('HGET', KEYS[2], ARGV[1])
 if not lease then return 0 end
 local was = cjson.decode(lease)
 if was.token ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[1], cjson.encode({token = '', tries = was.tries, unsure = tonumber(ARGV[4]),
+redis.call('HSET', KEYS[2], ARGV[1], cjson.encode({token = '', tries = was.tries, unsure = tonumber(ARGV[4]), passed = was.passed or 0,
   free = tonumber(ARGV[6]), misplaced = tonumber(ARGV[7])}))
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[3], ARGV[1], ARGV[5]) end

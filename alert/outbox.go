@@ -185,7 +185,12 @@ func (d *Desk) judgeFailure(c *claim, err error) verdict {
 	if known.Misplaced {
 		v.pause = 5*d.cfg.MaxPause + mathrand.N(5*d.cfg.MaxPause+1)
 	}
-	v.rest = min(v.pause, 10*d.cfg.FirstWait)
+	// What fails while the sink works for others may be at fault itself: it is tried less and less.
+	rest := backoff(c.passed, 10*d.cfg.FirstWait, 10*d.cfg.MaxPause)
+	if c.passed > 0 {
+		v.pause = max(v.pause, rest/2+mathrand.N(rest/2+1))
+	}
+	v.rest = min(v.pause, rest)
 	if known.After > 0 {
 		v.pause += known.After
 		v.rest = v.pause

@@ -237,17 +237,43 @@ func (d *Desk) open(t *testing.T) map[string]news.Alert {
 
 // moody is a sink that fails with its cause while it has one.
 type moody struct {
-	cause error
-	taken []string // companies
+	cause   error
+	refuses string   // the one company that has cause; "" = all
+	taken   []string // companies
+	refused int
 }
 
 func (*moody) Check(string) error { return nil }
 
 func (m *moody) Deliver(_ context.Context, d Delivery) (string, error) {
-	if m.cause == nil {
-		m.taken = append(m.taken, d.Alert.Series.Entity)
+	if company := d.Alert.Series.Entity; m.cause == nil || m.refuses != "" && m.refuses != company {
+		m.taken = append(m.taken, company)
+		return "", nil
 	}
+	m.refused++
 	return "", m.cause
+}
+
+// What fails while its sink works for others is tried less and less.
+func TestOneThatAlwaysFails(t *testing.T) {
+	o := newOffice(t)
+	sink := &moody{cause: errors.New("timeout"), refuses: "BAD"}
+	d := o.desk(t, func(c *Config) {
+		c.Sinks, c.DigestFrom = map[string]Sink{"slack": sink}, -1
+		c.Routes = []Route{{Sink: "slack", Channel: alertsChannel}}
+	})
+	consider(t, d, burst(news.Series{Entity: "BAD"}, noon, 10, 3))
+	const others = 180
+	for i := range others { // for an hour
+		consider(t, d, burst(news.Series{Entity: fmt.Sprint("E", i)}, noon, 10, 3))
+		for range 20 {
+			drainAll(t, d)
+			o.wall.add(time.Second)
+		}
+	}
+	if sink.refused > 25 || sink.refused < 8 || len(sink.taken) != others {
+		t.Errorf("%d attempts in an hour, want some 15, and %d others told of %d", sink.refused, len(sink.taken), others)
+	}
 }
 
 // A receiver that is away for long is asked at least once a minute, and not much more often

@@ -106,7 +106,7 @@ static TARGET void adamw(const struct adamw *s, float *weights, const float *gra
         size_t left = count - i;
         vec g = load(grads + i, left) * s->scale;
         vec m = load(first_moments + i, left) * s->beta1 + g * s->rest1;
-        vec v = load(second_moments + i, left) * s->beta2 + g * g * s->rest2;
+        vec v = load(second_moments + i, left) * s->beta2 + g * s->rest2 * g;
         vec w = load(weights + i, left) * s->keep - m * s->rate / (ROOT(v) * s->root + s->epsilon);
         store(first_moments + i, m, left);
         store(second_moments + i, v, left);
