@@ -52,7 +52,7 @@ func (c *config) check() error {
 		fault("kafka.max_future is %s; it is between 0 and %s", k.MaxFuture, maxFuture)
 	}
 	if c.Classify.Reload < 0 {
-		fault("classify.reload is %s; it is a time, or 0 for never", c.Classify.Reload)
+		fault("classify.reload is %s; it is a time, or 0s for never", c.Classify.Reload)
 	}
 	if _, err := modelConfig(c.Classify, nil); err != nil {
 		fault("classify.%w", err)

@@ -97,11 +97,19 @@ func fitScalar(n ast.ScalarNode, t reflect.Type, key string) error {
 	switch value := n.(type) {
 	case *ast.LiteralNode:
 		text = value.Value.Value
-	case *ast.FloatNode: // 64e6 is a whole number, too
+	case *ast.FloatNode:
 		if t.Kind() == reflect.Int && value.Value == math.Trunc(value.Value) {
 			return nil
 		}
-	case *ast.IntegerNode: // 0x40 and 1_000 are numbers in YAML; the decoder knows how large they may be
+	case *ast.StringNode: // 64e6 is a whole number, too, to the decoder
+		if f, err := strconv.ParseFloat(text, 64); t.Kind() == reflect.Int && err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			return nil
+		}
+	case *ast.IntegerNode:
+		if durationOf(t) && value.Token.Value == "0" { // which the decoder does not take
+			return located(n, key+`: "0" is not a time with its unit, such as 0s, 90s or 24h`)
+		}
+		// 0x40 and 1_000 are numbers in YAML; the decoder knows how large they may be.
 		if k := t.Kind(); !durationOf(t) && (k == reflect.Float64 || k == reflect.Int || k == reflect.Int64) && fits(value, t) {
 			return nil
 		}

@@ -100,6 +100,9 @@ func TestReadSaysWhatIsWanted(t *testing.T) {
 	var want wide
 	want.Kafka.Brokers, want.Kafka.Group, want.MaxWait = []string{"127.0.0.1:19092", "http://b:80/x", "c:1", "d", "5"}, "7", 90*time.Minute
 	want.Threads, want.Surprise, want.Quiet, want.Level = 64, 3, true, slog.LevelWarn
+	if err := settings.Read(&c, write(t, "threads: 64e6\n"), "BAROGRAPH", nil); err != nil || c.Threads != 64e6 {
+		t.Fatalf("%d, %v", c.Threads, err)
+	}
 	if err := settings.Read(&c, write(t, good), "BAROGRAPH", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +115,7 @@ func TestReadSaysWhatIsWanted(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	tests := []struct{ name, file, env, want string }{
 		{"an unknown key", "kafka:\n  brokers: [a]\n  grop: x\n", "", "3 |"},
+		{"a time without a unit", "max_wait: 0\n", "", `"0" is not a time with its unit, such as 0s`},
 		{"a doubled key", "threads: 1\nthreads: 2\n", "", "2 |"},
 		{"a wrong type", "threads: many\n", "", "1 |"},
 		{"a literal secret", "kafka:\n  password: hunter2\n", "", "env:NAME"},
