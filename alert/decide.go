@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/barograph/barograph/news"
@@ -58,7 +59,7 @@ type record struct {
 	LastStart    time.Time     `json:"last_start"`       // the latest StartedAt among its spikes
 	LastWindow   news.Duration `json:"last_window"`      // of its last spike
 	Behind       news.Duration `json:"behind,omitempty"` // of its first spike
-	Texts        []string      `json:"texts,omitempty"`  // behind the alert's numbers, the latest first
+	Texts        []string      `json:"texts,omitempty"`  // behind its last spike, the latest first
 	Told         bool          `json:"told"`
 	Revision     int           `json:"revision"` // messages so far; 0 while nobody was told
 	ToldSeverity news.Severity `json:"told_severity,omitempty"`
@@ -165,15 +166,18 @@ func opened(s news.Spike, critical float64) record {
 func extended(r record, s news.Spike, critical float64) record {
 	switch window := news.Duration(s.Window.Length); {
 	case s.At.After(r.LastAt):
-		r.LastAt, r.LastWindow = s.At, window
+		r.LastAt, r.LastWindow, r.Texts = s.At, window, s.Texts
 	case s.At.Equal(r.LastAt):
 		r.LastWindow = max(r.LastWindow, window)
+		if slices.Compare(s.Texts, r.Texts) > 0 { // either, but the same in any order
+			r.Texts = s.Texts
+		}
 	}
 	r.LastStart = later(r.LastStart, s.StartedAt)
 	if s.Surprise > r.Alert.Surprise {
 		a := alertOf(s, critical)
 		a.ID, a.StartedAt, a.FiredAt, a.UpdatedAt, a.Notes = r.Alert.ID, r.Alert.StartedAt, r.Alert.FiredAt, r.Alert.UpdatedAt, r.Alert.Notes
-		r.Alert, r.Texts = a, s.Texts
+		r.Alert = a
 	}
 	return r
 }

@@ -161,7 +161,8 @@ func countOf(company string, r record, spoke []record, open map[string]record) i
 	return n
 }
 
-// shared counts the latest texts behind r that are among those behind a company's alerts.
+// shared counts the latest texts behind r that are among those behind a company's alerts. Twelve are kept of
+// each: of a company of more than 24 negatives with few of them on the topic, it sees too few.
 func shared(company string, r record, spoke []record, open map[string]record) int {
 	topics, own := ofCompany(company, r, spoke, open)
 	if own != nil {

@@ -255,6 +255,12 @@ func TestInhibition(t *testing.T) {
 			want:  []string{"hold Lawsuit: narrower_explains"},
 		},
 		{
+			name: "a topic whose texts are those that the company has had since it was told",
+			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)),
+				one(of(burst(apple, soon, 22, 5.5), "h", "g", "f", "e"), of(burst(lawsuit, soon, 9, 3), "h", "g", "f", "e"))},
+			want: []string{"hold AAPL: continues", "hold Lawsuit: narrower_explains"},
+		},
+		{
 			name:  "a topic a quarter of whose texts are the company's",
 			calls: [][]news.Spike{one(burst(apple, noon, 20, 6)), one(of(burst(lawsuit, soon, 9, 3), "e", "d", "x", "y"))},
 			want:  []string{"fire Lawsuit: first_exceedance"},

@@ -231,10 +231,11 @@ func hostOf(address string) string {
 	return strings.TrimPrefix(strings.ToLower(u.Hostname()), "www.")
 }
 
-// Complete gives an item that was read elsewhere what Decode gives those that lack it: the source
-// from the URL's host, and the id.
+// Complete makes an item that was read elsewhere what Decode would: without control characters in title
+// and text, with the source from the URL's host and the id where it lacks them.
 func Complete(item *news.Item) {
 	var r reader
+	item.Title, item.Text = printable(item.Title), printable(item.Text)
 	r.complete(item)
 }
 

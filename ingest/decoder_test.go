@@ -271,3 +271,15 @@ func FuzzParseTime(f *testing.F) {
 		}
 	})
 }
+
+// What is completed elsewhere has the stream's id, also where a text has control characters.
+func TestCompleteGivesTheStreamsID(t *testing.T) {
+	want, err := decoder(t, ingest.DecoderConfig{}).Decode([]byte(`{"text":"Profit\u0007 jumps\u0000","title":"\u001b[31mRed","source":"wire","published_at":"2026-11-24T10:00:00Z"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := news.Item{Text: "Profit\a jumps\x00", Title: "\x1b[31mRed", Source: "wire"}
+	if ingest.Complete(&got); got.ID != want.ID || got.Text != want.Text || got.Title != want.Title {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}

@@ -115,16 +115,20 @@ func (r *reader) checkName(f field, s []byte, max int) {
 
 // prose is a field that people and models read.
 func (r *reader) prose(f field) string {
-	s := r.str(f)
-	if bytes.IndexFunc(s, isUnprintable) < 0 {
-		return string(s)
+	return printable(string(r.str(f)))
+}
+
+// printable has spaces in place of control characters.
+func printable(s string) string {
+	if strings.IndexFunc(s, isUnprintable) < 0 {
+		return s
 	}
 	return strings.TrimSpace(strings.Map(func(c rune) rune {
 		if isUnprintable(c) {
 			return ' '
 		}
 		return c
-	}, string(s)))
+	}, s))
 }
 
 func isUnprintable(c rune) bool {
