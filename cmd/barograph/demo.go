@@ -306,7 +306,9 @@ func (d *demo) report(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			fmt.Fprintf(d.out, "%s  %s", d.status(ctx), end)
+			if status := d.status(ctx); ctx.Err() == nil {
+				fmt.Fprintf(d.out, "%s  %s", status, end)
+			}
 		}
 	}
 }
