@@ -55,9 +55,9 @@ func heldBack(r record, open map[string]record) Reason {
 	var spoke []record
 	for _, o := range open {
 		same := o.Alert.Kind.OrNegative() == r.Alert.Kind.OrNegative()
-		known := o.Told || s.Entity == "" && o.Why == MutedByPeople
+		silenced := o.Why == MutedByPeople && o.Alert.Series.Entity != "" && s.Entity == ""
 		switch {
-		case !known || !together(r, o):
+		case !o.Told && !silenced || !together(r, o):
 		case same && o.Alert.Series != s:
 			spoke = append(spoke, o)
 		case !same && o.Alert.Series == s && r.Alert.Kind == news.SpikeVolume:

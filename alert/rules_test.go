@@ -343,6 +343,11 @@ func TestSilencedLife(t *testing.T) {
 	quiet.silences = s.silences
 	got = append(got, story(quiet, testRules, []news.Spike{burst(apple, noon, 10, 3), burst(lawsuit, noon, 9, 3), burst(everything, noon, 11, 3)})...)
 	want = append(want, []string{"silence AAPL: muted", "hold Lawsuit: narrower_explains", "hold everything: narrower_explains"})
+	// But who silences the series of everything alone hears of its topics.
+	alone := emptyState()
+	alone.silences = []Silence{{Exact: true, Until: noon.Add(time.Hour)}}
+	got = append(got, story(alone, testRules, []news.Spike{burst(everything, noon, 11, 3)}, []news.Spike{burst(lawsuit, noon.Add(time.Minute), 9, 3)})...)
+	want = append(want, []string{"silence everything: muted"}, []string{"fire Lawsuit: first_exceedance"})
 	for i := range want {
 		if !slices.Equal(got[i], want[i]) {
 			t.Errorf("call %d: %q, want %q", i, got[i], want[i])

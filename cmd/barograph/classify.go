@@ -182,13 +182,11 @@ func itemOf(r row) (item news.Item, arrived time.Time, err error) {
 	}
 	item.Kind, item.Source = news.Kind(r.fields["kind"]), r.fields["source"]
 	item.Lang, item.URL = r.fields["lang"], r.fields["url"]
-	for name, at := range map[string]*time.Time{"published_at": &item.PublishedAt, "arrived_at": &arrived} {
-		if r.fields[name] == "" {
-			continue
-		}
-		if *at, err = ingest.ParseTime(r.fields[name]); err != nil {
-			return item, arrived, fmt.Errorf("%s: %w", name, err)
-		}
+	if item.PublishedAt, err = timeOf(r, "published_at"); err != nil {
+		return item, arrived, err
+	}
+	if arrived, err = timeOf(r, "arrived_at"); err != nil {
+		return item, arrived, err
 	}
 	item.Title, item.Text = r.fields["title"], r.fields["text"]
 	item.Entities = entitiesOf(r.fields["entities"])
@@ -197,6 +195,17 @@ func itemOf(r row) (item news.Item, arrived time.Time, err error) {
 	}
 	ingest.Complete(&item)
 	return item, cmp.Or(arrived, item.PublishedAt), nil
+}
+
+// timeOf reads a row's time; zero where it gives none.
+func timeOf(r row, name string) (at time.Time, err error) {
+	if r.fields[name] == "" {
+		return at, nil
+	}
+	if at, err = ingest.ParseTime(r.fields[name]); err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return at, err
 }
 
 // entitiesOf reads a JSON list of words, or words separated by commas.

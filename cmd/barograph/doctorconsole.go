@@ -52,7 +52,8 @@ func monitorAt(ctx context.Context, address string) bool {
 	if err != nil {
 		return false
 	}
-	answer, err := http.DefaultClient.Do(request)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // by no proxy: it is this machine
+	answer, err := client.Do(request)
 	if err != nil {
 		return false
 	}
