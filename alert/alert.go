@@ -183,25 +183,27 @@ func (d *Desk) Consider(ctx context.Context, spikes []news.Spike) error {
 // Open lists the alerts that are firing now and that somebody was told of, the most
 // surprising first.
 func (d *Desk) Open(ctx context.Context) ([]news.Alert, error) {
-	return d.list(ctx, func(record) bool { return true })
+	return d.list(ctx, func(r record) (news.Alert, bool) { return r.Alert, true })
 }
 
-// OpenAt lists those of Open that were told at a sink.
+// OpenAt lists those of Open that were told at a sink, in the severity that was told: one that
+// has risen under a silence since is nobody's to hear of.
 func (d *Desk) OpenAt(ctx context.Context, sink string) ([]news.Alert, error) {
-	return d.list(ctx, func(r record) bool {
-		return slices.ContainsFunc(r.Destinations, func(to Destination) bool { return to.Sink == sink })
+	return d.list(ctx, func(r record) (news.Alert, bool) {
+		r.Alert.Severity = r.ToldSeverity
+		return r.Alert, slices.ContainsFunc(r.Destinations, func(to Destination) bool { return to.Sink == sink })
 	})
 }
 
-func (d *Desk) list(ctx context.Context, match func(record) bool) ([]news.Alert, error) {
+func (d *Desk) list(ctx context.Context, match func(record) (news.Alert, bool)) ([]news.Alert, error) {
 	s, err := d.store.load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("alert: listing open alerts: %w", err)
 	}
 	var open []news.Alert
 	for _, r := range s.open {
-		if r.Told && match(r) {
-			open = append(open, r.Alert)
+		if a, matches := match(r); r.Told && matches {
+			open = append(open, a)
 		}
 	}
 	slices.SortFunc(open, func(a, b news.Alert) int {

@@ -100,11 +100,16 @@ func (a *Alertmanager) Deliver(ctx context.Context, d Delivery) (string, error) 
 	if d.Action == Annotate {
 		return d.Ref, nil
 	}
-	alerts := []postableAlert{a.postable(d.Alert)}
-	if before := news.Severity(d.Ref); before != "" && before != d.Alert.Severity {
+	var alerts []postableAlert
+	before := news.Severity(d.Ref)
+	rose := before != "" && before != d.Alert.Severity
+	if rose {
 		milder := d.Alert
 		milder.Severity, milder.Status = before, news.Resolved
 		alerts = append(alerts, a.postable(milder))
+	}
+	if !rose || d.Alert.Status == news.Firing { // what rose under a silence was never on there
+		alerts = append(alerts, a.postable(d.Alert))
 	}
 	if err := a.post(ctx, alerts); err != nil {
 		return d.Ref, err

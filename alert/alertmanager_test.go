@@ -218,6 +218,51 @@ func TestAlertmanagerIsTold(t *testing.T) {
 	}
 }
 
+// An alert that becomes critical while it is muted stays the warning that it is there, and ends as
+// that: the critical one would be another alert, which pages.
+func TestAlertmanagerKeepsToAMute(t *testing.T) {
+	var posted []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var alerts []postableAlert
+		if err := json.NewDecoder(r.Body).Decode(&alerts); err != nil {
+			t.Error(err)
+		}
+		for _, a := range alerts {
+			posted = append(posted, fmt.Sprint(a.Labels["severity"], map[bool]string{true: " on", false: " over"}[a.EndsAt.After(noon.Add(3*time.Hour))]))
+		}
+	}))
+	t.Cleanup(server.Close)
+	o := newOffice(t)
+	sink, err := NewAlertmanager(AlertmanagerConfig{URLs: []string{server.URL}, Resend: news.Duration(time.Hour), Clock: o.arrival.now, Log: quietLog()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := o.desk(t, func(c *Config) {
+		c.Sinks = map[string]Sink{"alertmanager": sink}
+		c.Routes = []Route{{Sink: "alertmanager"}}
+	})
+	consider(t, d, burst(apple, noon, 10, 3))
+	drainAll(t, d)
+	open, err := d.Open(t.Context())
+	if err != nil || len(open) != 1 {
+		t.Fatalf("open %v, %v", open, err)
+	}
+	if err := d.Mute(t.Context(), open[0].ID, "kim", noon, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	consider(t, d, burst(apple, noon.Add(time.Minute), 60, 8))
+	drainAll(t, d)
+	if err := sink.resend(t.Context(), func(ctx context.Context) ([]news.Alert, error) { return d.OpenAt(ctx, "alertmanager") }); err != nil {
+		t.Fatal(err)
+	}
+	o.arrival.add(2 * time.Hour)
+	housekeep(t, d)
+	drainAll(t, d)
+	if want := []string{"warning on", "warning on", "warning over"}; !slices.Equal(posted, want) {
+		t.Errorf("posted %q, want %q", posted, want)
+	}
+}
+
 func TestAlertmanagerConfig(t *testing.T) {
 	for _, cfg := range []AlertmanagerConfig{{}, {URLs: []string{"am:9093"}}, {URLs: []string{"http://am"}, Labels: map[string]string{"a-b": "c"}},
 		{URLs: []string{"http://am"}, Resend: -1}} {
