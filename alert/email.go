@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	netmail "net/mail"
 	"net/textproto"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 
 	"github.com/barograph/barograph/internal/secret"
 	"github.com/barograph/barograph/news"
@@ -31,12 +33,15 @@ type EmailConfig struct {
 	Password secret.Secret `yaml:"password"`
 	From     string        `yaml:"from"`    // "Barograph <barograph@example.com>"
 	To       []string      `yaml:"to"`      // of alerts whose route names no channel
-	Timeout  news.Duration `yaml:"timeout"` // of connecting and of each command; 0 = 10 s
+	Timeout  news.Duration `yaml:"timeout"` // of connecting, and of sending; 0 = 10 s
+
+	Log *slog.Logger `yaml:"-"` // nil = slog.Default()
 }
 
 // Email is the sink that sends e-mail, as text and HTML: a thread an alert, with a message
 // when it fires, escalates and is resolved. A message that may have been sent before has the
-// same Message-ID, by which most receivers drop the second.
+// same Message-ID, by which most receivers drop the second. It is sent once the server takes one
+// of its recipients: those refused, gone from the company perhaps, are logged.
 type Email struct {
 	cfg    EmailConfig
 	from   *netmail.Address
@@ -76,6 +81,7 @@ func NewEmail(cfg EmailConfig) (*Email, error) {
 	}
 	orElse(&e.cfg.TLS, "starttls")
 	orElse(&e.cfg.Timeout, news.Duration(10*time.Second))
+	orElse(&e.cfg.Log, slog.Default())
 	if e.cfg.Port == 0 {
 		e.cfg.Port = 587
 		if e.cfg.TLS == "implicit" {
@@ -120,11 +126,12 @@ func (e *Email) Edits() bool { return false }
 
 // Verify connects and authenticates.
 func (e *Email) Verify(ctx context.Context) error {
-	client, err := e.dial(ctx)
+	server, err := e.dial(ctx)
 	if err != nil {
 		return err
 	}
-	return client.Close()
+	defer server.Close()
+	return server.Quit()
 }
 
 // Deliver sends a message. Ref is the Message-ID of the alert's first one and its severity
@@ -138,21 +145,22 @@ func (e *Email) Deliver(ctx context.Context, d Delivery) (string, error) {
 	if err != nil {
 		return d.Ref, &DeliveryError{Err: fmt.Errorf("email: %w", err), Hopeless: true}
 	}
-	client, err := e.dial(ctx)
+	server, err := e.dial(ctx)
 	if err != nil {
 		return d.Ref, err
 	}
-	defer client.Close()
-	if err := client.Send(message); err != nil {
-		return d.Ref, sendFailure(err)
+	defer server.Close()
+	if err := e.send(server, message, d.Alert.ID); err != nil {
+		return d.Ref, err
 	}
+	_ = server.Quit() // it has the message
 	if follows {
 		return d.Ref, nil
 	}
 	return id + " " + string(d.Alert.Severity), nil
 }
 
-func (e *Email) dial(ctx context.Context) (*mail.Client, error) {
+func (e *Email) dial(ctx context.Context) (*smtp.Client, error) {
 	// Sending does not look at ctx: half of what is left is for connecting, half for that.
 	timeout := time.Duration(e.cfg.Timeout)
 	if deadline, bounded := ctx.Deadline(); bounded {
@@ -175,31 +183,74 @@ func (e *Email) dial(ctx context.Context) (*mail.Client, error) {
 	if err != nil {
 		return nil, &DeliveryError{Err: fmt.Errorf("email: %w", err), Refused: true, Misplaced: true}
 	}
-	if err := client.DialWithContext(ctx); err != nil {
-		known := &DeliveryError{Err: fmt.Errorf("email: connecting to %s: %w", e.cfg.Host, err), Refused: true}
-		var said *textproto.Error
-		known.Misplaced = errors.As(err, &said) && said.Code >= 500
-		return nil, known
+	server, err := client.DialToSMTPClientWithContext(ctx)
+	if err == nil {
+		err = server.UpdateDeadline(timeout)
 	}
-	return client, nil
+	if err != nil {
+		return nil, &DeliveryError{Err: fmt.Errorf("email: connecting to %s: %w", e.cfg.Host, err), Refused: true, Misplaced: codeOf(err) >= 500}
+	}
+	return server, nil
 }
 
-// sendFailure says what a failed message means: a refused sender or recipient is people's to
-// mend, a refused text will never be taken, and what broke after the text was sent may have
-// arrived.
-func sendFailure(err error) error {
-	known := &DeliveryError{Err: fmt.Errorf("email: %w", err)}
-	var failed *mail.SendError
-	if !errors.As(err, &failed) {
-		return known
+// send gives a message to the server for those of its recipients that it takes.
+func (e *Email) send(server *smtp.Client, m *mail.Msg, alert string) error {
+	from, noSender := m.GetSender(false)
+	recipients, nobody := m.GetRecipients()
+	if err := errors.Join(noSender, nobody); err != nil {
+		return &DeliveryError{Err: fmt.Errorf("email: %w", err), Hopeless: true}
 	}
-	code := failed.ErrorCode()
-	known.Refused = code >= 400 || failed.Reason != mail.ErrSMTPDataClose && failed.Reason != mail.ErrWriteContent
-	if code >= 500 {
-		known.Hopeless = failed.Reason == mail.ErrSMTPDataClose || failed.Reason == mail.ErrSMTPData
-		known.Misplaced = !known.Hopeless
+	if err := server.Mail(from); err != nil {
+		return unaddressed(from, err)
 	}
-	return known
+	var refused error
+	left := len(recipients)
+	for _, to := range recipients {
+		err := server.Rcpt(to)
+		if err == nil {
+			continue
+		}
+		if refused = unaddressed(to, err); codeOf(err) == 0 {
+			return refused // the connection broke
+		}
+		left--
+		e.cfg.Log.Warn("a recipient of an alert's e-mail was refused", "alert", alert, "error", refused)
+	}
+	if left == 0 {
+		return refused
+	}
+	return sendText(server, m)
+}
+
+// unaddressed is a refused sender or recipient: people's to mend.
+func unaddressed(address string, err error) error {
+	return &DeliveryError{Err: fmt.Errorf("email: %s: %w", address, err), Refused: true, Misplaced: codeOf(err) >= 500}
+}
+
+// sendText sends what recipients were taken for. A refused text will never be taken; what broke
+// once it was under way may have arrived.
+func sendText(server *smtp.Client, m *mail.Msg) error {
+	text, err := server.Data()
+	underWay := err == nil
+	if err == nil {
+		if _, err = m.WriteTo(text); err == nil {
+			err = text.Close()
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	code := codeOf(err)
+	return &DeliveryError{Err: fmt.Errorf("email: %w", err), Refused: !underWay || code >= 400, Hopeless: code >= 500}
+}
+
+// codeOf is the server's reply code in an error; 0 = it has said nothing.
+func codeOf(err error) int {
+	var said *textproto.Error
+	if !errors.As(err, &said) {
+		return 0
+	}
+	return said.Code
 }
 
 // message is a delivery as e-mail, and its Message-ID.

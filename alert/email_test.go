@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +163,28 @@ func TestEmailFailures(t *testing.T) {
 	}
 	if n := len(server.Messages()); n != 0 {
 		t.Errorf("%d messages were taken", n)
+	}
+}
+
+// A recipient whose mailbox is gone keeps the message from nobody else, and is named in the log.
+func TestEmailOneRecipientIsGone(t *testing.T) {
+	server := mailfake.Start(t, false)
+	var log bytes.Buffer
+	e := newEmail(t, server, func(c *EmailConfig) {
+		c.To = []string{"desk@example.com", "nobody@example.com", "Kim <kim@example.com>"}
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	d := moments()["firing"]
+	d.QueuedAt = noon
+	if ref, err := e.Deliver(t.Context(), d); err != nil || ref == "" {
+		t.Fatalf("ref %q, %v", ref, err)
+	}
+	got := server.Messages()
+	if len(got) != 1 || !slices.Equal(got[0].To, []string{"desk@example.com", "kim@example.com"}) {
+		t.Errorf("messages %+v", got)
+	}
+	if !strings.Contains(log.String(), "nobody@example.com") || strings.Contains(log.String(), "kim@") {
+		t.Errorf("log %q", log.String())
 	}
 }
 
