@@ -123,6 +123,46 @@ func TestStoresShareTheThreshold(t *testing.T) {
 	}
 }
 
+// Series that had no news this month or last are not counted any more; nor are those of the one count for
+// ever that there was before, once it has expired.
+func TestSeriesAreForgotten(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr})
+	defer client.Close()
+	now, ctx := time.Date(2026, 10, 15, 12, 0, 0, 0, time.UTC), t.Context()
+	s, err := New(Config{Redis: client, Clock: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ever := s.keys.seriesAlive(now)[2]
+	for i := range 100 {
+		client.PFAdd(ctx, ever, fmt.Sprint("before ", i))
+	}
+	for month, want := range []int{100 + 151, 100 + 251, 251, 251} {
+		if month == 2 {
+			client.Del(ctx, ever) // as time does
+		}
+		var readings []news.Reading
+		for i := range 150 {
+			entity := fmt.Sprint("always ", i)
+			if i >= 50 {
+				entity = fmt.Sprint(month, "/", i)
+			}
+			readings = append(readings, news.Reading{ID: fmt.Sprint(month, "/", i), Entities: []string{entity}, PublishedAt: now, Sentiment: news.Sentiment{Negative: 1}})
+		}
+		if _, err := s.Observe(ctx, readings); err != nil {
+			t.Fatal(err)
+		}
+		e, err := s.episodes(ctx, clumps{}, now)
+		if err != nil || math.Abs(float64(e.series-want)) > 6 {
+			t.Errorf("month %d: %d series, %v; want %d", month+1, e.series, err, want)
+		}
+		if m, err := s.Memory(ctx, 1); err != nil || m.Series != e.series {
+			t.Errorf("month %d: %d series in all, %v; want %d", month+1, m.Series, err, e.series)
+		}
+		now = now.AddDate(0, 1, 0)
+	}
+}
+
 // A replay's threshold, too, comes from the peaks of the last days only, also after days without any.
 func TestReplayForgetsPeaks(t *testing.T) {
 	everything := newBaseline(0, noon)

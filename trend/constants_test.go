@@ -87,7 +87,7 @@ func decisive() map[string]string {
 var indecisive = strings.Fields(`
 baseSize outageSize shortOutageSize noTrouble someFailed allSilent baseVersion marketCode shards shortCounts shortList tooLong tooMany tooOld unread addUp
 idParts textParts keySeparator adoptAttempts
-keepEvidence keepNear keepPeaks learnWithin batch reads attempts attemptTimeout learnAttempts scanCalls scanCount sampleStep BusyItems
+keepEvidence keepNear keepPeaks keepMonth learnWithin batch reads attempts attemptTimeout learnAttempts scanCalls scanCount sampleStep BusyItems
 evidenceSeparator longestID longestSource longestTitle longestURL keptSources keptTexts shown smallestP
 BucketLength chunkSeconds bucketsPerHour bucketsPerDay markNegative markPositive markVolume markLeans markLeansPositive
 LeastSurprise clumpScale Spiked NearMiss Usual TooFew WarmingUp

@@ -3,6 +3,7 @@ package trend
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -29,7 +30,8 @@ const (
 //	PREFIX:{NN}:texts:DAY:PART    set of 64-bit hashes, which texts were
 //	PREFIX:{NN}:sketches2:LIST    string, those of the last texts (see near.go)
 //	PREFIX:{NN}:peaks3:DAY        hash, how many episodes peaked in each bin of surprise, and sums of clumps
-//	PREFIX:{NN}:series            HyperLogLog, the series that there are
+//	PREFIX:{NN}:series:YYYYMM     HyperLogLog, the series that have learnt in a month (until there was one for each
+//	                              month it was one for ever, PREFIX:{NN}:series)
 //
 // The first four of another kind of spike than negative have it in their names:
 // PREFIX:{NN}:positive-counts:SERIES.
@@ -61,7 +63,21 @@ func (k keys) peaks(day int64) string {
 	return k.name(shardOf(""), "peaks3", strconv.FormatInt(day, 10))
 }
 
-func (k keys) seriesSeen() string { return fmt.Sprintf("%s:{%02d}:series", k.prefix, shardOf("")) }
+func (k keys) seriesSeen(month int) string {
+	return k.name(shardOf(""), "series", fmt.Sprintf("%d%02d", month/12, month%12+1))
+}
+
+// seriesAlive are the counts that together hold the series there are.
+func (k keys) seriesAlive(now time.Time) []string {
+	ever := fmt.Sprintf("%s:{%02d}:series", k.prefix, shardOf("")) // of the version before; it expires
+	return []string{k.seriesSeen(monthOf(now)), k.seriesSeen(monthOf(now) - 1), ever}
+}
+
+// monthOf numbers the months of the clock, in UTC.
+func monthOf(at time.Time) int {
+	year, month, _ := at.UTC().Date()
+	return year*12 + int(month) - 1
+}
 
 // shardOf is the shard of an entity; "" is that of everything and of the topics.
 func shardOf(entity string) int { return int(xxhash.Sum64String(entity) % shards) }

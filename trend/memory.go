@@ -20,7 +20,7 @@ import (
 // series is not in it: the ids and texts remembered for a day or two, some 20 bytes each, and
 // the sketches of all texts together, 1.5 MB at most.
 type Memory struct {
-	Series int  // that there are, as Redis estimates it to within 1 %
+	Series int  // that have learnt in this month or the last, as Redis estimates it to within 1 %
 	Quiet  Cost // series with fewer than BusyItems items in the last 24 h of event time
 	Busy   Cost // the others
 }
@@ -53,7 +53,7 @@ func (s *Store) Memory(ctx context.Context, samples int) (Memory, error) {
 	}
 	var m Memory
 	err := s.retry(ctx, func(ctx context.Context) (err error) {
-		m.Series, err = intOf(s.redis.PFCount(ctx, s.keys.seriesSeen()).Result())
+		m.Series, err = intOf(s.redis.PFCount(ctx, s.keys.seriesAlive(s.clock())...).Result())
 		return err
 	})
 	if err != nil {

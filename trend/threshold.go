@@ -15,6 +15,9 @@ import (
 // keepPeaks is how long a day's count of peaks is kept in Redis.
 const keepPeaks = (episodeDays + 1) * 24 * time.Hour
 
+// keepMonth is how long a month's count of series is kept: as long as it counts, and that is to the end of the next.
+const keepMonth = 62 * 24 * time.Hour
+
 // limit is the calibration that a Store works with. Replicas work theirs out
 // from the same counts, each every hour.
 type limit struct {
@@ -89,7 +92,7 @@ func (s *Store) episodes(ctx context.Context, seen clumps, now time.Time) (e epi
 		for back := range int64(episodeDays) {
 			days = append(days, pipe.HMGet(ctx, s.keys.peaks(dayOf(now)-back), fields...))
 		}
-		series := pipe.PFCount(ctx, s.keys.seriesSeen())
+		series := pipe.PFCount(ctx, s.keys.seriesAlive(now)...)
 		if _, err := pipe.Exec(ctx); err != nil {
 			return err
 		}
@@ -118,9 +121,10 @@ func (s *Store) countPeaks(ctx context.Context, stored map[subject]*stored, now 
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	pipe := s.redis.Pipeline()
+	var alive []any
 	for of, state := range stored {
-		if state.packed == "" {
-			pipe.PFAdd(ctx, s.keys.seriesSeen(), of.key())
+		if state.learntThisMonth() {
+			alive = append(alive, of.key())
 		}
 		if !state.counted || state.move == noMove {
 			continue
@@ -130,12 +134,27 @@ func (s *Store) countPeaks(ctx context.Context, stored map[subject]*stored, now 
 		}
 		pipe.HIncrBy(ctx, s.keys.peaks(dayOf(now)), strconv.Itoa(state.move.to), 1)
 	}
+	if pipe.Len() > 0 {
+		pipe.Expire(ctx, s.keys.peaks(dayOf(now)), keepPeaks)
+	}
+	if len(alive) > 0 {
+		pipe.PFAdd(ctx, s.keys.seriesSeen(monthOf(now)), alive...)
+		pipe.Expire(ctx, s.keys.seriesSeen(monthOf(now)), keepMonth)
+	}
 	if pipe.Len() == 0 {
 		return
 	}
-	pipe.Expire(ctx, s.keys.peaks(dayOf(now)), keepPeaks)
-	pipe.Expire(ctx, s.keys.seriesSeen(), keepSeries)
 	if _, err := pipe.Exec(ctx); err != nil {
 		s.log.Warn("peaks of surprise not counted in Redis", "error", err)
 	}
+}
+
+// learntThisMonth reports whether a series has learnt for the first time, or for the first time in a
+// month: then it is counted among those that there are. All others cost no command.
+func (s *stored) learntThisMonth() bool {
+	if len(s.packed) < 6 {
+		return true
+	}
+	month := func(chunk int64) int { return monthOf(startOf(chunk * bucketsPerChunk)) }
+	return month(readTime([]byte(s.packed[1:6]))) != month(s.base.next) // the low bytes of version 2, too
 }

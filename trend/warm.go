@@ -255,10 +255,11 @@ func (s *Store) sawSeries(ctx context.Context, kind news.SpikeKind, of []news.Se
 	for i, series := range of {
 		seen[i] = subject{series, kind}.key()
 	}
+	month := s.keys.seriesSeen(monthOf(s.clock()))
 	return s.retry(ctx, func(ctx context.Context) error {
 		pipe := s.redis.Pipeline()
-		pipe.PFAdd(ctx, s.keys.seriesSeen(), seen...)
-		pipe.Expire(ctx, s.keys.seriesSeen(), keepSeries)
+		pipe.PFAdd(ctx, month, seen...)
+		pipe.Expire(ctx, month, keepMonth)
 		_, err := pipe.Exec(ctx)
 		return err
 	})
