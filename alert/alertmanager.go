@@ -227,11 +227,6 @@ func (a *Alertmanager) call(ctx context.Context, method, address string, body []
 		return nil
 	}
 	failure := &DeliveryError{Err: fmt.Errorf("alertmanager: %w: %s: %.200q", errStatus, resp.Status, said), Refused: resp.StatusCode < 500}
-	switch code := resp.StatusCode; {
-	case code == http.StatusBadRequest:
-		failure.Hopeless = true
-	case code < 400, code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusNotFound:
-		failure.Misplaced = true // a redirect leads to a log-in, or to the right address
-	}
+	failure.Hopeless, failure.Misplaced = resp.StatusCode == http.StatusBadRequest, misplaced(resp.StatusCode)
 	return failure
 }

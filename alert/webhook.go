@@ -35,8 +35,9 @@ type WebhookConfig struct {
 // Headers: Idempotency-Key is the same for every attempt of one message (alert ID, status,
 // revision), so that a receiver drops what it has seen. Barograph-Timestamp is Unix
 // seconds, and Barograph-Signature is "v1=" and the hex HMAC-SHA256, under the secret, of
-// timestamp + "." + body: see Signature. A 5xx, a 429 (Retry-After is obeyed) and no answer
-// are tried again; another 4xx is not, redirects are not followed.
+// timestamp + "." + body: see Signature. A 5xx, 408, 425, 429 (Retry-After is obeyed) and no answer
+// are tried again, and slowly what people can mend: 401, 403, 404 and redirects, which are not
+// followed. Another 4xx is not.
 //
 // A receiver that wants another shape gets it by a template (text/template) over webhookData,
 // with the function json, which makes any value JSON, quotes included: texts are foreign, so
@@ -172,15 +173,23 @@ func answered(resp *http.Response) error {
 	}
 	failure := &DeliveryError{Err: fmt.Errorf("webhook: %w: %s", errStatus, resp.Status)}
 	switch {
+	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooEarly: // it may have arrived
 	case code == http.StatusTooManyRequests:
 		failure.Refused = true
 		if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 			failure.After = min(time.Duration(seconds)*time.Second, time.Hour)
 		}
-	case code < 500:
-		failure.Refused, failure.Hopeless = true, true
+	default:
+		failure.Refused, failure.Misplaced = true, misplaced(code)
+		failure.Hopeless = !failure.Misplaced
 	}
 	return failure
+}
+
+// misplaced reports whether the address or the token is at fault: a redirect leads to a log-in, or
+// to the right address.
+func misplaced(code int) bool {
+	return code < 400 || code == http.StatusUnauthorized || code == http.StatusForbidden || code == http.StatusNotFound
 }
 
 var errStatus = errors.New("the receiver answered")

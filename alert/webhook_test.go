@@ -68,9 +68,14 @@ func TestWebhookAnswers(t *testing.T) {
 	}{
 		{status: 200, ok: true},
 		{status: 204, ok: true},
-		{status: 302, want: DeliveryError{Refused: true, Hopeless: true}},
+		{status: 302, want: DeliveryError{Refused: true, Misplaced: true}},
 		{status: 400, want: DeliveryError{Refused: true, Hopeless: true}},
-		{status: 404, want: DeliveryError{Refused: true, Hopeless: true}},
+		{status: 401, want: DeliveryError{Refused: true, Misplaced: true}},
+		{status: 403, want: DeliveryError{Refused: true, Misplaced: true}},
+		{status: 404, want: DeliveryError{Refused: true, Misplaced: true}},
+		{status: 408, want: DeliveryError{}},
+		{status: 410, want: DeliveryError{Refused: true, Hopeless: true}},
+		{status: 425, want: DeliveryError{}},
 		{status: 429, retryAfter: "7", want: DeliveryError{Refused: true, After: 7 * time.Second}},
 		{status: 429, retryAfter: "soon", want: DeliveryError{Refused: true}},
 		{status: 500, want: DeliveryError{}},
@@ -91,7 +96,10 @@ func TestWebhookAnswers(t *testing.T) {
 			if tt.ok != (err == nil) || (!tt.ok && !errors.As(err, &got)) {
 				t.Fatalf("error %v", err)
 			}
-			if got != nil && (got.Refused != tt.want.Refused || got.Hopeless != tt.want.Hopeless || got.After != tt.want.After) {
+			if got == nil {
+				return
+			}
+			if tt.want.Err = got.Err; *got != tt.want {
 				t.Errorf("got %+v, want %+v", *got, tt.want)
 			}
 		})
