@@ -57,7 +57,7 @@ type Config struct {
 	MaxPause  time.Duration // longest pause between two attempts where few wait; ten times that where many do, and where token, channel or address are at fault; 0 = 1 min
 	FirstWait time.Duration // upper bound of the first pause between two attempts; 0 = 1 s
 
-	Clock      func() time.Time // of arrival, as in Spike.At; nil = time.Now. Deliveries always keep real time
+	Clock      func() time.Time // of arrival, as in Spike.At; nil = time.Now. Deliveries always keep Redis' time
 	Log        *slog.Logger     // nil = slog.Default()
 	Registerer prometheus.Registerer
 }
@@ -90,13 +90,14 @@ func New(cfg Config) (*Desk, error) {
 			return nil, fmt.Errorf("alert: registering metrics: %w", err)
 		}
 	}
+	store := newStore(cfg.Redis, cfg.Prefix)
 	return &Desk{
 		cfg:     cfg,
-		store:   newStore(cfg.Redis, cfg.Prefix),
+		store:   store,
 		metrics: m,
 		log:     cfg.Log,
 		clock:   cfg.Clock,
-		wall:    time.Now,
+		wall:    store.now,
 		wake:    make(chan struct{}, 1),
 	}, nil
 }

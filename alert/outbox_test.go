@@ -150,6 +150,29 @@ func TestLeaseIsExclusive(t *testing.T) {
 	}
 }
 
+// Nor does a replica whose own clock is ahead by more than the lease.
+func TestLeaseGoesByOneClock(t *testing.T) {
+	o := newOffice(t)
+	first, second := o.desk(t, nil), o.desk(t, nil)
+	second.store.clock = func() time.Time { return time.Now().Add(first.cfg.Lease + time.Second) }
+	for _, d := range []*Desk{first, second} {
+		d.wall = d.store.now // as New has it
+	}
+	consider(t, first, burst(apple, noon, 10, 3))
+	housekeep(t, second)
+	claim := func(d *Desk) *claim {
+		t.Helper()
+		c, err := d.store.claim(t.Context(), "slack", "token", d.wall(), d.cfg.Lease)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if claim(first) == nil || claim(second) != nil {
+		t.Error("the first replica did not get the delivery, or both did")
+	}
+}
+
 // The pause that a receiver asks for is kept by any sink.
 func TestAskedToWait(t *testing.T) {
 	o := newOffice(t)

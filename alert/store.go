@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,10 +32,35 @@ import (
 type store struct {
 	redis  redis.UniversalClient
 	prefix string
+	clock  func() time.Time // of this machine; tests replace it
+	ahead  atomic.Int64     // how far Redis' clock was ahead of it at the last load, ns
 }
 
 func newStore(client redis.UniversalClient, prefix string) *store {
-	return &store{redis: client, prefix: prefix + ":{alert}:"}
+	return &store{redis: client, prefix: prefix + ":{alert}:", clock: time.Now}
+}
+
+// now is the time by Redis' clock, as far as the last load told: replicas compare the times of
+// leases, and their own clocks may differ by more than a lease lasts.
+func (s *store) now() time.Time { return s.clock().Add(time.Duration(s.ahead.Load())) }
+
+// keepTime takes Redis' time, which was told between two times of this machine's clock.
+func (s *store) keepTime(told any, asked, answered time.Time) error {
+	parts, _ := told.([]any)
+	if len(parts) != 2 {
+		return fmt.Errorf("reading Redis' time: %v", told)
+	}
+	seconds, err := strconv.ParseInt(fmt.Sprint(parts[0]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("reading Redis' time: %w", err)
+	}
+	micros, err := strconv.ParseInt(fmt.Sprint(parts[1]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("reading Redis' time: %w", err)
+	}
+	middle := asked.Add(answered.Sub(asked) / 2)
+	s.ahead.Store(int64(time.Unix(seconds, micros*1000).Sub(middle)))
+	return nil
 }
 
 func (s *store) keys(names ...string) []string {
@@ -47,7 +74,7 @@ func (s *store) keys(names ...string) []string {
 // loadScript reads one consistent state.
 //
 // KEYS: version, open, closed, silences, groups. No ARGV.
-// Returns {version, open, closed, silences, groups}, the hashes flat.
+// Returns {version, open, closed, silences, groups, time as TIME gives it}, the hashes flat.
 var loadScript = redis.NewScript(`
 return {
   redis.call('GET', KEYS[1]) or '0',
@@ -55,16 +82,21 @@ return {
   redis.call('HGETALL', KEYS[3]),
   redis.call('HGETALL', KEYS[4]),
   redis.call('HGETALL', KEYS[5]),
+  redis.call('TIME'),
 }`)
 
-// load reads the state that decisions depend on.
+// load reads the state that decisions depend on, and what now goes by.
 func (s *store) load(ctx context.Context) (*state, error) {
+	asked := s.clock()
 	reply, err := loadScript.Run(ctx, s.redis, s.keys("version", "open", "closed", "silences", "groups")).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("reading the alert state: %w", err)
 	}
-	if len(reply) != 5 {
-		return nil, fmt.Errorf("reading the alert state: %d parts in the reply, want 5", len(reply))
+	if len(reply) != 6 {
+		return nil, fmt.Errorf("reading the alert state: %d parts in the reply, want 6", len(reply))
+	}
+	if err := s.keepTime(reply[5], asked, s.clock()); err != nil {
+		return nil, err
 	}
 	fresh := newState()
 	st := &fresh
