@@ -174,7 +174,7 @@ func (a *Alertmanager) postable(alert news.Alert) postableAlert {
 		}
 	}
 	var texts []string
-	for _, e := range strongest(alert) {
+	for _, e := range alert.Evidence {
 		texts = append(texts, strings.TrimSpace(headline(e)+" "+plain.Link(e.URL)))
 	}
 	p.Annotations = map[string]string{"summary": headerOf(alert), "description": alert.Reason + ".", "evidence": strings.Join(texts, "\n")}

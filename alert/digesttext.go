@@ -116,5 +116,5 @@ func listLine(a news.Alert) string {
 	if slices.ContainsFunc(a.Notes, func(n news.Note) bool { return n.Did == news.Acknowledged }) {
 		word += ", acknowledged"
 	}
-	return fmt.Sprintf("%s %s (%s): %d %s, %s expected", sign, name(a.Series), word, a.Count(), countedWord(a), amount(a.Expected))
+	return fmt.Sprintf("%s %s (%s): %d %s, %s expected", sign, name(a.Series), word, a.Count(), countedWord(a), news.Amount(a.Expected))
 }

@@ -72,7 +72,7 @@ func letterOf(d Delivery) letter {
 		l.Facts = append(l.Facts, letterFact{"Resolved", utc(*a.ResolvedAt)})
 	}
 	var texts letterList
-	for _, e := range strongest(a) {
+	for _, e := range a.Evidence {
 		texts.Lines = append(texts.Lines, letterLine{Text: headline(e), URL: plain.Link(e.URL), After: saidBy(a, e)})
 	}
 	if len(texts.Lines) > 0 {

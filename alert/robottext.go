@@ -91,9 +91,9 @@ func (p phrases) title(a news.Alert) string {
 // counted is what came, and what was expected.
 func (p phrases) counted(a news.Alert) string {
 	if a.Kind == news.SpikeVolume {
-		return fmt.Sprintf(p.volume, a.Items, p.length(a.Window), amount(a.Expected))
+		return fmt.Sprintf(p.volume, a.Items, p.length(a.Window), news.Amount(a.Expected))
 	}
-	return fmt.Sprintf(p.counts, a.Count(), p.kinds[a.Kind.OrNegative()], a.Items, p.length(a.Window), amount(a.Expected))
+	return fmt.Sprintf(p.counts, a.Count(), p.kinds[a.Kind.OrNegative()], a.Items, p.length(a.Window), news.Amount(a.Expected))
 }
 
 // numbers are the decision in lines of our own words.
@@ -142,7 +142,7 @@ func markdownLink(text, address string) string {
 // evidenceLinks are the strongest texts as markdown list items.
 func evidenceLinks(a news.Alert) []string {
 	var lines []string
-	for _, e := range strongest(a) {
+	for _, e := range a.Evidence {
 		shown := foreign(headline(e), 200)
 		if address := plain.Link(e.URL); address != "" {
 			shown = markdownLink(shown, address)

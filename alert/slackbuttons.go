@@ -70,14 +70,10 @@ func alertButtons(a news.Alert) slack.Block {
 		button(pressMuteResolved, "Mute until resolved", p))...)
 }
 
-// mostEvidence is how many texts a thread shows: two blocks each, of the 50 a message may have.
-const mostEvidence = 20
-
 // slackEvidence is the thread's message: each text with what may be wrong about it. nil where
 // the alert shows no texts.
 func slackEvidence(a news.Alert, buttons bool) (blocks []slack.Block, text string) {
-	shown := a.Evidence[:min(mostEvidence, len(a.Evidence))]
-	if len(shown) == 0 {
+	if len(a.Evidence) == 0 {
 		return nil, ""
 	}
 	text = "The strongest texts behind it"
@@ -85,7 +81,7 @@ func slackEvidence(a news.Alert, buttons bool) (blocks []slack.Block, text strin
 		text += ". Say so where one was misread: models learn from it"
 	}
 	blocks = append(blocks, slack.NewContextBlock("", *plainText(text + ".")))
-	for i, e := range shown {
+	for i, e := range a.Evidence {
 		blocks = append(blocks, slack.NewRichTextBlock("", evidenceLine(a, e)))
 		if thanks := correctionsOf(a, e.ID); len(thanks) > 0 {
 			blocks = append(blocks, slack.NewContextBlock("", thanks...))
@@ -93,7 +89,7 @@ func slackEvidence(a news.Alert, buttons bool) (blocks []slack.Block, text strin
 			blocks = append(blocks, b)
 		}
 	}
-	if thanks := formerCorrections(a, shown); len(thanks) > 0 {
+	if thanks := formerCorrections(a); len(thanks) > 0 {
 		blocks = append(blocks, slack.NewContextBlock("", thanks...))
 	}
 	return blocks, text + "."
@@ -104,9 +100,9 @@ const mostFormer = 10
 
 // formerCorrections are the thanks for what was said of texts that the thread no longer shows:
 // stronger ones took their place. Whoever pressed sees that it was heard.
-func formerCorrections(a news.Alert, shown []news.Evidence) (thanks []slack.MixedElement) {
+func formerCorrections(a news.Alert) (thanks []slack.MixedElement) {
 	for _, n := range a.Notes {
-		gone := !slices.ContainsFunc(shown, func(e news.Evidence) bool { return e.ID == n.Item })
+		gone := !slices.ContainsFunc(a.Evidence, func(e news.Evidence) bool { return e.ID == n.Item })
 		if n.Did == news.Corrected && gone && len(thanks) < mostFormer {
 			former := thanksFor(n)
 			former.Text += " (A text that was shown before.)"

@@ -94,7 +94,7 @@ func words(s string) slack.RichTextSectionElement {
 // headlines are the strongest texts.
 func headlines(a news.Alert) slack.RichTextElement {
 	var items []slack.RichTextElement
-	for _, e := range strongest(a) {
+	for _, e := range a.Evidence {
 		items = append(items, evidenceLine(a, e))
 	}
 	if len(items) == 0 {

@@ -65,7 +65,6 @@ func hostile() news.Alert {
 		{ID: "1", Title: "<!here> <http://evil.example|Apple> & <@U0001> *bold* `code` \x1b[31mred\x1b]0;pwned\x07", URL: "javascript:alert(1)", Source: "<!channel> [x](http://evil.example) \u202e", Negative: .99},
 		{ID: "2", Title: "\u202eelppA\u202c \u200b\u2066 evil\u2069\ufeff\nsecond line " + strings.Repeat("10kB ", 2000), URL: "https://apple.com@evil.example/", Negative: .98},
 		{ID: "3", Title: "\xff\xfe\x00 cut \xe4\xb8 off", URL: "http://ok.example/a|b>c<d", Negative: .97},
-		{ID: "4", Title: "a fourth is not shown", URL: "https://example.com", Negative: .96},
 	}
 	s.Model = news.Model{Name: "<!channel>\x1b[2J", Version: strings.Repeat("9", 500)}
 	a := opened(s, 6).Alert

@@ -96,7 +96,7 @@ func slackPicture(p Picture, open []news.Alert) (blocks []slack.Block, text stri
 		standing = fmt.Sprintf("Too few to tell: not enough %s texts in 12 h for the rule to judge by.%s", kind, usually)
 	case p.Length > 0:
 		standing = fmt.Sprintf("%s in %s, where %s are expected; surprise %.1f.%s",
-			counted, news.Duration(p.Length).Words(), amount(p.Expected), p.Surprise, usually)
+			counted, news.Duration(p.Length).Words(), news.Amount(p.Expected), p.Surprise, usually)
 	}
 	blocks = []slack.Block{
 		slack.NewHeaderBlock(plainText(name(p.Series))),

@@ -100,7 +100,7 @@ func (t *Terminal) card(d Delivery) string {
 	if len(a.Evidence) > 0 {
 		line("")
 	}
-	for _, e := range strongest(a) {
+	for _, e := range a.Evidence {
 		line(fmt.Sprintf("%6s  ", cmp.Or(sureness(a, e), "·")) + fit(headline(e), t.width-11))
 		if address := plain.Link(e.URL); address != "" {
 			line("        " + t.paint(faint, fit(address, t.width-10)))
@@ -134,7 +134,7 @@ func (t *Terminal) bars(a news.Alert, code string) []string {
 	}
 	return []string{
 		row(countedWord(a), t.paint(code, bar(float64(a.Count()))), fmt.Sprint(a.Count())),
-		row("expected", t.paint(faint, bar(a.Expected)), amount(a.Expected)),
+		row("expected", t.paint(faint, bar(a.Expected)), news.Amount(a.Expected)),
 	}
 }
 

@@ -21,17 +21,6 @@ func model(m news.Model) string {
 
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
 
-// amount is a count that may be a fraction: "4.2", "31", "0.03".
-func amount(x float64) string {
-	switch {
-	case x >= 10:
-		return fmt.Sprintf("%.0f", x)
-	case x >= .1:
-		return fmt.Sprintf("%.1f", x)
-	}
-	return fmt.Sprintf("%.2g", x)
-}
-
 // headline is what is shown of a text, never empty.
 func headline(e news.Evidence) string {
 	if t := plain.Line(e.Title, 200); t != "" {
@@ -39,9 +28,6 @@ func headline(e news.Evidence) string {
 	}
 	return "(no title)"
 }
-
-// strongest are the at most three texts to show.
-func strongest(a news.Alert) []news.Evidence { return a.Evidence[:min(3, len(a.Evidence))] }
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 

@@ -95,7 +95,7 @@ func (s Spike) Reason() string {
 	if s.Kind == SpikeVolume {
 		text = fmt.Sprintf("%d items", s.Window.Items)
 	}
-	text += fmt.Sprintf(" in %s, %s expected", Duration(s.Window.Length).Words(), number(s.Expected))
+	text += fmt.Sprintf(" in %s, %s expected", Duration(s.Window.Length).Words(), Amount(s.Expected))
 	if s.VolumeFactor >= 1.5 {
 		text += fmt.Sprintf(" at %.1f times the usual volume", s.VolumeFactor)
 	}
@@ -130,11 +130,12 @@ func Counted(n int, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-func number(x float64) string {
-	if x >= 10 {
+// Amount is a count that may be a fraction: "31", "4.2", "0.03".
+func Amount(x float64) string {
+	switch {
+	case x >= 10:
 		return fmt.Sprintf("%.0f", x)
-	}
-	if x >= 0.1 {
+	case x >= .1:
 		return fmt.Sprintf("%.1f", x)
 	}
 	return fmt.Sprintf("%.2g", x)
