@@ -214,3 +214,24 @@ func (b *base) withTasks(tasks []string) []bert.Head {
 	}
 	return heads
 }
+
+// readsEntity tells whether the bundle that is continued reads an entity after the text.
+func (b *base) readsEntity() bool { return b.kept != nil && b.kept.EntitySegment }
+
+// inTokens are the texts as the base was taught to read them, to ask it: an entity goes in after
+// the text only where it reads one.
+func (b *base) inTokens(examples []*Example, most int) ([]*Example, error) {
+	out := make([]*Example, len(examples))
+	for i, e := range examples {
+		entity := e.Entity
+		if !b.readsEntity() {
+			entity = ""
+		}
+		ids, types, _, err := b.tokenizer.Pair(e.Text, entity, min(most, b.checkpoint.Config.MaxPositions))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.At, err)
+		}
+		out[i] = &Example{ids: ids, types: types}
+	}
+	return out, nil
+}

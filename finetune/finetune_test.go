@@ -194,6 +194,7 @@ func TestABundleIsTrainedFurther(t *testing.T) {
 	if _, err := classify.Promote(next.Base, live, time.Now(), func(string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
+	next.Valid[0].SHA256 = "others"
 	next.Settings.Updates, next.Settings.Rate = 1, 1e-9
 	second := &job{Config: next}
 	got := trainJob(t, second)
@@ -251,34 +252,43 @@ func TestAPromotedBundleKeepsItsNameAsABase(t *testing.T) {
 	}
 }
 
-// TestAStudentHearsWhatItsTeacherSays of each training text.
+// TestAStudentHearsWhatItsTeacherSays of each training text, however the teacher was trained.
 func TestAStudentHearsWhatItsTeacherSays(t *testing.T) {
-	c := sampleConfig(t, 64, 32)
-	c.Settings.Updates = 6
-	teacher := &job{Config: c}
-	said := trainJob(t, teacher)
-	if err := errors.Join(os.MkdirAll(c.Out, 0o755), teacher.writeBundle(c.Out)); err != nil {
-		t.Fatal(err)
-	}
-	next := sampleConfig(t, 64, 32)
-	next.Train, next.Valid = next.Valid, next.Train // those that the teacher was asked about above
-	next.Teachers, next.Bases, next.Settings.Updates = []string{c.Out}, []string{filepath.Dir(c.Base)}, 1
-	student := &job{Config: next}
-	trainJob(t, student)
-	for i, e := range student.data.train {
-		at := slices.IndexFunc(teacher.data.valid, func(v *Example) bool { return v.Text == e.Text })
-		want, err := classify.Softmax(said[0][at], 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for k, p := range e.taught[0] {
-			if math.Abs(p-want[k]) > 1e-4 {
-				t.Fatalf("row %d is taught %v, the teacher says %v", i, e.taught[0], want)
+	for name, mode := range map[string]step.Mode{"LoRA": step.LoRA, "full": step.Full, "heads": step.HeadOnly} {
+		t.Run(name, func(t *testing.T) {
+			c := tinyConfig(t, pairs(0, 40, sentiment.Labels...), pairs(40, 52, sentiment.Labels...))
+			c.Settings.Mode, c.Settings.Rate = mode, 2e-2
+			teacher := &job{Config: c}
+			said := trainJob(t, teacher)
+			if err := errors.Join(os.MkdirAll(c.Out, 0o755), teacher.writeBundle(c.Out)); err != nil {
+				t.Fatal(err)
 			}
-		}
-	}
-	if len(student.teachers) != 1 {
-		t.Errorf("teachers: %q", student.teachers)
+			next := tinyConfig(t, c.Valid[0], c.Train[0]) // trained on those that the teacher was asked about above
+			next.Teachers, next.Bases, next.Settings.Updates = []string{c.Out}, []string{filepath.Dir(c.Base)}, 1
+			student := &job{Config: next}
+			trainJob(t, student)
+			for i, e := range student.data.train {
+				at := slices.IndexFunc(teacher.data.valid, func(v *Example) bool { return v.Text == e.Text })
+				want, err := classify.Softmax(said[0][at], 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for k, p := range e.taught[0] {
+					if math.Abs(p-want[k]) > 1e-4 {
+						t.Fatalf("row %d is taught %v, the teacher says %v", i, e.taught[0], want)
+					}
+				}
+			}
+			if len(student.teachers) != 1 {
+				t.Errorf("teachers: %q", student.teachers)
+			}
+			next = tinyConfig(t, c.Valid[0], c.Train[0])
+			next.Teachers, next.Bases = []string{c.Out}, []string{filepath.Dir(c.Base)}
+			next.Train[0].Entity, next.Train[0].Rows = "entity", rows("w5 w6|negative|w3", "w6 w5|positive|w3")
+			if _, err := Run(t.Context(), next); !errors.Is(err, ErrBase) || !strings.Contains(err.Error(), "teacher "+c.Out+": ") || !strings.Contains(err.Error(), "it reads texts as a whole") {
+				t.Errorf("asked toward companies: %v", err)
+			}
+		})
 	}
 }
 
@@ -304,7 +314,7 @@ func TestAHeadWithoutRowsIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := sampleConfig(t, 64, 32)
-	next.Base, next.Bases = c.Out, []string{filepath.Dir(c.Base)}
+	next.Base, next.Bases, next.Valid[0].SHA256 = c.Out, []string{filepath.Dir(c.Base)}, "others"
 	var kept []string
 	next.OnData = func(s Summary) { kept = s.Kept }
 	second := &job{Config: next}
@@ -328,6 +338,56 @@ func TestAHeadWithoutRowsIsKept(t *testing.T) {
 	if off > 0.05 {
 		t.Errorf("the topic's probabilities moved by %.3f on average", off)
 	}
+}
+
+// TestAKeptHeadSaysWhatItSaidOfTheText: its base never read a company after a text, and what it
+// would say of that is nothing to be held to.
+func TestAKeptHeadSaysWhatItSaidOfTheText(t *testing.T) {
+	c := tinyConfig(t, pairs(0, 40, sentiment.Labels...), pairs(40, 52, sentiment.Labels...))
+	for _, of := range []*[]Source{&c.Train, &c.Valid} {
+		topic := (*of)[0]
+		topic.Task, topic.Label = "topic", "sentiment"
+		*of = append(*of, topic)
+	}
+	c.Settings.Rate = 2e-2
+	first := &job{Config: c}
+	trainJob(t, first)
+	if err := errors.Join(os.MkdirAll(c.Out, 0o755), first.writeBundle(c.Out)); err != nil {
+		t.Fatal(err)
+	}
+	texts := rows("w5 w6|negative|w30", "w6 w5|positive|w31")
+	logits, err := predict(first.trainer, first.heads, encoded(t, first, "w5 w6", "w6 w5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := tinyConfig(t, Source{Task: "sentiment", Name: "a.csv", Entity: "entity", Rows: texts}, c.Valid[0])
+	next.Base, next.Bases, next.Valid[0].SHA256 = c.Out, []string{filepath.Dir(c.Base)}, "others"
+	second := &job{Config: next}
+	trainJob(t, second)
+	for i, e := range second.data.train {
+		want, err := classify.Softmax(logits[1][i], 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, p := range e.soft[1] {
+			if math.Abs(p-want[k]) > 1e-4 {
+				t.Fatalf("%s toward %s is held to the topics %v, the base says %v of the text", e.Text, e.Entity, e.soft[1], want)
+			}
+		}
+	}
+}
+
+// encoded are texts as the job's base reads them, alone.
+func encoded(t *testing.T, j *job, texts ...string) (out []*Example) {
+	t.Helper()
+	for _, text := range texts {
+		ids, types, _, err := j.base.tokenizer.Pair(text, "", 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, &Example{ids: ids, types: types})
+	}
+	return out
 }
 
 // TestTheAverageIsWhatIsKept: training takes the same course with it, and ends in other weights;

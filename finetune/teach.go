@@ -41,30 +41,26 @@ func (j *job) average(asked []int) {
 
 // ask adds what one teacher says of the training texts.
 func (j *job) ask(dir string, asked []int) (err error) {
-	s := Settings{Mode: step.LoRA}
+	s := Settings{Mode: step.HeadOnly} // the cheapest of those that read with the weights as they are
 	b, err := openBase(dir, j.Bases, &s)
 	if err != nil {
 		return err
 	}
-	if len(b.heads) == 0 {
+	switch {
+	case len(b.heads) == 0:
 		return fmt.Errorf("%w: it has no head: a teacher is a bundle that was trained", ErrBase)
-	}
-	if !b.adapter {
-		s.Mode = step.HeadOnly // the cheapest of those that read with the weights as they are
+	case j.entities() && !b.readsEntity():
+		return fmt.Errorf("%w: it reads texts as a whole, and rows are of companies: a teacher for --entity-column is a bundle that was trained with it", ErrBase)
 	}
 	trainer, err := step.New(step.Config{Base: b.checkpoint, Runtime: j.runtime, Device: j.Device, Threads: j.Threads,
-		Mode: s.Mode, Rank: s.Rank, Alpha: s.Alpha, Targets: s.Targets, Heads: trainerHeads(b.heads), Init: b.init})
+		Mode: s.Mode, Heads: trainerHeads(b.heads), Init: b.init})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, trainer.Close()) }()
-	texts := make([]*Example, len(j.data.train))
-	for i, e := range j.data.train {
-		texts[i] = &Example{}
-		limit := min(j.Settings.MaxTokens, b.checkpoint.Config.MaxPositions)
-		if texts[i].ids, texts[i].types, _, err = b.tokenizer.Pair(e.Text, e.Entity, limit); err != nil {
-			return fmt.Errorf("%s: %w", e.At, err)
-		}
+	texts, err := b.inTokens(j.data.train, j.Settings.MaxTokens)
+	if err != nil {
+		return err
 	}
 	logits, err := predict(trainer, b.heads, texts)
 	if err != nil {

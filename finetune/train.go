@@ -105,7 +105,11 @@ func (j *job) keepHeads(untrained *step.Trainer) error {
 	if len(j.summary.Kept) == 0 || j.data.train[0].soft != nil {
 		return nil
 	}
-	logits, err := predict(untrained, j.heads, j.data.train)
+	texts, err := j.base.inTokens(j.data.train, j.Settings.MaxTokens)
+	if err != nil {
+		return err
+	}
+	logits, err := predict(untrained, j.heads, texts)
 	if err != nil {
 		return err
 	}
