@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/barograph/barograph/internal/disk"
 )
 
 // What a promotion or a rollback finds not to do.
@@ -127,7 +129,7 @@ func (s Slot) add(b *Bundle, v Version, approve func(string) error) error {
 		_ = os.RemoveAll(folder)
 		return err
 	}
-	return syncFolder(filepath.Dir(folder))
+	return disk.Sync(filepath.Dir(folder))
 }
 
 // copyBundle copies a bundle's files, links followed; folders and hidden files are no part
@@ -153,7 +155,7 @@ func copyBundle(to, from string) error {
 			return err
 		}
 	}
-	return syncFolder(to)
+	return disk.Sync(to)
 }
 
 func copyFile(to, from string) (err error) {

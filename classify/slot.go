@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/barograph/barograph/internal/disk"
 )
 
 // Where a bundle's folder keeps the bundles that were promoted into its place.
@@ -103,17 +105,7 @@ func (s Slot) write() error {
 	if err := writeWhole(dir, liveFile, append(raw, '\n')); err != nil {
 		return fmt.Errorf("switching %s: %w", s.Dir, err)
 	}
-	return syncFolder(dir)
-}
-
-// syncFolder makes renames in a folder last.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	return disk.Sync(dir)
 }
 
 // prune removes the folders of versions that are no longer kept, and what a promotion that

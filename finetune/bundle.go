@@ -16,6 +16,7 @@ import (
 
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune/step"
+	"github.com/barograph/barograph/internal/disk"
 )
 
 // writeBundle writes all that the bundle classifies with into a folder: the adapter, or
@@ -217,7 +218,7 @@ func publish(from, to string) error {
 			return err
 		}
 	}
-	return errors.Join(syncFolder(to), os.Remove(from))
+	return errors.Join(disk.Sync(to), os.Remove(from))
 }
 
 func isConfig(e os.DirEntry) int {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/barograph/barograph/internal/disk"
 )
 
 // ErrResume is wrapped by errors about checkpoints that cannot be gone on from.
@@ -63,25 +65,16 @@ func (c checkpoints) save(s state, t saver) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := syncFolder(folder); err != nil {
+	if err := disk.Sync(folder); err != nil {
 		return err
 	}
 	if err := os.Rename(folder, final); err != nil {
 		return err
 	}
-	if err := syncFolder(string(c)); err != nil {
+	if err := disk.Sync(string(c)); err != nil {
 		return err
 	}
 	return c.prune(s)
-}
-
-// syncFolder makes what was written and renamed in a folder last.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 func (c checkpoints) prune(s state) error {
