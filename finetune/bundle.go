@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -181,15 +182,25 @@ func (j *job) trainedOn() []bert.TrainedOn {
 		out = slices.Clone(j.base.kept.TrainedOn)
 	}
 	for _, s := range j.Train {
-		rows := bert.TrainedOn{SHA256: s.SHA256}
-		if len(j.Valid) == 0 {
-			rows.Split = string(j.Settings.Split)
-		}
-		if !slices.Contains(out, rows) {
+		rows := j.heldBack(s)
+		if !slices.ContainsFunc(out, func(o bert.TrainedOn) bool { return reflect.DeepEqual(o, rows) }) {
 			out = append(out, rows)
 		}
 	}
 	return out
+}
+
+// heldBack says what of a source is trained on, and what is not.
+func (j *job) heldBack(s Source) bert.TrainedOn {
+	rows := bert.TrainedOn{SHA256: s.SHA256}
+	if len(j.Valid) > 0 {
+		return rows
+	}
+	rows.Split = string(j.Settings.Split)
+	if j.Settings.Split == Stratified {
+		rows.Seed = &j.Settings.Seed
+	}
+	return rows
 }
 
 func writeJSON(w io.Writer, v any) error {

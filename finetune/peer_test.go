@@ -70,7 +70,7 @@ func TestTransformersAndPeftSayTheSame(t *testing.T) {
 		}
 	})
 	two := trained("adapter with two heads", func(c *Config) { withTopics(t, c) })
-	trained("trained further", func(c *Config) { c.Base, c.Bases = two, []string{filepath.Dir(c.Base)} })
+	trained("trained further", func(c *Config) { c.Base, c.Bases, c.Valid[0].SHA256 = two, []string{filepath.Dir(c.Base)}, "others" })
 	trained("whole", whole)
 	trained("whole with two heads", func(c *Config) { whole(c); withTopics(t, c) })
 	trained("heads only", func(c *Config) { c.Settings.Mode = step.HeadOnly })

@@ -16,6 +16,9 @@ type dataset struct {
 
 // read reads and splits the rows.
 func (j *job) read() error {
+	if err := j.checkHeld(); err != nil {
+		return err
+	}
 	var tasks []string
 	for _, s := range j.Train {
 		tasks = append(tasks, s.Task)

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/barograph/barograph/classify"
+	"github.com/barograph/barograph/classify/bert"
 )
 
 // Split says how validation rows are taken out of the training rows where none are given.
@@ -83,6 +86,56 @@ func stratified(examples []*Example, seed uint64) [][]*Example {
 func seeded(digest string, seed uint64) string {
 	sum := sha256.Sum256(binary.LittleEndian.AppendUint64([]byte(digest), seed))
 	return string(sum[:])
+}
+
+// checkHeld refuses validation rows that the bundle that is continued was trained on, as far as its
+// config.json says: without --valid only the split that it was trained with holds the same ones back.
+func (j *job) checkHeld() error {
+	for _, s := range j.Valid {
+		if len(j.base.trainedOn(s)) > 0 {
+			return fmt.Errorf("%w: %s and %s: %w; give rows of another file by --valid", ErrRows, j.Base, s.Name, ErrTrainedOn)
+		}
+	}
+	for _, s := range j.Train {
+		known, now := j.base.trainedOn(s), j.heldBack(s)
+		at := slices.IndexFunc(known, func(before bert.TrainedOn) bool { return !reflect.DeepEqual(before, now) })
+		if len(j.Valid) > 0 || at < 0 {
+			continue
+		}
+		why, way, split := "it was trained on all of its rows", "give rows of another file by --valid", inWords(known[at])
+		if split != "" {
+			why = fmt.Sprintf("it was trained with --split %s, so that it knows most of the rows that are for validation now", split)
+			if len(known) == 1 && (split == string(Hashed) || known[0].Seed != nil) {
+				way += ", or train with --split " + split
+			}
+		}
+		return fmt.Errorf("%w: %s and %s: %s: %w; %s", ErrRows, j.Base, s.Name, why, ErrTrainedOn, way)
+	}
+	return nil
+}
+
+// ErrTrainedOn says that a bundle would be measured on rows that it was trained on.
+var ErrTrainedOn = errors.New("rows that a bundle was trained on do not show how good it is")
+
+// trainedOn is what the bundle that is continued says of a source that it was trained on.
+func (b *base) trainedOn(s Source) (out []bert.TrainedOn) {
+	if b.kept == nil {
+		return nil
+	}
+	for _, t := range b.kept.TrainedOn {
+		if t.SHA256 == s.SHA256 {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// inWords is a split as the command line has it, as far as it is known.
+func inWords(t bert.TrainedOn) string {
+	if t.Seed != nil {
+		return fmt.Sprintf("%s --seed %d", t.Split, *t.Seed)
+	}
+	return t.Split
 }
 
 // withoutCopies leaves out the training examples that copy a validation text.

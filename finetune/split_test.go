@@ -1,9 +1,13 @@
 package finetune
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/barograph/barograph/classify/bert"
 )
 
 // crowd is examples of three labels, 60, 30 and 10 of 100, each text twice: with a link
@@ -65,5 +69,38 @@ func TestTheHashedSplitIsEvaluates(t *testing.T) {
 	kept, left := withoutCopies(train, valid)
 	if left == 0 || len(kept)+left != len(train) {
 		t.Errorf("%d copies left out, %d of %d kept: links and case must not hide a copy", left, len(kept), len(train))
+	}
+}
+
+// TestABundleIsNotValidatedOnWhatItWasTrainedOn: one that is trained further knows the rows that
+// another split holds back, and its config.json says which it had.
+func TestABundleIsNotValidatedOnWhatItWasTrainedOn(t *testing.T) {
+	settings := func(how Split, seed uint64) Settings { return Settings{Split: how, Seed: seed} }
+	known, other, given := []Source{{Name: "a.csv", SHA256: "aa"}}, []Source{{Name: "b.csv", SHA256: "bb"}}, []Source{{Name: "v.csv", SHA256: "cc"}}
+	corrections := []Source{{Name: "topic labels"}}
+	for name, c := range map[string]struct {
+		first, next  []Source
+		valid, given []Source // of the first, of the next
+		before, now  Settings
+		says         string // "" passes
+	}{
+		"hash with hash":           {first: known, next: known, before: settings(Hashed, 1), now: settings(Hashed, 2)},
+		"stratified by the seed":   {first: known, next: known, before: settings(Stratified, 0), now: settings(Stratified, 0)},
+		"another file":             {first: known, next: other, before: settings(Hashed, 0), now: settings(Stratified, 0)},
+		"rows of another file":     {first: known, next: known, given: given, before: settings(Hashed, 0), now: settings(Stratified, 0)},
+		"another seed":             {first: known, next: known, before: settings(Stratified, 0), now: settings(Stratified, 7), says: "--valid, or train with --split stratified --seed 0"},
+		"hash, then stratified":    {first: known, next: known, before: settings(Hashed, 0), now: settings(Stratified, 0), says: "--valid, or train with --split hash"},
+		"stratified, then hash":    {first: known, next: known, before: settings(Stratified, 3), now: settings(Hashed, 3), says: "--valid, or train with --split stratified --seed 3"},
+		"all rows, then a split":   {first: known, next: known, valid: given, before: settings(Hashed, 0), now: settings(Hashed, 0), says: "trained on all of its rows"},
+		"validation rows it knows": {first: known, next: other, given: known, before: settings(Hashed, 0), now: settings(Hashed, 0), says: "rows of another file by --valid"},
+		"corrections":              {first: corrections, next: corrections, before: settings(Stratified, 0), now: settings(Stratified, 0)},
+		"corrections by hash":      {first: corrections, next: corrections, before: settings(Stratified, 0), now: settings(Hashed, 0), says: "topic labels"},
+	} {
+		first := &job{Config: Config{Train: c.first, Valid: c.valid, Settings: c.before}, base: &base{}}
+		next := &job{Config: Config{Base: "models/en", Train: c.next, Valid: c.given, Settings: c.now}, base: &base{kept: &bert.Bundle{TrainedOn: first.trainedOn()}}}
+		err := next.checkHeld()
+		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, ErrTrainedOn) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

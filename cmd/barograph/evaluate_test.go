@@ -167,7 +167,7 @@ func TestEvaluateReadsTheCorrections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := commandLine(t, "model", "promote", next, "-c", config, "--data", "labels", "--data", "topic="+labelledBy(t, slot)); !errors.Is(err, errTrainedOn) {
+	if _, err := commandLine(t, "model", "promote", next, "-c", config, "--data", "labels", "--data", "topic="+labelledBy(t, slot)); !errors.Is(err, finetune.ErrTrainedOn) {
 		t.Errorf("promote, trained on them: %v", err)
 	}
 }

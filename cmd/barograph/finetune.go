@@ -83,7 +83,7 @@ func (t *training) dataFlags(cmd *cobra.Command) {
 	f.StringVar(&t.config.Version, "bundle-version", "1", "the bundle's version")
 	f.StringSliceVar(&t.config.Languages, "languages", nil, "languages that the bundle reads (en, zh); those of the bundle trained further without it")
 	configFlags(cmd, &t.path)
-	f.StringVar(&t.split, "split", "stratified", "how validation rows are chosen: stratified (a tenth of each label) or hash (as evaluate --split validation)")
+	f.StringVar(&t.split, "split", "stratified", "how validation rows are chosen: stratified (a tenth of each label) or hash (as evaluate --split validation); on rows that the bundle of --base was trained on, as then")
 }
 
 func (t *training) settingsFlags(cmd *cobra.Command) {

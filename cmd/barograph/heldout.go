@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,9 +10,6 @@ import (
 	"github.com/barograph/barograph/finetune"
 	"github.com/barograph/barograph/internal/digest"
 )
-
-// errTrainedOn says that a bundle would be measured on rows that it was trained on.
-var errTrainedOn = errors.New("rows that a bundle was trained on do not show how good it is")
 
 // trainedOn says why a split of a file (its hex SHA-256) holds rows that the bundle was trained on;
 // "" where it does not, as far as the bundle's config.json says.
@@ -55,7 +51,7 @@ func (e evaluation) checkHeld(w io.Writer, b *classify.Bundle) error {
 	switch why := trainedOn(b, sum, e.split); {
 	case why == "":
 	case e.split == "validation":
-		return fmt.Errorf("%s and %s: %s: %w; give rows of another file, or train with --split hash", b.Dir, e.data, why, errTrainedOn)
+		return fmt.Errorf("%s and %s: %s: %w; give rows of another file, or train with --split hash", b.Dir, e.data, why, finetune.ErrTrainedOn)
 	default:
 		fmt.Fprintf(w, "%s and %s: %s: the figures are brighter than on other rows\n", b.Dir, e.data, why)
 	}
@@ -75,7 +71,7 @@ func (p promotion) checkHeld(w io.Writer, files map[string]string, serving, cand
 		}
 		if why := trainedOn(candidate, sum, p.split); why != "" {
 			return fmt.Errorf("%s and %s: %s: %w; give rows of another file, or train with --split hash and compare on --split validation",
-				candidate.Dir, file, why, errTrainedOn)
+				candidate.Dir, file, why, finetune.ErrTrainedOn)
 		}
 		if why := trainedOn(serving, sum, p.split); why != "" {
 			fmt.Fprintf(w, "the live bundle and %s: %s: its figures are brighter than on other rows\n", file, why)

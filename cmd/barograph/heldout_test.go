@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/barograph/barograph/finetune"
 )
 
 // TestOnRowsItWasTrainedOn no bundle is judged: finetune writes down the file and the split, and
@@ -36,6 +38,15 @@ func TestOnRowsItWasTrainedOn(t *testing.T) {
 	}
 	further := filepath.Join(dir, "further")
 	mustRun(t, "finetune", "--task", "sentiment", "--train", other, "--split", "hash", "--base", stratified, "--head-only", "--steps", "1", "--threads", "1", "--out", further)
+	for base, split := range map[string]string{stratified: "stratified", hashed: "hash"} { // what each held back, it holds back again
+		for _, how := range []string{"stratified", "hash"} {
+			_, err := commandLine(t, "finetune", "--task", "sentiment", "--train", rows, "--split", how, "--base", base, "--head-only", "--steps", "1",
+				"--threads", "1", "--out", filepath.Join(t.TempDir(), "again"))
+			if how == split && err != nil || how != split && (!errors.Is(err, finetune.ErrTrainedOn) || !strings.Contains(err.Error(), "--split "+split)) {
+				t.Errorf("%s, then --split %s: %v", base, how, err)
+			}
+		}
+	}
 	for name, c := range map[string]struct {
 		dir, data, split string
 		refused, warned  bool
@@ -50,11 +61,11 @@ func TestOnRowsItWasTrainedOn(t *testing.T) {
 		"trained further, the first's rows": {further, rows, "validation", true, false},
 	} {
 		said, err := commandLine(t, "evaluate", "-c", config, "--model", c.dir, "--data", c.data, "--split", c.split)
-		if errors.Is(err, errTrainedOn) != c.refused || (err != nil) != c.refused || strings.Contains(said, "brighter") != c.warned {
+		if errors.Is(err, finetune.ErrTrainedOn) != c.refused || (err != nil) != c.refused || strings.Contains(said, "brighter") != c.warned {
 			t.Errorf("%s: evaluate: %v\n%s", name, err, said)
 		}
 		said, err = commandLine(t, "model", "promote", c.dir, "-c", config, "--to", live, "--data", c.data, "--split", c.split)
-		if errors.Is(err, errTrainedOn) != (c.refused || c.warned) || err == nil {
+		if errors.Is(err, finetune.ErrTrainedOn) != (c.refused || c.warned) || err == nil {
 			t.Errorf("%s: promote: %v\n%s", name, err, said)
 		}
 	}

@@ -128,7 +128,7 @@ func (p promotion) forced(cmd *cobra.Command, err error) error {
 	case err != nil && p.force && cmd.Context().Err() == nil:
 		fmt.Fprintf(cmd.OutOrStdout(), "forced, though %v\n", err)
 		return nil
-	case errors.Is(err, errNotBetter) || errors.Is(err, errMisfit) || errors.Is(err, errTrainedOn):
+	case errors.Is(err, errNotBetter) || errors.Is(err, errMisfit) || errors.Is(err, finetune.ErrTrainedOn):
 		return fmt.Errorf("%w (--force puts it live all the same)", err)
 	}
 	return err
