@@ -43,7 +43,7 @@ export async function start(body, fail) {
     document.title = `${seriesName(alert.series)} – Barograph`;
     show(head, heading(alert, a.now));
     show(figures, decision(alert));
-    if (!evidence.querySelector('.correct')) show(evidence, h('h2', {}, w.evidence), await Promise.all(alert.evidence.map((e) => text(e, alert))), h('p.small', {}, w.readBy(`${alert.model.name} ${alert.model.version}`)));
+    if (!evidence.querySelector('.correct, details[open]')) show(evidence, h('h2', {}, w.evidence), await Promise.all(alert.evidence.map((e) => text(e, alert))), h('p.small', {}, w.readBy(`${alert.model.name} ${alert.model.version}`)));
     show(story, h('h2', {}, w.history), told(a.history));
     show(mute, h('h2', {}, w.deeds), deeds(alert), muting(alert, a.silences, change));
     show(others, a.others.length > 0 && [h('h2', {}, w.others), a.others.map((o) => alertCard(o, a.now))]);
@@ -73,11 +73,13 @@ export async function start(body, fail) {
   return refresh;
 }
 
-// text is a piece of evidence: the whole item while the index has it, as it was read toward
-// the alert's company.
+// text is a piece of evidence: the whole item while the index has it, as it was read toward the
+// alert's company. A topic's and everything's alert counts the reading of the text as a whole: it has
+// no company where the text was read for each of several beside.
 async function text(e, a) {
-  const { items } = await get('/items', { id: e.id, entity: a.series.entity, limit: 1 });
-  if (items.length) return itemRow(items[0], a.status === 'firing' ? a.id : '');
+  const { items } = await get('/items', { id: e.id, entity: a.series.entity, limit: 100 });
+  const item = (!a.series.entity && items.find((i) => i.entities.length === 0)) || items[0];
+  if (item) return itemRow(item, a.status === 'firing' ? a.id : '');
   const mood = a.kind === 'positive' ? 'positive' : 'negative';
   return h('article.item', {}, h('h3', {}, outward(e.title, e.url), ' ',
     a.kind !== 'volume' && h(`span.mood.${mood}`, {}, percent(e[mood] ?? 0))), e.source && h('div.meta', {}, foreign(e.source)));

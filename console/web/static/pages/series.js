@@ -63,7 +63,7 @@ export async function start(body, fail) {
   const refresh = seldom(async () => {
     try {
       await load();
-      if (!view.picked && !texts.querySelector('.correct')) await read();
+      if (!view.picked && !texts.querySelector('.correct, details[open]')) await read();
       fail(null);
     } catch (error) { fail(error); }
   }, 2500);
