@@ -196,7 +196,7 @@ func newModelShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "\n%s", card)
+			fmt.Fprintf(cmd.OutOrStdout(), "\n%s", plain.Text(string(card)))
 			return nil
 		},
 	}

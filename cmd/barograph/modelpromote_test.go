@@ -329,10 +329,10 @@ func TestModelShowWithoutACard(t *testing.T) {
 	if said := mustRun(t, "model", "show", dir); !strings.Contains(said, "tiny") || !strings.Contains(said, "no model card") {
 		t.Errorf("without a card:\n%s", said)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte("# Of words\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte("# Of words\n\n    \x1b[2Jcode\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if said := mustRun(t, "model", "show", dir); !strings.Contains(said, "# Of words") {
+	if said := mustRun(t, "model", "show", dir); !strings.Contains(said, "# Of words\n\n    [2Jcode\n") {
 		t.Errorf("with a card:\n%s", said)
 	}
 }

@@ -50,7 +50,7 @@ func newModelPull() *cobra.Command {
 			if p.maxFile <= 0 {
 				return usageError{fmt.Errorf("--max-bytes %d: it is the size of a file", p.maxFile)}
 			}
-			p.out = or(p.out, filepath.Join("models", reference.Name()))
+			p.out = filepath.Clean(or(p.out, filepath.Join("models", reference.Name())))
 			return p.run(cmd, reference)
 		},
 	}

@@ -18,7 +18,7 @@ func Line(s string, limit int) string {
 			gap = len(out) > 0
 			continue
 		}
-		if r == unicode.ReplacementChar || unicode.IsControl(r) || unseen(r) {
+		if harmful(r) {
 			continue
 		}
 		if gap {
@@ -32,6 +32,18 @@ func Line(s string, limit int) string {
 	}
 	return string(out)
 }
+
+// Text makes s harmless as Line does, and leaves its lines, spaces and tabs as they are.
+func Text(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && harmful(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func harmful(r rune) bool { return r == unicode.ReplacementChar || unicode.IsControl(r) || unseen(r) }
 
 // unseen reports format characters (Unicode category Cf: bidirectional controls, zero-width
 // spaces, byte order marks, tags, the soft hyphen), private use and unassigned surrogates.

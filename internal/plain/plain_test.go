@@ -25,3 +25,10 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+func TestText(t *testing.T) {
+	got := plain.Text("# A card\r\n\n\t  code \x1b[2J\x1b]0;title\x07 \u202eabc\u009b31m \xff\n")
+	if want := "# A card\n\n\t  code [2J]0;title abc31m \n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
