@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/barograph/barograph/classify"
 	"github.com/barograph/barograph/classify/bert"
 	"github.com/barograph/barograph/finetune"
 	"github.com/barograph/barograph/news"
@@ -35,20 +36,19 @@ func TestAQuoteThatIsNotClosedIsNamed(t *testing.T) {
 	}
 }
 
-// TestColumnsOfAFileThatBeginsBadly are those of its first good row.
-func TestColumnsOfAFileThatBeginsBadly(t *testing.T) {
+// TestLabelsOfAFileThatBeginsBadly are those of its good rows.
+func TestLabelsOfAFileThatBeginsBadly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.csv")
 	for text, want := range map[string]string{
-		"text,label\n\"one,x\ntwo,y\n": "[label text] <nil>",
-		"text,label\n\"one,x\n":        "[] " + path + ": line 2: column 8: ",
-		"text,label\n":                 "[] " + path + " has no rows",
+		"text,topic\n\"one,x\ntwo,y\n": "[topic] <nil>",
+		"text,topic\n\"one,x\n":        "[] rows cannot be used: " + path + ": line 2: column 8: ",
+		"text,topic\n":                 "[] rows cannot be used: " + path + ": line 1: there is no row",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		names, err := columnsOf(path)
-		slices.Sort(names)
-		if got := fmt.Sprint(names, " ", err); !strings.HasPrefix(got, want) {
+		tasks, err := (&evaluation{data: path}).labelled(t.Context(), &classify.Bundle{}, []string{"sentiment", "topic"})
+		if got := fmt.Sprint(tasks, " ", err); !strings.HasPrefix(got, want) {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}

@@ -35,7 +35,7 @@ type evaluation struct {
 
 	skipBad bool // rows that cannot be used are left out, and their number is said
 
-	rows []finetune.Row // of data, where they were read before: standard input can be read once
+	rows []finetune.Row // of data, where they were read before: standard input and pipes can be read once
 }
 
 func newEvaluate() *cobra.Command {
@@ -159,10 +159,10 @@ func (e *evaluation) tasks(ctx context.Context, bundles []*classify.Bundle) ([]s
 		return first, nil
 	}
 	labelled, err := e.labelled(ctx, bundles[0], shared)
-	if err != nil || len(labelled) > 0 {
+	if len(labelled) > 0 || err != nil && !errors.Is(err, finetune.ErrRows) {
 		return labelled, err
 	}
-	return first, nil // reading says what is wrong
+	return first, nil // reading says all that is wrong
 }
 
 // measure prints what the head of e.task is worth.

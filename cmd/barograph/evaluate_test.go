@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -159,6 +161,25 @@ func TestEvaluateReadsTheCorrections(t *testing.T) {
 	if _, err := commandLine(t, "model", "promote", next, "-c", config, "--data", "labels", "--data", "topic="+labelledBy(t, slot)); !errors.Is(err, errNotBetter) {
 		t.Errorf("promote: %v", err)
 	}
+	if err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 10}, kafka.Message{Key: []byte("?"), Value: []byte("neutral!")}); err != nil {
+		t.Fatal(err)
+	}
+	held := filepath.Join(t.TempDir(), "held.csv")
+	if err := os.WriteFile(held, []byte("text,sentiment\nw30 w31,negative\nw31 w30,positive\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{
+		{"evaluate", "-c", config, "--model", slot, "--data", "labels", "--task", "sentiment", "--threads", "1"},
+		{"model", "promote", next, "-c", config, "--data", "labels", "--data", "topic=" + labelledBy(t, slot)},
+		{"finetune", "-c", config, "--task", "sentiment", "--train", "labels", "--valid", held, "--base", slot, "--head-only", "--steps", "1", "--out", filepath.Join(t.TempDir(), "out")},
+	} {
+		if _, err := commandLine(t, command...); !errors.Is(err, finetune.ErrRows) || !strings.Contains(err.Error(), "topic barograph.labels: partition 0, offset 3: the message is no label") {
+			t.Errorf("%s, a message that is no label: %v", command[0], err)
+		}
+		if _, err := commandLine(t, append(command, "--skip-bad")...); err != nil && !errors.Is(err, errNotBetter) {
+			t.Errorf("%s, without the message that is no label: %v", command[0], err)
+		}
+	}
 	path := filepath.Join(next, "config.json")
 	text, err := os.ReadFile(path)
 	if err == nil {
@@ -294,6 +315,31 @@ func TestRowsFromStandardInputAreReadOnce(t *testing.T) {
 		var wrong usageError
 		if said, err := piped(append(promote, data...)...); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "read once") {
 			t.Errorf("promote %q: %v\n%s", data, err, said)
+		}
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe") // as of a shell's <(…)
+	content, err := os.ReadFile(rows)
+	if err = errors.Join(err, syscall.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var wrote sync.WaitGroup
+	wrote.Go(func() {
+		if err := os.WriteFile(pipe, content, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	said, err = commandLine(t, "evaluate", "--model", dir, "--against", dir, "--data", pipe, "--precision", "fp32", "--threads", "1")
+	wrote.Wait()
+	if err != nil || strings.Count(said, "rows: accuracy 1.0000") != 2 {
+		t.Errorf("evaluate, of a pipe: %v\n%s", err, said)
+	}
+	for _, command := range [][]string{
+		append(promote, "--data", pipe),
+		{"finetune", "--task", "sentiment", "--train", pipe, "--base", dir, "--out", filepath.Join(t.TempDir(), "out")},
+	} {
+		var wrong usageError
+		if _, err := commandLine(t, command...); !errors.As(err, &wrong) || !strings.HasSuffix(err.Error(), "to a file") && !strings.HasSuffix(err.Error(), "write them to one") {
+			t.Errorf("%s, of a pipe: %v", command[0], err)
 		}
 	}
 	if said, err := piped(append(promote, "--data", "sentiment=-", "--data", "topic="+rows)...); !errors.Is(err, errNotBetter) || !strings.Contains(err.Error(), "worse on sentiment") {

@@ -16,16 +16,18 @@ import (
 	"github.com/barograph/barograph/news"
 )
 
-// labelled are those of the tasks that a row has a label of.
+// labelled are those of the tasks that a row has a label of. Where there are none, a row that cannot
+// be read is an error that wraps finetune.ErrRows.
 func (e *evaluation) labelled(ctx context.Context, b *classify.Bundle, tasks []string) (out []string, err error) {
+	var bad error
 	found := map[string]bool{}
 	missing := func(task string) bool { return !found[task] }
 	if e.data == labelsSource {
-		labels, _, err := (&training{path: e.path}).readLabels(ctx)
+		c, err := (&training{path: e.path}).readLabels(ctx)
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range labels {
+		for _, l := range c.labels {
 			found[l.Task] = true
 		}
 	} else {
@@ -35,6 +37,9 @@ func (e *evaluation) labelled(ctx context.Context, b *classify.Bundle, tasks []s
 		}
 		defer done()
 		for row := range rows {
+			if row.Err != nil && bad == nil {
+				bad = fmt.Errorf("%w: %s: %s: %w", finetune.ErrRows, e.data, row.At, row.Err)
+			}
 			for _, task := range tasks {
 				found[task] = found[task] || e.sourceOf(task, b).Labelled(row)
 			}
@@ -43,7 +48,10 @@ func (e *evaluation) labelled(ctx context.Context, b *classify.Bundle, tasks []s
 			}
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(tasks), missing), nil
+	if out = slices.DeleteFunc(slices.Clone(tasks), missing); len(out) == 0 {
+		return nil, bad
+	}
+	return out, nil
 }
 
 // sourceOf is where the labels of a task come from. For a bundle that reads one, the entity is in the
@@ -58,7 +66,7 @@ func (e evaluation) sourceOf(task string, b *classify.Bundle) finetune.Source {
 	return s
 }
 
-// open gives the rows of data, and what ends reading them. Those of standard input are kept.
+// open gives the rows of data, and what ends reading them. Those that can be read once are kept.
 func (e *evaluation) open() (iter.Seq[finetune.Row], func(), error) {
 	if e.rows != nil {
 		return slices.Values(e.rows), func() {}, nil
@@ -68,7 +76,7 @@ func (e *evaluation) open() (iter.Seq[finetune.Row], func(), error) {
 		return nil, nil, err
 	}
 	rows := fileRows(input, e.data)
-	if e.data == "-" {
+	if readOnce(e.data) {
 		e.rows = slices.Collect(rows)
 		rows = slices.Values(e.rows)
 	}
@@ -80,16 +88,16 @@ func (e *evaluation) examples(cmd *cobra.Command, b *classify.Bundle, labels []s
 	w := cmd.ErrOrStderr()
 	s := e.sourceOf(e.task, b)
 	if e.data == labelsSource {
-		labels, topic, err := (&training{path: e.path}).readLabels(cmd.Context())
+		c, err := (&training{path: e.path}).readLabels(cmd.Context())
 		if err != nil {
 			return nil, err
 		}
-		s.Name, s.Text, s.Label, s.Entity = "topic "+topic, "", "", "entity"
+		s.Name, s.Text, s.Label, s.Entity = "topic "+c.topic, "", "", "entity"
 		if !b.EntitySegment {
 			s.Entity = ""
 		}
-		s.Rows = labelRows(labels, e.task, b.EntitySegment)
-		for _, line := range (&sourceSet{labels: labels, tasks: []string{e.task}}).unusedInWords(b.EntitySegment) {
+		s.Rows = c.rows(e.task, b.EntitySegment)
+		for _, line := range (&sourceSet{labels: c.labels, tasks: []string{e.task}}).unusedInWords(b.EntitySegment) {
 			fmt.Fprintf(w, "%s: left out: %s\n", s.Name, line)
 		}
 	} else {

@@ -70,7 +70,7 @@ func (t *training) dataFlags(cmd *cobra.Command) {
 	f.StringVar(&t.task, "task", "", "head to train: sentiment or topic")
 	f.StringSliceVar(&t.train, "train", nil, "rows of --task: files, or labels for the corrections topic; FILE:0.7 counts less")
 	f.StringSliceVar(&t.tasks, "tasks", nil, "TASK=FILE,… instead of --task and --train: several heads at once; of a file given for two, a row has one label or both")
-	f.StringSliceVar(&t.valid, "valid", nil, "validation rows, written as --train or --tasks is; without it a tenth of the rows")
+	f.StringSliceVar(&t.valid, "valid", nil, "validation rows, written as --train or --tasks is, but without a weight; without it a tenth of the rows")
 	f.StringVar(&t.text, "text-column", "", "column with the text; text or title without it")
 	f.StringVar(&t.label, "label-column", "", "column with the label; the task's name without it")
 	f.StringVar(&t.entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label: trains a bundle that reads the company after the text; rows and files without it are texts as a whole")
@@ -136,6 +136,11 @@ func (t *training) prepare(cmd *cobra.Command) error {
 			if task, _, named := strings.Cut(file, "="); named && checkTask(task) == nil {
 				return fmt.Errorf("%s: a file's task is named where --tasks is; --task says it of all files", file)
 			}
+		}
+	}
+	for _, file := range t.valid {
+		if rows, weight := cutWeight(file); weight != 0 {
+			return fmt.Errorf("--valid %s: a weight is for rows to train on: give --valid %s", file, rows)
 		}
 	}
 	switch {

@@ -101,6 +101,7 @@ func TestFinetuneRefusesWrongUsage(t *testing.T) {
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--sweep", "lr=1e-4,1e-3", "--budget", "-1h"},
 		{"--task", "topic", "--train", "-", "--base", "b", "--out", "o"},
 		{"--task", "sentiment", "--train", "a.csv", "--valid", "topic=b.csv", "--base", "b", "--out", "o"},
+		{"--task", "topic", "--train", "a.csv", "--valid", "b.csv:0.5", "--base", "b", "--out", "o"},
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--languages", "english"},
 		{"--task", "topic", "--train", "a.csv", "--base", "b", "--out", "o", "--languages", "en,ZH"},
 	} {

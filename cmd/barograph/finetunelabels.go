@@ -26,54 +26,66 @@ const labelsSource = "labels"
 // labelsTime is how long reading the labels topic may take.
 const labelsTime = 2 * time.Minute
 
-// readLabels reads the labels topic to its present end, the newest first: of those with one
-// key, the last one stays.
-func (t *training) readLabels(ctx context.Context) (labels []news.Label, topic string, err error) {
+// corrections are what the labels topic has.
+type corrections struct {
+	topic  string
+	labels []news.Label   // the newest first
+	bad    []finetune.Row // messages that are no labels, each with what is wrong
+}
+
+// readLabels reads the labels topic to its present end: of those with one key, the last one stays.
+func (t *training) readLabels(ctx context.Context) (c corrections, err error) {
 	cfg, err := readConfig(t.path)
 	if err != nil {
-		return nil, "", err
+		return c, err
 	}
-	topic = cfg.Kafka.Labels
+	c.topic = cfg.Kafka.Labels
 	if len(cfg.Kafka.Brokers) == 0 {
-		return nil, topic, fmt.Errorf("%s is the topic of the corrections in Kafka: name the configuration that has kafka.brokers by -c", labelsSource)
+		return c, fmt.Errorf("%s is the topic of the corrections in Kafka: name the configuration that has kafka.brokers by -c", labelsSource)
 	}
 	client, err := broker.New(cfg.Kafka.Config)
 	if err != nil {
-		return nil, topic, err
+		return c, err
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, labelsTime)
 	defer cancel()
 	cluster, err := client.Ping(ctx)
 	if err != nil {
-		return nil, topic, err
+		return c, err
 	}
-	if cluster.Topics[topic] == 0 {
-		return nil, topic, fmt.Errorf("there is no topic %s on %s: kafka.labels names the topic of the corrections, kafka.brokers where it is", topic, strings.Join(cfg.Kafka.Brokers, ", "))
+	if cluster.Topics[c.topic] == 0 {
+		return c, fmt.Errorf("there is no topic %s on %s: kafka.labels names the topic of the corrections, kafka.brokers where it is", c.topic, strings.Join(cfg.Kafka.Brokers, ", "))
 	}
-	byKey := map[string]news.Label{}
-	for number := range cluster.Topics[topic] {
-		err := eachMessage(ctx, client, topic, number, func(m kafka.Message) error {
+	byKey, bad := map[string]news.Label{}, map[string]finetune.Row{}
+	for number := range cluster.Topics[c.topic] {
+		err := eachMessage(ctx, client, c.topic, number, func(m kafka.Message) error {
+			delete(bad, string(m.Key))
 			if len(m.Value) == 0 { // taken back
 				delete(byKey, string(m.Key))
 				return nil
 			}
 			var l news.Label
 			if err := json.Unmarshal(m.Value, &l); err != nil {
-				return fmt.Errorf("the label in %s/%d at %d: %w", topic, number, m.Offset, err)
+				at := fmt.Sprintf("partition %d, offset %d", number, m.Offset)
+				bad[cmp.Or(string(m.Key), at)] = finetune.Row{At: at, Err: fmt.Errorf("the message is no label: %w", err)}
+				return nil
 			}
 			byKey[l.Key()] = l
 			return nil
 		})
 		if err != nil {
-			return nil, topic, err
+			return c, err
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
-		labels = append(labels, byKey[key])
+		c.labels = append(c.labels, byKey[key])
 	}
-	slices.SortStableFunc(labels, func(a, b news.Label) int { return b.At.Compare(a.At) })
-	return labels, topic, nil
+	for _, key := range slices.Sorted(maps.Keys(bad)) {
+		c.bad = append(c.bad, bad[key])
+	}
+	slices.SortStableFunc(c.labels, func(a, b news.Label) int { return b.At.Compare(a.At) })
+	return c, nil
 }
 
 // eachMessage reads a partition from its beginning to its present end.
@@ -101,11 +113,17 @@ func eachMessage(ctx context.Context, client *broker.Client, topic string, numbe
 	return err
 }
 
-// labelRows are the labels of a task as rows, without those that unusedLabels leaves out.
-func labelRows(labels []news.Label, task string, byEntity bool) iter.Seq[finetune.Row] {
-	unused := unusedLabels(labels, []string{task}, byEntity)
+// rows are the labels of a task as rows, without those that unusedLabels leaves out, after what is no
+// label.
+func (c corrections) rows(task string, byEntity bool) iter.Seq[finetune.Row] {
+	unused := unusedLabels(c.labels, []string{task}, byEntity)
 	return func(yield func(finetune.Row) bool) {
-		for i, l := range labels {
+		for _, row := range c.bad {
+			if !yield(row) {
+				return
+			}
+		}
+		for i, l := range c.labels {
 			if unused[i] != "" {
 				continue
 			}

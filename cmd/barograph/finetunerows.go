@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"path/filepath"
@@ -73,21 +74,24 @@ func (t *training) open(ctx context.Context, out *sourceSet, task, file string) 
 	file, weight := cutWeight(file)
 	s := finetune.Source{Task: task, Name: file, Text: t.text, Label: t.label, Entity: t.entity, Weight: weight}
 	if file == labelsSource {
-		labels, topic, err := t.readLabels(ctx)
+		found, err := t.readLabels(ctx)
 		if err != nil {
 			return err
 		}
-		s.Name, s.Text, s.Label = "topic "+topic, "", ""
+		if len(out.tasks) > 0 {
+			found.bad = nil // said once
+		}
+		s.Name, s.Text, s.Label = "topic "+found.topic, "", ""
 		if s.Entity != "" {
 			s.Entity = "entity"
 		}
-		s.Rows = labelRows(labels, task, t.entity != "")
-		out.labels, out.tasks = labels, append(out.tasks, task)
+		s.Rows = found.rows(task, t.entity != "")
+		out.labels, out.tasks = found.labels, append(out.tasks, task)
 		out.list = append(out.list, s)
 		return nil
 	}
-	if file == "-" {
-		return usageError{errors.New("-: rows to train on are read from files, which the model card and --resume know by their digest: write standard input to one")}
+	if readOnce(file) {
+		return usageError{fmt.Errorf("%s: rows to train on are read from files, which the model card and --resume know by their digest: write them to one", file)}
 	}
 	sum, err := digest.File(file)
 	if err != nil {

@@ -29,13 +29,13 @@ func trainedOn(b *classify.Bundle, sum, split string) string {
 }
 
 // fileDigest is a file's SHA-256 as a bundle's config.json names it, "" for the corrections topic.
-// Of standard input nothing is known.
+// Of what can be read once nothing is known.
 func fileDigest(file string) (sum string, known bool, err error) {
-	switch file {
-	case "-":
-		return "", false, nil
-	case labelsSource:
+	switch {
+	case file == labelsSource:
 		return "", true, nil
+	case readOnce(file):
+		return "", false, nil
 	}
 	sum, err = digest.File(file)
 	return sum, true, err

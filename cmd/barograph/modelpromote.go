@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,7 +61,7 @@ func newModelPromote() *cobra.Command {
 	}
 	configFlags(cmd, &p.config)
 	cmd.Flags().StringVar(&p.slot, "to", "", "folder of the configured bundle whose place it takes")
-	cmd.Flags().StringArrayVar(&p.data, "data", nil, "labelled rows (.csv, .tsv or JSON lines) for every head that they have a column of; TASK=FILE for one head; labels is the corrections topic")
+	cmd.Flags().StringArrayVar(&p.data, "data", nil, "labelled rows (.csv, .tsv or JSON lines) for every head that one has a label of; TASK=FILE for one head; labels is the corrections topic")
 	cmd.Flags().StringVar(&p.source.Text, "text-column", "", "column with the text; text or title without it")
 	cmd.Flags().StringVar(&p.source.Label, "label-column", "", "column with the label; the task's name without it")
 	cmd.Flags().StringVar(&p.source.Entity, "entity-column", "", "column with the company that the label is about, or a JSON object of company and label")
@@ -208,23 +206,6 @@ func (p promotion) compare(cmd *cobra.Command, cfg classifyConfig, files map[str
 		return fmt.Errorf("%w: %s", errNotBetter, why)
 	}
 	return nil
-}
-
-// columnsOf lists the columns of the first row of a file that can be read: what to do about the
-// others is for who reads them all.
-func columnsOf(path string) (names []string, err error) {
-	input, _, err := openInput(path)
-	if err != nil {
-		return nil, err
-	}
-	defer input.Close()
-	for r := range rowsOf(input, path) {
-		if r.err == nil {
-			return slices.Collect(maps.Keys(r.fields)), nil
-		}
-		err = cmp.Or(err, fmt.Errorf("%s: line %d: %w", path, r.line, r.err))
-	}
-	return nil, cmp.Or(err, fmt.Errorf("%s has no rows", path))
 }
 
 // compared is a head of the live bundle, and how the new one's holds against it.

@@ -49,21 +49,21 @@ func languages(names []string) string {
 	return or(strings.Join(names, ", "), "no language that it names")
 }
 
-// checkInput refuses standard input where it would be read more than once: to see what columns it
-// has, or for two heads.
+// checkInput refuses standard input, and a pipe, where it would be read more than once: to see what
+// labels it has, or for two heads.
 func (p promotion) checkInput() error {
-	piped := 0
+	piped := map[string]bool{}
 	for _, data := range p.data {
 		task, file, only := strings.Cut(data, "=")
 		switch {
-		case data == "-":
-			return usageError{errors.New("--data -: standard input is read once, so name the head that it has rows of, such as --data sentiment=-, or write the rows to a file")}
-		case only && checkTask(task) == nil && file == "-":
-			piped++
+		case readOnce(data):
+			return usageError{fmt.Errorf("--data %s: it is read once, so name the head that it has rows of, such as --data sentiment=%s, or write the rows to a file", data, data)}
+		case only && checkTask(task) == nil && readOnce(file):
+			if piped[file] {
+				return usageError{fmt.Errorf("--data %s: it is read once, for one head: write the rows to a file, which several can have", file)}
+			}
+			piped[file] = true
 		}
-	}
-	if piped > 1 {
-		return usageError{errors.New("--data: standard input is read once, for one head: write the rows to a file, which several can have")}
 	}
 	return nil
 }
@@ -85,32 +85,18 @@ func (p promotion) files(ctx context.Context, serving, candidate *classify.Bundl
 		if _, err := os.Stat(data); only && err != nil {
 			return nil, fmt.Errorf("--data %s: there is no such file, and no head for %s that both bundles have (they have %s)", data, task, strings.Join(shared, ", "))
 		}
-		if data == labelsSource {
-			labels, _, err := (&training{path: p.config}).readLabels(ctx)
-			if err != nil {
-				return nil, err
-			}
-			for _, l := range labels {
-				if slices.Contains(shared, l.Task) && files[l.Task] == "" {
-					files[l.Task] = data
-				}
-			}
-			continue
-		}
-		columns, err := columnsOf(data)
+		labelled, err := (&evaluation{source: p.source, data: data, path: p.config}).labelled(ctx, candidate, shared)
 		if err != nil {
 			return nil, err
 		}
-		for _, task := range shared {
-			labelled := slices.Contains(columns, or(p.source.Label, task)) ||
-				task == "sentiment" && p.source.Entity != "" && slices.Contains(columns, p.source.Entity)
-			if files[task] == "" && labelled {
+		for _, task := range labelled {
+			if files[task] == "" {
 				files[task] = data
 			}
 		}
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("--data %s: no column is named for a head that both bundles have (%s): name it with --label-column",
+		return nil, fmt.Errorf("--data %s: no row has a label of a head that both bundles have (%s): name its column with --label-column",
 			strings.Join(p.data, ", "), strings.Join(shared, ", "))
 	}
 	for _, task := range shared {

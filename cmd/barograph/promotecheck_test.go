@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,5 +121,43 @@ func TestPromoteRefusesWhatDoesNotFit(t *testing.T) {
 	}
 	if said := mustRun(t, "model", "promote", chinese, "-c", config, "--to", slot, "--data", rows, "--force"); !strings.Contains(said, "forced, though") || !strings.Contains(said, "serves in") {
 		t.Errorf("forced:\n%s", said)
+	}
+}
+
+// TestPromoteFindsTheLabels wherever evaluate does: in SEntFiN's column for a bundle that reads
+// companies, and in whichever row of JSON lines has them.
+func TestPromoteFindsTheLabels(t *testing.T) {
+	company := func(version string, shift int) string {
+		return withoutTopics(t, readsCompanies(t, tinyBundle(t, filepath.Join(t.TempDir(), "company"), version, shift)))
+	}
+	dir := t.TempDir()
+	companies, lines := filepath.Join(dir, "companies.csv"), filepath.Join(dir, "rows.jsonl")
+	b, err := classify.OpenBundle(tinyBundle(t, t.TempDir(), "1", 0), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(os.WriteFile(companies, []byte("title,entities_json\nw1 w2 w3,\"{\"\"w1\"\":\"\"negative\"\",\"\"w2\"\":\"\"positive\"\"}\"\nw4 w5,\"{\"\"w4\"\":\"\"neutral\"\"}\"\n"), 0o644),
+		os.WriteFile(lines, fmt.Appendf(nil, `{"text": "w1", "topic": %q}
+{"text": "w2", "sentiment": "negative"}
+`, b.Heads[1].Labels[0]), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		live, next, data string
+		tables           []string
+	}{
+		{company("1", 0), company("2", 17), companies, []string{"sentiment     3"}},
+		{tinyBundle(t, filepath.Join(t.TempDir(), "slot"), "1", 0), tinyBundle(t, t.TempDir(), "2", 17), lines, []string{"sentiment     1", "topic     1"}},
+	} {
+		said, err := commandLine(t, "model", "promote", c.next, "-c", slotConfig(t, c.live, ""), "--data", c.data)
+		if err != nil && !errors.Is(err, errNotBetter) {
+			t.Errorf("%s: %v", c.data, err)
+		}
+		for _, table := range c.tables {
+			if !strings.Contains(said, table) {
+				t.Errorf("%s: %q is not in\n%s", c.data, table, said)
+			}
+		}
 	}
 }

@@ -45,6 +45,16 @@ func openInput(path string) (file io.ReadCloser, size int64, err error) {
 	return opened, info.Size(), nil
 }
 
+// readOnce tells standard input, and pipes such as a shell's <(…), from files: what is read of them is
+// not there again.
+func readOnce(path string) bool {
+	if path == "-" {
+		return true
+	}
+	info, err := os.Stat(path)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
+}
+
 // rowsOf reads CSV with a header where the name ends in .csv, tab-separated values for
 // .tsv, JSON lines for .jsonl, .ndjson and .json. What has another name, as standard input has
 // none, is what it begins like. A row that cannot be read comes with its error; the rows after
