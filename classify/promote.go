@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/barograph/barograph/internal/disk"
+	"github.com/barograph/barograph/internal/lockfile"
 )
 
 // What a promotion or a rollback finds not to do.
@@ -178,18 +178,17 @@ func lockSlot(dir string) (_ Slot, unlock func(), err error) {
 	if err := os.MkdirAll(versions, 0o755); err != nil {
 		return Slot{}, nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(versions, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	unlock, err = lockfile.Take(filepath.Join(versions, "lock"))
+	if errors.Is(err, lockfile.ErrHeld) {
+		err = fmt.Errorf("%w in %s", ErrBusy, dir)
+	}
 	if err != nil {
 		return Slot{}, nil, err
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		return Slot{}, nil, fmt.Errorf("%w in %s: %w", ErrBusy, dir, err)
 	}
 	s, err := OpenSlot(dir)
 	if err != nil {
-		lock.Close()
+		unlock()
 		return Slot{}, nil, err
 	}
-	return s, func() { lock.Close() }, nil
+	return s, unlock, nil
 }

@@ -44,13 +44,21 @@ func newFeedRSS() *cobra.Command {
 		Use:   "rss URL…",
 		Short: "Poll RSS and Atom feeds, and put new items into Kafka",
 		Long: "Polls RSS and Atom feeds until it is told to stop, with conditional requests, and puts items that it has\n" +
-			"not seen into a topic. What was seen is remembered in the state file. Items without a date are spread over the\n" +
-			"time since the feed was last read; at its first poll they are dated half a day back, for they may be old.",
+			"not seen into a topic. What was seen is remembered in the state file, which one process uses at a time. Items\n" +
+			"without a date are spread over the time since the feed was last read; at its first poll they are dated half a\n" +
+			"day back, for they may be old.",
 		Example: `  barograph feed rss -c barograph.yaml https://news.example/rss.xml
   barograph feed rss -c barograph.yaml --topic news --interval 1m --state seen.json https://a.example/feed https://b.example/feed`,
 		Args: arguments(1, -1, "addresses of feeds"),
 		RunE: func(cmd *cobra.Command, urls []string) error {
-			cfg, client, target, err := openFeed(cmd.Context(), path, topic)
+			cfg, target, err := feedTopic(path, topic)
+			if err != nil {
+				return err
+			}
+			if len(target.Mapping) > 0 {
+				return usageError{fmt.Errorf("kafka.topics: %s is read through its mapping, and feed rss writes items by their own field names: name a topic without a mapping with --topic", target.Name)}
+			}
+			client, err := openFeed(cmd.Context(), cfg, target)
 			if err != nil {
 				return err
 			}
@@ -62,6 +70,7 @@ func newFeedRSS() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			defer poller.Close()
 			if !once {
 				poller.Run(cmd.Context())
 				return nil
@@ -98,7 +107,11 @@ func newFeedJSONL() *cobra.Command {
   zcat history.jsonl.gz | barograph feed jsonl -c barograph.yaml -`,
 		Args: arguments(1, 1, "one file, or -"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, client, target, err := openFeed(cmd.Context(), path, topic)
+			cfg, target, err := feedTopic(path, topic)
+			if err != nil {
+				return err
+			}
+			client, err := openFeed(cmd.Context(), cfg, target)
 			if err != nil {
 				return err
 			}
@@ -218,33 +231,36 @@ func letterLine(l feed.Letter) string {
 	return line
 }
 
-// openFeed connects to the configured Kafka and makes sure of the topic to write to, which
-// is the first configured one where none is named.
-func openFeed(ctx context.Context, path, topic string) (config, *broker.Client, topicConfig, error) {
+// feedTopic is the configured topic to write to, the first where none is named.
+func feedTopic(path, topic string) (config, topicConfig, error) {
 	cfg, err := readConfig(path)
 	if err != nil {
-		return cfg, nil, topicConfig{}, err
+		return cfg, topicConfig{}, err
 	}
 	if len(cfg.Kafka.Topics) == 0 {
-		return cfg, nil, topicConfig{}, errors.New("configuration: kafka.topics is empty")
+		return cfg, topicConfig{}, errors.New("configuration: kafka.topics is empty")
 	}
-	target := cfg.Kafka.Topics[0]
-	if topic != "" {
-		i := slices.IndexFunc(cfg.Kafka.Topics, func(t topicConfig) bool { return t.Name == topic })
-		if i < 0 {
-			return cfg, nil, target, usageError{fmt.Errorf("--topic %s is none of kafka.topics: %s", topic, strings.Join(topicNames(cfg.Kafka.Topics), ", "))}
-		}
-		target = cfg.Kafka.Topics[i]
+	if topic == "" {
+		return cfg, cfg.Kafka.Topics[0], nil
 	}
+	i := slices.IndexFunc(cfg.Kafka.Topics, func(t topicConfig) bool { return t.Name == topic })
+	if i < 0 {
+		return cfg, topicConfig{}, usageError{fmt.Errorf("--topic %s is none of kafka.topics: %s", topic, strings.Join(topicNames(cfg.Kafka.Topics), ", "))}
+	}
+	return cfg, cfg.Kafka.Topics[i], nil
+}
+
+// openFeed connects to the configured Kafka and makes sure of the topic.
+func openFeed(ctx context.Context, cfg config, target topicConfig) (*broker.Client, error) {
 	client, err := broker.New(cfg.Kafka.Config)
 	if err != nil {
-		return cfg, nil, target, err
+		return nil, err
 	}
 	if cfg.Kafka.CreateTopics {
 		if err := client.EnsureTopics(ctx, broker.Topic{Name: target.Name}); err != nil {
 			client.Close()
-			return cfg, nil, target, err
+			return nil, err
 		}
 	}
-	return cfg, client, target, nil
+	return client, nil
 }

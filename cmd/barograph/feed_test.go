@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,5 +47,24 @@ func TestFeedDeadLettersListsWhatIsAskedFor(t *testing.T) {
 	_, _, err = run(t, "feed", "deadletters", "-c", config, "--reason", "nonsense")
 	if _, usage := err.(usageError); !usage || !strings.Contains(err.Error(), "no-time") {
 		t.Errorf("a class that there is not: %v", err)
+	}
+}
+
+// What a feed is written as is not what a topic with a mapping is read as, and a kind that there is
+// not would be refused item by item: both are wrong usage, and said before anything is written.
+func TestFeedRSSRefusesWhatTheMonitorWouldNotRead(t *testing.T) {
+	config := writeConfig(t, "kafka: {brokers: ['127.0.0.1:1'], create_topics: false, topics: [{name: wire, kind: news, mapping: {text: /body}}, {name: own, kind: news}]}")
+	state := filepath.Join(t.TempDir(), "state.json")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "kafka.topics: wire is read through its mapping"},
+		{[]string{"--topic", "own", "--kind", "comments"}, `kind "comments": known are news and comment`},
+	} {
+		_, _, err := run(t, append([]string{"feed", "rss", "-c", config, "--state", state, "--once", "http://127.0.0.1:1/feed"}, c.args...)...)
+		if _, usage := err.(usageError); !usage || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: got %v, want %q", c.args, err, c.want)
+		}
 	}
 }

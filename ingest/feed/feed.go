@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 
 	"github.com/barograph/barograph/internal/broker"
@@ -36,24 +35,23 @@ type Config struct {
 	Timeout   time.Duration // of one request; 0 = 30 s
 	Attempts  int           // of one poll; 0 = 3
 
-	Client     *http.Client          // nil = one with default settings
-	Clock      func() time.Time      // nil = time.Now
-	Log        *slog.Logger          // nil = slog.Default()
-	Registerer prometheus.Registerer // nil = no metrics
+	Client *http.Client     // nil = one with default settings
+	Clock  func() time.Time // nil = time.Now
+	Log    *slog.Logger     // nil = slog.Default()
 }
 
 // Poller polls feeds. Make it by NewPoller.
 type Poller struct {
-	cfg   Config
-	polls *prometheus.CounterVec
-	items prometheus.Counter
+	cfg    Config
+	unlock func() // of the state file
 
 	mu    sync.Mutex // of state
 	state state
 }
 
-// NewPoller checks the configuration and reads the state file, if there is one. A state
-// file that cannot be read is an error: starting without it would send all items again.
+// NewPoller checks the configuration, takes the state file for itself until Close, and reads it, if
+// there is one. A state file that cannot be read is an error: starting without it would send all
+// items again.
 func NewPoller(cfg Config) (*Poller, error) {
 	if cfg.Broker == nil || cfg.Topic == "" || len(cfg.URLs) == 0 {
 		return nil, errors.New("feed: broker, topic and at least one URL are needed")
@@ -65,6 +63,9 @@ func NewPoller(cfg Config) (*Poller, error) {
 	}
 	if cfg.Kind == "" {
 		cfg.Kind = news.KindNews
+	}
+	if cfg.Kind != news.KindNews && cfg.Kind != news.KindComment {
+		return nil, fmt.Errorf("kind %q: known are %s and %s", cfg.Kind, news.KindNews, news.KindComment)
 	}
 	if cfg.Interval <= 0 {
 		cfg.Interval = 5 * time.Minute
@@ -87,21 +88,20 @@ func NewPoller(cfg Config) (*Poller, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	p := &Poller{
-		cfg: cfg,
-		polls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barograph_feed_polls_total",
-			Help: "Polls of feeds, by result (new, nothing, error)."}, []string{"result"}),
-		items: prometheus.NewCounter(prometheus.CounterOpts{Name: "barograph_feed_items_total", Help: "Items put into Kafka."}),
+	unlock, err := lockState(cfg.StateFile)
+	if err != nil {
+		return nil, err
 	}
-	if cfg.Registerer != nil {
-		if err := errors.Join(cfg.Registerer.Register(p.polls), cfg.Registerer.Register(p.items)); err != nil {
-			return nil, fmt.Errorf("feed: metrics: %w", err)
-		}
+	known, err := readState(cfg.StateFile)
+	if err != nil {
+		unlock()
+		return nil, err
 	}
-	var err error
-	p.state, err = readState(cfg.StateFile)
-	return p, err
+	return &Poller{cfg: cfg, unlock: unlock, state: known}, nil
 }
+
+// Close lets another poller have the state file. Nothing may be polled after it.
+func (p *Poller) Close() { p.unlock() }
 
 // Run polls each feed at once and then in its interval until ctx ends. What goes wrong with
 // one feed is logged and counted, and tried again at its next turn.
@@ -161,15 +161,6 @@ func withoutURL(err error) error {
 // into Kafka. It returns their number. They are remembered only after Kafka has them, so
 // that an error loses nothing; an item may be sent twice, with the same id.
 func (p *Poller) Poll(ctx context.Context, url string) (n int, err error) {
-	defer func() {
-		result := "nothing"
-		if err != nil {
-			result = "error"
-		} else if n > 0 {
-			result = "new"
-		}
-		p.polls.WithLabelValues(result).Inc()
-	}()
 	p.mu.Lock()
 	before := p.state.Feeds[url]
 	p.mu.Unlock()
@@ -199,7 +190,6 @@ func (p *Poller) Poll(ctx context.Context, url string) (n int, err error) {
 	if err := p.write(ctx, fresh); err != nil {
 		return 0, fmt.Errorf("feed %s: %w", Shown(url), err)
 	}
-	p.items.Add(float64(len(fresh)))
 	return len(fresh), p.remember(url, before.after(got, items, now))
 }
 

@@ -102,6 +102,10 @@ func testPoll(t *testing.T, client *broker.Client, topic string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer p.Close()
+		if _, err := feed.NewPoller(cfg); err == nil || !strings.Contains(err.Error(), cfg.StateFile+": give this one its own with --state") {
+			t.Errorf("another process with the same state file: %v", err)
+		}
 		if n, err := p.Poll(t.Context(), web.URL); err != nil || n != want {
 			t.Errorf("%d new items, %v; want %d", n, err, want)
 		}
@@ -149,6 +153,7 @@ func testPollOfUndated(t *testing.T, client *broker.Client, topic string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer p.Close()
 		if n, err := p.Poll(t.Context(), web.URL); n != want || (err != nil) != (status >= 400) {
 			t.Fatalf("%d new items, %v; want %d", n, err, want)
 		}
@@ -242,6 +247,9 @@ func TestNewPollerRefuses(t *testing.T) {
 		if _, err := feed.NewPoller(feed.Config{Broker: client, Topic: "news", URLs: []string{url}}); err == nil {
 			t.Errorf("%q was taken", url)
 		}
+	}
+	if _, err := feed.NewPoller(feed.Config{Broker: client, Topic: "news", URLs: []string{"https://a.example"}, Kind: "comments"}); err == nil || !strings.Contains(err.Error(), `"comments"`) {
+		t.Errorf("a kind that is none: %v", err)
 	}
 	broken := filepath.Join(t.TempDir(), "state.json")
 	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {

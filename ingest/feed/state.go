@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/barograph/barograph/internal/lockfile"
 	"github.com/barograph/barograph/news"
 )
 
@@ -33,6 +34,22 @@ const forgetAfter = 30 * 24 * time.Hour
 
 // maxSeen bounds what a feed that invents ids can make us remember.
 const maxSeen = 20_000
+
+// lockState keeps the state file to one process: of two, each would write what the other has seen
+// out of it.
+func lockState(path string) (unlock func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	unlock, err = lockfile.Take(path + ".lock")
+	if errors.Is(err, lockfile.ErrHeld) {
+		return nil, fmt.Errorf("feed: another process uses the state file %s: give this one its own with --state, or all feeds to one", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("feed: state file %s: %w", path, err)
+	}
+	return unlock, nil
+}
 
 func readState(path string) (state, error) {
 	s := state{Feeds: map[string]feedState{}}
