@@ -33,8 +33,7 @@ const (
 // deadLetters writes messages that cannot be processed.
 type deadLetters struct {
 	topic   string
-	batched *kafka.Writer
-	alone   *kafka.Writer // for what is too large to share a request
+	writer  *kafka.Writer
 	clock   func() time.Time
 	log     *slog.Logger
 	metrics *metrics
@@ -44,29 +43,24 @@ type deadLetters struct {
 }
 
 func newDeadLetters(b *broker.Client, topic string, clock func() time.Time, log *slog.Logger, m *metrics) *deadLetters {
-	return &deadLetters{topic: topic, batched: b.Writer(topic), alone: b.LargeWriter(topic), clock: clock, log: log, metrics: m}
+	return &deadLetters{topic: topic, writer: b.Writer(topic), clock: clock, log: log, metrics: m}
 }
 
 func (d *deadLetters) close() {
 	// What is worth waiting for was waited for by write.
-	_ = d.batched.Close()
-	_ = d.alone.Close()
+	_ = d.writer.Close()
 }
 
 // write returns when the letter is on the topic; until then it tries again, so that an
 // error is always the context's. A letter may be written twice.
 func (d *deadLetters) write(ctx context.Context, m kafka.Message, reason *Rejection) error {
 	letter := deadLetter(m, reason, d.clock())
-	err := d.try(ctx, d.batched, letter)
-	if broker.TooLarge(err) {
-		// Perhaps only together with others.
-		err = d.try(ctx, d.alone, letter)
-	}
+	err := d.try(ctx, letter)
 	for _, keep := range []int{512 << 10, 64 << 10, 4 << 10, 0} {
 		if !broker.TooLarge(err) {
 			break
 		}
-		err = d.try(ctx, d.alone, truncated(letter, sizeOf(m), keep))
+		err = d.try(ctx, truncated(letter, sizeOf(m), keep))
 	}
 	if err != nil {
 		return err
@@ -102,16 +96,13 @@ func isPowerOfTen(n int) bool {
 }
 
 // try writes until it works, the context ends or the size is refused.
-func (d *deadLetters) try(ctx context.Context, w *kafka.Writer, letter kafka.Message) error {
+func (d *deadLetters) try(ctx context.Context, letter kafka.Message) error {
 	policy := retry.Policy{First: 200 * time.Millisecond, Max: 5 * time.Second, OnRetry: func(err error) {
 		d.metrics.deadLetterRetries.Inc()
 		d.log.Error("cannot write a dead letter; its partition's offset stays until it is written", "topic", d.topic, "error", err)
 	}}
 	return retry.Do(ctx, policy, func(ctx context.Context) error {
-		err := w.WriteMessages(ctx, letter)
-		if each, ok := err.(kafka.WriteErrors); ok {
-			err = each[0]
-		}
+		err := broker.Write(ctx, d.writer, retry.Policy{Attempts: 1}, letter)
 		if broker.TooLarge(err) {
 			return retry.Permanent(err)
 		}

@@ -25,7 +25,7 @@ var large = map[string]string{"max.message.bytes": "20000000"}
 // write puts messages on a topic, one request each.
 func write(t *testing.T, client *broker.Client, topic string, messages ...kafka.Message) {
 	t.Helper()
-	writer := client.LargeWriter(topic)
+	writer := client.Writer(topic)
 	defer writer.Close()
 	for _, m := range messages {
 		if err := broker.Write(t.Context(), writer, retry.Policy{}, m); err != nil {

@@ -101,8 +101,9 @@ func newFeedJSONL() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "jsonl FILE|-",
 		Short: "Put a file of JSON lines into Kafka",
-		Long: "Puts each line of a file (- is standard input) into a topic as it is. Lines that the monitor would refuse\n" +
-			"are named with file and line, and left out, but for texts of more tokens than its models take; exit code 1 then.",
+		Long: "Puts each line of a file (- is standard input) into a topic as it is. Lines that the monitor would refuse,\n" +
+			"or the topic for their size, are named with file and line, and left out, but for texts of more tokens than its\n" +
+			"models take; exit code 1 then.",
 		Example: `  barograph feed jsonl -c barograph.yaml --topic news items.jsonl
   zcat history.jsonl.gz | barograph feed jsonl -c barograph.yaml -`,
 		Args: arguments(1, 1, "one file, or -"),

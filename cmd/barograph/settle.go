@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -194,30 +195,23 @@ func (s *settler) until(ctx context.Context, part string, op func(context.Contex
 // for their size are returned by their item's position.
 func (s *settler) write(ctx context.Context, batch []unsettled) (refused map[int]error, err error) {
 	messages, at, refused := encode(batch)
-	err = s.append(ctx, messages)
-	if !broker.TooLarge(err) {
-		return refused, err
-	}
-	for j, message := range messages {
-		switch err := s.append(ctx, []kafka.Message{message}); {
-		case broker.TooLarge(err):
-			refused[at[j]] = &ingest.Rejection{Class: ingest.TooLarge, Detail: "the reading is larger than its topic takes", Err: err}
-		case err != nil:
-			return nil, err
-		}
-	}
-	return refused, nil
-}
-
-// append writes until it works; what the topic refuses for its size is not tried again.
-func (s *settler) append(ctx context.Context, messages []kafka.Message) error {
-	return s.until(ctx, "readings", func(ctx context.Context) error {
+	var some *broker.RefusedError
+	err = s.until(ctx, "readings", func(ctx context.Context) error {
 		err := broker.Write(ctx, s.topic, retry.Policy{Attempts: 3}, messages...)
-		if broker.TooLarge(err) {
-			return retry.Permanent(err)
+		if errors.As(err, &some) {
+			return nil
 		}
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	if some != nil {
+		for _, j := range some.At {
+			refused[at[j]] = &ingest.Rejection{Class: ingest.TooLarge, Detail: "the reading is larger than its topic takes", Err: some}
+		}
+	}
+	return refused, nil
 }
 
 // judge counts the batch, and decides about the spikes it shows. Readings that the trend

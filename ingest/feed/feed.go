@@ -159,7 +159,8 @@ func withoutURL(err error) error {
 
 // Poll asks for one feed once, with a few attempts, and puts the items that it has not seen
 // into Kafka. It returns their number. They are remembered only after Kafka has them, so
-// that an error loses nothing; an item may be sent twice, with the same id.
+// that an error loses nothing; an item may be sent twice, with the same id. One that is too
+// large for the topic is logged, and left out for good.
 func (p *Poller) Poll(ctx context.Context, url string) (n int, err error) {
 	p.mu.Lock()
 	before := p.state.Feeds[url]
@@ -187,10 +188,14 @@ func (p *Poller) Poll(ctx context.Context, url string) (n int, err error) {
 		p.cfg.Log.Info("a feed read for the first time has items without a date; they are dated half a day back, for they may be old",
 			"feed", Shown(url), "items", undated)
 	}
-	if err := p.write(ctx, fresh); err != nil {
+	refused, err := p.write(ctx, fresh)
+	if err != nil {
 		return 0, fmt.Errorf("feed %s: %w", Shown(url), err)
 	}
-	return len(fresh), p.remember(url, before.after(got, items, now))
+	for _, i := range refused {
+		p.cfg.Log.Warn("an item is left out: it is "+tooLarge, "feed", Shown(url), "id", fresh[i].ID, "topic", p.cfg.Topic)
+	}
+	return len(fresh) - len(refused), p.remember(url, before.after(got, items, now))
 }
 
 // remember keeps what is known of a feed now, also in the state file.
@@ -204,20 +209,17 @@ func (p *Poller) remember(url string, known feedState) error {
 	return nil
 }
 
-// write puts items into Kafka.
-func (p *Poller) write(ctx context.Context, items []news.Item) error {
-	if len(items) == 0 {
-		return nil
-	}
+// write puts items into Kafka, and gives the positions of those that are too large for the topic.
+func (p *Poller) write(ctx context.Context, items []news.Item) (refused []int, err error) {
 	messages := make([]kafka.Message, len(items))
 	for i, item := range items {
 		value, err := json.Marshal(item)
 		if err != nil {
-			return fmt.Errorf("item %s: %w", item.ID, err)
+			return nil, fmt.Errorf("item %s: %w", item.ID, err)
 		}
 		messages[i] = kafka.Message{Key: []byte(item.ID), Value: value}
 	}
 	writer := p.cfg.Broker.Writer(p.cfg.Topic)
 	defer writer.Close()
-	return broker.Write(ctx, writer, retry.Policy{Attempts: 10}, messages...)
+	return writeAll(ctx, writer, messages)
 }

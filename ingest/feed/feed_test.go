@@ -35,6 +35,7 @@ func TestFeedsIntoKafka(t *testing.T) {
 	t.Cleanup(client.Close)
 	for name, test := range map[string]func(*testing.T, *broker.Client, string){
 		"poll": testPoll, "undated": testPollOfUndated, "lines": testLines, "redeliver": testRedeliver,
+		"narrow": testNarrowTopic,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := client.EnsureTopics(t.Context(), broker.Topic{Name: name, Partitions: 1}); err != nil {
@@ -235,6 +236,70 @@ func TestPollOfABadServer(t *testing.T) {
 		if _, err := p.Poll(t.Context(), web.URL+path); !errors.Is(err, want) {
 			t.Errorf("%s: error %v, want %v", path, err, want)
 		}
+	}
+}
+
+// A topic that takes less than a request of ours, and an entry that it does not take at all: the rest gets through.
+func testNarrowTopic(t *testing.T, client *broker.Client, topic string) {
+	dead := topic + "-dead"
+	topic += "-topic"
+	if err := client.EnsureTopics(t.Context(), broker.Topic{Name: topic, Partitions: 1, Config: map[string]string{"max.message.bytes": "50000"}},
+		broker.Topic{Name: dead, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	wide := strings.Repeat("x", 60_000)
+
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, strings.Replace(rssOf("1", "wide", "2"), "Item wide</title>", "Item wide</title><description>"+wide+"</description>", 1))
+	}))
+	defer web.Close()
+	p, err := feed.NewPoller(feed.Config{Broker: client, Topic: topic, URLs: []string{web.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{2, 0} {
+		if n, err := p.Poll(t.Context(), web.URL); err != nil || n != want {
+			t.Errorf("%d new items, %v; want %d", n, err, want)
+		}
+	}
+
+	decoder, err := ingest.NewDecoder(ingest.DecoderConfig{History: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := `{"text":"` + strings.Repeat("y", 1000) + `","published_at":1773142200}` + "\n"
+	file := strings.Repeat(line, 100) + `{"text":"` + wide + `","published_at":1773142200}` + "\n" + strings.Repeat(line, 100)
+	var refused []string
+	result, err := feed.Lines(t.Context(), feed.LinesConfig{Broker: client, Topic: topic, Decoder: decoder,
+		Refused: func(e *feed.LineError) { refused = append(refused, e.Error()) }}, "f", strings.NewReader(file))
+	if want := (feed.LinesResult{Written: 200, Refused: 1, Bytes: int64(len(file))}); err != nil || result != want {
+		t.Errorf("result %+v, %v; want %+v", result, err, want)
+	}
+	if want := []string{"f:101: too-large: larger than its topic takes (max.message.bytes)"}; !slices.Equal(refused, want) {
+		t.Errorf("refused %q, want %q", refused, want)
+	}
+
+	writer := client.Writer(dead)
+	defer writer.Close()
+	letters := make([]kafka.Message, 100)
+	for i := range letters {
+		letters[i] = kafka.Message{Value: []byte(line), Headers: []kafka.Header{{Key: ingest.HeaderTopic, Value: []byte(topic)}}}
+	}
+	letters[40].Value = []byte(wide)
+	if err := writer.WriteMessages(t.Context(), letters...); err != nil {
+		t.Fatal(err)
+	}
+	skipped := map[int64]string{}
+	back, err := feed.Redeliver(t.Context(), feed.RedeliverConfig{Broker: client, DeadLetters: dead, Report: func(l feed.Letter) {
+		if l.Skipped != "" {
+			skipped[l.Offset] = l.Skipped
+		}
+	}})
+	if want := (feed.RedeliverResult{PutBack: 99, Skipped: 1}); err != nil || back != want || !strings.HasPrefix(skipped[40], "larger than") {
+		t.Errorf("result %+v, %v; skipped %v; want %+v", back, err, skipped, want)
+	}
+	if n := len(messages(t, client, topic)); n != 2+200+99 {
+		t.Errorf("%d messages on the topic", n)
 	}
 }
 

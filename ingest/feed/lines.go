@@ -55,16 +55,15 @@ const (
 )
 
 // Lines puts a file of JSON lines into Kafka, each line as it is, keyed by its item's id.
-// Lines that the decoder or Check refuses are reported and left out; the rest goes on. It ends with
+// Lines that the decoder, Check or, for their size, the topic refuses are reported and left out; the rest goes on. It ends with
 // the file, with ctx, or when Kafka or the file fail; what was written until then is in the
 // result, and the error names the last line that was read.
 func Lines(ctx context.Context, cfg LinesConfig, file string, r io.Reader) (LinesResult, error) {
 	if cfg.Broker == nil || cfg.Topic == "" || cfg.Decoder == nil {
 		return LinesResult{}, errors.New("feed: broker, topic and decoder are needed")
 	}
-	l := &lines{cfg: cfg, file: file, reader: bufio.NewReaderSize(r, 1<<20), writer: cfg.Broker.Writer(cfg.Topic), large: cfg.Broker.LargeWriter(cfg.Topic)}
+	l := &lines{cfg: cfg, file: file, reader: bufio.NewReaderSize(r, 1<<20), writer: cfg.Broker.Writer(cfg.Topic)}
 	defer l.writer.Close()
-	defer l.large.Close()
 	err := l.run(ctx)
 	if err != nil {
 		err = &LineError{File: file, Line: l.line, Err: err}
@@ -78,9 +77,9 @@ type lines struct {
 	line   int
 	reader *bufio.Reader
 	writer *kafka.Writer
-	large  *kafka.Writer
 
 	batch      []kafka.Message
+	batchLines []int
 	batchBytes int
 	result     LinesResult
 }
@@ -140,44 +139,48 @@ func (l *lines) add(text []byte, tooLong bool) {
 		err = &ingest.Rejection{Class: ingest.TooLarge, Detail: fmt.Sprintf("a line of more than %d bytes", maxLineBytes)}
 	}
 	if err != nil {
-		l.result.Refused++
-		if l.cfg.Refused != nil {
-			l.cfg.Refused(&LineError{File: l.file, Line: l.line, Err: err})
-		}
+		l.refuse(l.line, err)
 		return
 	}
-	l.batch = append(l.batch, kafka.Message{Key: []byte(item.ID), Value: text})
+	l.batch, l.batchLines = append(l.batch, kafka.Message{Key: []byte(item.ID), Value: text}), append(l.batchLines, l.line)
 	l.batchBytes += len(text)
 }
 
+func (l *lines) refuse(line int, err error) {
+	l.result.Refused++
+	if l.cfg.Refused != nil {
+		l.cfg.Refused(&LineError{File: l.file, Line: line, Err: err})
+	}
+}
+
 func (l *lines) flush(ctx context.Context) error {
-	if err := writeSorted(ctx, l.writer, l.large, l.batch); err != nil {
+	refused, err := writeAll(ctx, l.writer, l.batch)
+	if err != nil {
 		return err
 	}
-	l.result.Written += len(l.batch)
-	l.batch, l.batchBytes = nil, 0
+	for _, i := range refused {
+		l.refuse(l.batchLines[i], &ingest.Rejection{Class: ingest.TooLarge, Detail: tooLarge})
+	}
+	l.result.Written += len(l.batch) - len(refused)
+	l.batch, l.batchLines, l.batchBytes = nil, nil, 0
 	if l.cfg.Progress != nil {
 		l.cfg.Progress(l.result)
 	}
 	return nil
 }
 
-// writeSorted writes small messages together and large ones alone.
-func writeSorted(ctx context.Context, small, large *kafka.Writer, messages []kafka.Message) error {
-	const limit = 512 << 10
-	policy := retry.Policy{Attempts: 10}
-	var batch []kafka.Message
-	for _, m := range messages {
-		if len(m.Value) <= limit {
-			batch = append(batch, m)
-			continue
-		}
-		if err := broker.Write(ctx, large, policy, m); err != nil {
-			return err
-		}
+// tooLarge says why a message was not written.
+const tooLarge = "larger than its topic takes (max.message.bytes)"
+
+// writeAll writes what the topics take, and gives the positions of what is too large for them.
+func writeAll(ctx context.Context, w *kafka.Writer, messages []kafka.Message) (refused []int, err error) {
+	if len(messages) == 0 {
+		return nil, nil
 	}
-	if len(batch) == 0 {
-		return nil
+	err = broker.Write(ctx, w, retry.Policy{Attempts: 10}, messages...)
+	var some *broker.RefusedError
+	if errors.As(err, &some) {
+		return some.At, nil
 	}
-	return broker.Write(ctx, small, policy, batch...)
+	return nil, err
 }

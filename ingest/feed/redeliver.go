@@ -44,7 +44,7 @@ type Letter struct {
 // RedeliverResult counts letters.
 type RedeliverResult struct {
 	PutBack int // or would be, with DryRun
-	Skipped int // of another reason, cut for their size, or without a topic to go to
+	Skipped int // of another reason, cut for their size, too large for their topic, or without one to go to
 }
 
 // Redeliver reads the dead-letter topic from where it stopped the last time to the end that
@@ -67,9 +67,8 @@ func Redeliver(ctx context.Context, cfg RedeliverConfig) (RedeliverResult, error
 	if err == nil && cluster.Topics[cfg.DeadLetters] == 0 {
 		err = kafka.UnknownTopicOrPartition
 	}
-	r := &redelivery{cfg: cfg, topics: cluster.Topics, writer: cfg.Broker.Writer(""), large: cfg.Broker.LargeWriter("")}
+	r := &redelivery{cfg: cfg, topics: cluster.Topics, writer: cfg.Broker.Writer("")}
 	defer r.writer.Close()
-	defer r.large.Close()
 	for partition := 0; err == nil && partition < cluster.Topics[cfg.DeadLetters]; partition++ {
 		err = r.partition(ctx, partition)
 	}
@@ -83,7 +82,6 @@ type redelivery struct {
 	cfg    RedeliverConfig
 	topics map[string]int // those that exist
 	writer *kafka.Writer
-	large  *kafka.Writer
 	result RedeliverResult
 }
 
@@ -122,20 +120,26 @@ func (r *redelivery) partition(ctx context.Context, partition int) error {
 func (r *redelivery) putBack(ctx context.Context, messages []kafka.Message) error {
 	var letters []Letter
 	var back []kafka.Message
-	for _, m := range messages {
+	var at []int // of back among the letters
+	for i, m := range messages {
 		letter, original := r.open(m)
 		letters = append(letters, letter)
 		if letter.Skipped == "" {
-			back = append(back, original)
+			back, at = append(back, original), append(at, i)
 		}
 	}
+	var refused []int
 	if !r.cfg.DryRun {
-		if err := writeSorted(ctx, r.writer, r.large, back); err != nil {
+		var err error
+		if refused, err = writeAll(ctx, r.writer, back); err != nil {
 			return err
 		}
 	}
-	r.result.PutBack += len(back)
-	r.result.Skipped += len(letters) - len(back)
+	for _, i := range refused {
+		letters[at[i]].Skipped = tooLarge
+	}
+	r.result.PutBack += len(back) - len(refused)
+	r.result.Skipped += len(letters) - len(back) + len(refused)
 	if r.cfg.Report != nil {
 		for _, letter := range letters {
 			r.cfg.Report(letter)

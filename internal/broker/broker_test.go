@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -73,6 +74,44 @@ func TestConnections(t *testing.T) {
 		err := broker.Write(t.Context(), writer, retry.Policy{OnRetry: func(error) { retries++ }}, kafka.Message{Value: make([]byte, 2<<20)})
 		if !broker.TooLarge(err) || retries > 0 {
 			t.Errorf("error %v after %d retries", err, retries)
+		}
+	})
+	t.Run("what is too large together is written in parts", func(t *testing.T) {
+		client := open(t, broker.Config{Brokers: []string{server.Addr}})
+		narrow := broker.Topic{Name: "narrow", Partitions: 1, Config: map[string]string{"max.message.bytes": "100000"}}
+		if err := client.EnsureTopics(t.Context(), narrow); err != nil {
+			t.Fatal(err)
+		}
+		writer := client.Writer(narrow.Name)
+		defer writer.Close()
+		messages := make([]kafka.Message, 300)
+		for i := range messages {
+			messages[i].Value = bytes.Repeat([]byte{byte(i), byte(i / 256)}, 500)
+		}
+		messages[7].Value, messages[200].Value = make([]byte, 200_000), make([]byte, 2<<20)
+		err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 5}, messages...)
+		var refused *broker.RefusedError
+		if !errors.As(err, &refused) || !slices.Equal(refused.At, []int{7, 200}) || !broker.TooLarge(err) {
+			t.Fatalf("error %v, want message 7 and 200 to be refused", err)
+		}
+		var got, want [][]byte
+		for i, m := range messages {
+			if i != 7 && i != 200 {
+				want = append(want, m.Value)
+			}
+		}
+		for at := int64(0); len(got) < len(want); {
+			chunk, err := client.Fetch(t.Context(), narrow.Name, 0, at, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range chunk.Messages {
+				got = append(got, m.Value)
+			}
+			at = chunk.Next
+		}
+		if !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Errorf("%d messages on the topic, want the other %d in their order", len(got), len(want))
 		}
 	})
 }
