@@ -34,8 +34,8 @@ type Entry struct {
 }
 
 const (
-	// Most is how many entities an item gets at the most: the item's own come first, then
-	// cashtags, then names in order of appearance.
+	// Most is how many entities an item gets from its text at the most, beside its own:
+	// cashtags come first, then names in order of appearance.
 	Most = 32
 
 	longestEntity = 64       // runes; a longer one of the item's own is dropped
@@ -103,7 +103,7 @@ func checkEntity(id string) error {
 	return nil
 }
 
-// Tag lists the item's entities, sorted and unique, at most Most. Of the item's own, those
+// Tag lists the item's entities, sorted and unique, its own and at most Most of its text. Of its own, those
 // that no key can hold (empty, overlong, with control characters) are dropped. Only the
 // first 64 kB of title and text are looked at.
 //
@@ -112,12 +112,13 @@ func checkEntity(id string) error {
 func (l *List) Tag(it news.Item) []string {
 	t := l.taggers.Get().(*tagger)
 	defer l.taggers.Put(t)
-	t.found = t.found[:0]
+	t.found, t.most = t.found[:0], len(it.Entities)
 	for _, id := range it.Entities {
 		if id = strings.TrimSpace(id); checkEntity(id) == nil {
 			t.add(id)
 		}
 	}
+	t.most = len(t.found) + Most
 	text := it.Content()
 	if len(text) > longestText {
 		text = text[:longestText]
@@ -141,11 +142,12 @@ type tagger struct {
 	cased, lower []byte // the text, folded
 	ticker       []byte // in capitals
 	found        []string
+	most         int // of found
 }
 
 func (t *tagger) add(ids ...string) {
 	for _, id := range ids {
-		if len(t.found) < Most && !slices.Contains(t.found, id) {
+		if len(t.found) < t.most && !slices.Contains(t.found, id) {
 			t.found = append(t.found, id)
 		}
 	}
