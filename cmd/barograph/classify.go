@@ -286,7 +286,7 @@ func progressOf(w io.Writer, size int64, what string, bytes bool) *progressbar.P
 // classifyStage is the classify stage's own form of what is configured.
 func classifyStage(c classifyConfig, clock func() time.Time, log *slog.Logger, r prometheus.Registerer) (classify.Config, error) {
 	model, err := modelConfig(c, log)
-	return classify.Config{Bundles: c.Bundles, Model: model, MaxWait: c.MaxWait, Clock: clock, Registerer: r}, err
+	return classify.Config{Bundles: c.Bundles, Model: model, MaxWait: asWritten(c.MaxWait), Clock: clock, Registerer: r}, err
 }
 
 func modelConfig(c classifyConfig, log *slog.Logger) (classify.ModelConfig, error) {

@@ -1,14 +1,22 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/barograph/barograph/ingest"
 	"github.com/barograph/barograph/internal/testenv"
 	"github.com/barograph/barograph/news"
 )
@@ -107,6 +115,52 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("error %v; want one that shows %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// A time of 0s is none, and not the default of the stage that it is for.
+func TestNoTimeIsNoDefault(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "barograph.yaml")
+	if err := os.WriteFile(path, []byte("kafka: {max_future: 0s}\nclassify: {max_wait: 0s}\ndrain_timeout: 0s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := readConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	decoder, err := newDecoder(cfg, topicConfig{Name: "news"}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{"2026-03-10T12:00:00Z": "", "2026-03-10T12:00:01Z": "future"} {
+		_, err := decoder.Decode([]byte(`{"text":"x","published_at":"` + at + `"}`))
+		if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("published at %s, read at noon: %v, want %q", at, err, want)
+		}
+	}
+	if stage, err := classifyStage(cfg.Classify, nil, nil, nil); err != nil || stage.MaxWait == 0 || stage.MaxWait > time.Microsecond {
+		t.Errorf("texts wait %s for company, %v", stage.MaxWait, err)
+	}
+
+	server := testenv.StartKafka(t)
+	server.CreateTopic("news", 1)
+	client := openBroker(t, server.Addr)
+	produce(t, client, "news", []byte("x"))
+	m := &monitor{cfg: cfg, broker: client, registry: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler)}
+	consumer, err := newConsumer(m, "g", []string{"news"}, ingest.Earliest(), func(kafka.Message) (string, error) { return "", nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var stopped time.Time
+	err = consumer.Run(ctx, func(context.Context, *ingest.Delivery[string]) error {
+		stopped = time.Now()
+		cancel()
+		return nil // under way for ever
+	})
+	if took := time.Since(stopped); !errors.Is(err, ingest.ErrDrain) || took > 15*time.Second {
+		t.Errorf("the drain took %s: %v", took, err)
 	}
 }
 

@@ -111,6 +111,10 @@ func (c *config) check() error {
 	return errors.Join(faults...)
 }
 
+// asWritten is a configured time as the stages take it, for whom 0 is a default of their own: a
+// configured 0s is the shortest time that there is.
+func asWritten(d time.Duration) time.Duration { return max(d, 1) }
+
 // checkListen tells what is no host:port, without the network; "" is the default.
 func checkListen(address string) error {
 	if address == "" {

@@ -96,7 +96,7 @@ func (m *monitor) decoder() (func(kafka.Message) (news.Item, error), error) {
 func newDecoder(cfg config, topic topicConfig, clock func() time.Time) (*ingest.Decoder, error) {
 	decoder, err := ingest.NewDecoder(ingest.DecoderConfig{
 		Kind: topic.Kind, Mapping: topic.Mapping, Clock: clock,
-		MaxTextBytes: cfg.Kafka.MaxTextBytes, MaxAhead: cfg.Kafka.MaxFuture, History: cfg.Trend.History,
+		MaxTextBytes: cfg.Kafka.MaxTextBytes, MaxAhead: asWritten(cfg.Kafka.MaxFuture), History: cfg.Trend.History,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka.topics: %s: %w", topic.Name, err)
@@ -153,7 +153,7 @@ func (m *monitor) timely(r news.Reading) error {
 func newConsumer[T any](m *monitor, group string, topics []string, start ingest.Start, decode func(kafka.Message) (T, error)) (*ingest.Consumer[T], error) {
 	return ingest.NewConsumer(ingest.ConsumerConfig[T]{
 		Broker: m.broker, Group: group, Topics: topics, Start: start, Decode: decode, DeadLetters: m.cfg.Kafka.DeadLetters,
-		MaxItems: m.cfg.Kafka.MaxItems, MaxBytes: m.cfg.Kafka.MaxBytes, DrainTimeout: m.cfg.DrainTimeout,
+		MaxItems: m.cfg.Kafka.MaxItems, MaxBytes: m.cfg.Kafka.MaxBytes, DrainTimeout: asWritten(m.cfg.DrainTimeout),
 		Log: m.log, Registerer: m.registry,
 	})
 }
