@@ -144,7 +144,12 @@ func holdsBundle(dir string) bool {
 // place finds the configured bundle whose place a bundle takes.
 func (p promotion) place(cfg classifyConfig, candidate *classify.Bundle) (string, error) {
 	if p.slot != "" {
-		if _, err := os.Stat(p.slot); err != nil && !slices.Contains(cfg.Bundles, filepath.Clean(p.slot)) {
+		for _, dir := range cfg.Bundles {
+			if samePath(p.slot, dir) {
+				return dir, nil
+			}
+		}
+		if _, err := os.Stat(p.slot); err != nil {
 			return "", fmt.Errorf("--to %s: there is no such folder, and the configuration names none", p.slot)
 		}
 		return p.slot, nil
@@ -168,6 +173,13 @@ func (p promotion) place(cfg classifyConfig, candidate *classify.Bundle) (string
 		}
 	}
 	return "", usageError{fmt.Errorf("%s could take the place of several bundles, or of none: say --to FOLDER, one of %s", candidate.Name, strings.Join(cfg.Bundles, ", "))}
+}
+
+// samePath tells whether two paths are one, however they are written.
+func samePath(a, b string) bool {
+	wholeA, errA := filepath.Abs(a)
+	wholeB, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && wholeA == wholeB
 }
 
 // opens makes sure that the bundle runs here and has what a monitor needs; the compiled
@@ -320,7 +332,7 @@ func toRollBack(bundles, args []string) (string, error) {
 	for _, dir := range bundles {
 		s, err := classify.OpenSlot(dir)
 		switch {
-		case len(args) == 1 && (filepath.Clean(args[0]) == filepath.Clean(dir) || args[0] == filepath.Base(dir)):
+		case len(args) == 1 && (samePath(args[0], dir) || args[0] == filepath.Base(dir)):
 			return dir, nil
 		case err == nil && s.Live > 0:
 			found = append(found, dir)

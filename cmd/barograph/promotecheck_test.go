@@ -79,6 +79,27 @@ func TestPromoteFindsThePlace(t *testing.T) {
 	}
 }
 
+// A configured folder is found however --to writes it.
+func TestPromoteFindsThePlaceHoweverItIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	whole := tinyBundle(t, filepath.Join(dir, "models", "en"), "1", 0)
+	t.Chdir(dir)
+	for _, configured := range []string{"models/en", "./models/en/", whole} {
+		for _, to := range []string{"models/en", "models/en/", "./models/en", whole + "/"} {
+			got, err := promotion{slot: to}.place(classifyConfig{Bundles: []string{configured}}, nil)
+			if err != nil || got != configured {
+				t.Errorf("--to %s, configured %s: place %s, %v", to, configured, got, err)
+			}
+		}
+	}
+	if got, err := (promotion{slot: "models"}).place(classifyConfig{Bundles: []string{"models/en"}}, nil); err != nil || got != "models" {
+		t.Errorf("a folder that is not configured: %s, %v", got, err)
+	}
+	if got, err := (promotion{slot: "models/zh"}).place(classifyConfig{Bundles: []string{"models/en"}}, nil); err == nil {
+		t.Errorf("a folder that there is not: %s", got)
+	}
+}
+
 // What makes a bundle unfit for a place is said before rows are read, and --force overrules it.
 func TestPromoteRefusesWhatDoesNotFit(t *testing.T) {
 	slot := tinyBundle(t, filepath.Join(t.TempDir(), "slot"), "1", 0)
