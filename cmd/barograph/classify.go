@@ -103,16 +103,21 @@ func classifyFile(cmd *cobra.Command, cfg classifyConfig, path, out string) erro
 		if ended := cmd.Context().Err(); ended != nil {
 			return ended
 		}
-		line, arrived, fault := read.at(rows)
+		row, last := read.next()
 		rows++
 		for _, reading := range readings {
-			var written any = arrival{reading, arrived}
-			if err := cmp.Or(fault, err); err != nil {
+			var written any = arrival{reading, row.arrived}
+			if err := cmp.Or(row.fault, err); err != nil {
 				bad++
-				firstFault = cmp.Or(firstFault, fmt.Errorf("line %d: %w", line, err))
-				written = badLine{ID: reading.ID, Line: line, Error: err.Error()}
+				firstFault = cmp.Or(firstFault, fmt.Errorf("line %d: %w", row.line, err))
+				written = badLine{ID: reading.ID, Line: row.line, Error: err.Error()}
 			}
 			if err := encoder.Encode(written); err != nil {
+				return fmt.Errorf("writing readings: %w", err)
+			}
+		}
+		if last { // whoever is on the other side of a pipe waits for it
+			if err := output.Flush(); err != nil {
 				return fmt.Errorf("writing readings: %w", err)
 			}
 		}
@@ -137,27 +142,28 @@ type badLine struct {
 }
 
 // rowsRead turns rows into items and remembers of each where it was and what was wrong
-// with it. A row that is no item travels as an empty item, which the models refuse, so
-// that readings keep the order of rows.
+// with it, until its reading is written. A row that is no item travels as an empty item, which
+// the models refuse, so that readings keep the order of rows.
 type rowsRead struct {
 	rows iter.Seq[row]
 
 	mu      sync.Mutex // rows are drawn in another goroutine than readings are written
-	lines   []int
-	arrived []time.Time
-	faults  map[int]error
+	pending []rowRead
+}
+
+// rowRead is what is remembered of a row.
+type rowRead struct {
+	line    int
+	arrived time.Time // when its item came
+	fault   error
 }
 
 func (r *rowsRead) items() iter.Seq[news.Item] {
-	r.faults = map[int]error{}
 	return func(yield func(news.Item) bool) {
 		for row := range r.rows {
 			item, arrived, err := itemOf(row)
 			r.mu.Lock()
-			if err != nil {
-				r.faults[len(r.lines)] = err
-			}
-			r.lines, r.arrived = append(r.lines, row.line), append(r.arrived, arrived)
+			r.pending = append(r.pending, rowRead{row.line, arrived, err})
 			r.mu.Unlock()
 			if !yield(item) {
 				return
@@ -166,11 +172,12 @@ func (r *rowsRead) items() iter.Seq[news.Item] {
 	}
 }
 
-// at is the line of the i-th row, when its item came, and its fault if it has one.
-func (r *rowsRead) at(i int) (line int, arrived time.Time, fault error) {
+// next is the first row that was not asked for, and whether no other has been read so far.
+func (r *rowsRead) next() (first rowRead, last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.lines[i], r.arrived[i], r.faults[i]
+	first, r.pending = r.pending[0], r.pending[1:]
+	return first, len(r.pending) == 0
 }
 
 // itemOf takes what a row says of an item, and when that came: where the row does not say, when

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +78,61 @@ func TestClassifyKeepsTheOrder(t *testing.T) {
 	}
 	if position != 60 {
 		t.Errorf("%d lines for 60 rows", position)
+	}
+}
+
+// On a pipe the reading of a row comes before the next row is there.
+func TestClassifyAnswersOnAPipe(t *testing.T) {
+	rows, feed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	readings, out := io.Pipe()
+	root := newRoot()
+	root.SetOut(out)
+	root.SetErr(io.Discard)
+	root.SetArgs(append([]string{"classify", fmt.Sprintf("/dev/fd/%d", rows.Fd())}, modelArguments(t)...))
+	ended := make(chan error, 1)
+	go func() {
+		err := root.ExecuteContext(t.Context())
+		out.CloseWithError(err)
+		ended <- err
+	}()
+	lines := bufio.NewScanner(readings)
+	for _, id := range []string{"1", "2"} {
+		if _, err := fmt.Fprintf(feed, `{"id":%q,"text":"Profits fall"}`+"\n", id); err != nil {
+			t.Fatal(err)
+		}
+		if !lines.Scan() || !strings.Contains(lines.Text(), fmt.Sprintf(`"id":%q`, id)) {
+			t.Fatalf("after row %s: %q, %v", id, lines.Text(), lines.Err())
+		}
+	}
+	feed.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// Of a row nothing is kept once its reading is written.
+func TestRowsReadAreForgotten(t *testing.T) {
+	const rows = 10_000
+	r := rowsRead{rows: func(yield func(row) bool) {
+		for i := range rows {
+			if !yield(row{line: i + 1, fields: map[string]string{"text": "x"}}) {
+				return
+			}
+		}
+	}}
+	n := 0
+	for range r.items() {
+		n++
+		if got, last := r.next(); got.line != n || got.fault != nil || !last {
+			t.Fatalf("row %d: %+v, the last: %v", n, got, last)
+		}
+	}
+	if n != rows || cap(r.pending) > 10 {
+		t.Errorf("%d rows, %d kept", n, cap(r.pending))
 	}
 }
 
