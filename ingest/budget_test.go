@@ -5,6 +5,10 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
 )
 
 func TestOffsetsCommitOnlyWhatIsDoneBefore(t *testing.T) {
@@ -52,6 +56,50 @@ func TestOffsetsInAnyOrder(t *testing.T) {
 			}
 		}
 	}
+}
+
+// While the first message does not get done, a partition stops so far ahead of it, and goes on
+// once it is; the end of its generation is not held up.
+func TestPartitionWaitsForItsFirstMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &budget{max: amount{100, 1 << 20}}
+		p := &partition{share: b.divide(1)[0], most: 50, room: make(chan struct{}, 1), count: prometheus.NewCounter(prometheus.CounterOpts{})}
+		var first *message
+		taken := 0
+		deliver := func(from origin) {
+			m := &message{origin: from}
+			if taken++; taken == 1 {
+				first = m
+				return
+			}
+			m.done()
+		}
+		running := false
+		read := func(ctx context.Context) {
+			running = true
+			for taken < 200 && p.take(ctx, kafka.Message{Offset: int64(taken)}, deliver) {
+			}
+			running = false
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go read(ctx)
+		synctest.Wait()
+		if !running || taken != p.most || p.offsets.position() != 0 {
+			t.Errorf("%d taken while the first is not done, position %d; want %d, and 0", taken, p.offsets.position(), p.most)
+		}
+		cancel()
+		synctest.Wait()
+		if running {
+			t.Error("it reads on after the end of its generation")
+		}
+		go read(t.Context())
+		synctest.Wait()
+		first.done()
+		synctest.Wait()
+		if running || taken != 200 || p.offsets.position() != 200 {
+			t.Errorf("%d taken after the first was done, position %d", taken, p.offsets.position())
+		}
+	})
 }
 
 func TestBudget(t *testing.T) {

@@ -53,12 +53,17 @@ func (g *group) generation(ctx, alive context.Context, generation *kafka.Generat
 	return sameTopics
 }
 
+// mostBehind is how many times MaxItems a partition may be ahead of its first message that is not
+// done: 16 MB of marks for each partition at 1,024 items.
+const mostBehind = 1024
+
 // assigned makes the partitions of a generation.
 func (g *group) assigned(work context.Context, generation *kafka.Generation, progress chan<- struct{}) []*partition {
 	var partitions []*partition
 	for _, topic := range slices.Sorted(maps.Keys(generation.Assignments)) {
 		for _, a := range generation.Assignments[topic] {
-			partitions = append(partitions, &partition{group: g, ctx: work, topic: topic, id: a.ID, begin: a.Offset, committed: a.Offset, progress: progress,
+			partitions = append(partitions, &partition{group: g, ctx: work, topic: topic, id: a.ID, begin: a.Offset, committed: a.Offset,
+				most: mostBehind * g.budget.max.items, room: make(chan struct{}, 1), progress: progress,
 				count: g.metrics.messages.WithLabelValues(topic)})
 		}
 	}

@@ -25,7 +25,9 @@ type partition struct {
 	share *share             // of the budget
 	count prometheus.Counter // of the messages read
 
-	progress chan<- struct{} // told of each message that is done
+	most     int             // messages from the first that is not done on, about
+	room     chan struct{}   // of one: told of each message that is done
+	progress chan<- struct{} // likewise, of all partitions
 
 	mu        sync.Mutex
 	started   bool // offsets is valid
@@ -59,8 +61,17 @@ func (p *partition) read(ctx context.Context, deliver deliver) {
 	}
 }
 
-// take delivers a message when there is room for it; false when ctx has ended.
+// take delivers a message when there is room for it; false when ctx has ended. There is none
+// while one message that does not get done, such as a dead letter that cannot be written, holds
+// the offsets of very many behind it: they take memory, and are all read again after a restart.
 func (p *partition) take(ctx context.Context, m kafka.Message, deliver deliver) bool {
+	for p.inFlight() >= p.most {
+		select {
+		case <-p.room:
+		case <-ctx.Done():
+			return false
+		}
+	}
 	size := sizeOf(m)
 	if p.share.acquire(ctx, size) != nil {
 		return false
@@ -91,9 +102,11 @@ func (p *partition) finish(m *message) {
 	p.offsets.finish(m.number)
 	p.mu.Unlock()
 	p.share.release(m.size)
-	select {
-	case p.progress <- struct{}{}:
-	default:
+	for _, told := range []chan<- struct{}{p.room, p.progress} {
+		select {
+		case told <- struct{}{}:
+		default:
+		}
 	}
 }
 
