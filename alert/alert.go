@@ -45,7 +45,7 @@ type Config struct {
 	Critical     float64       // surprise from which an alert is critical; 0 = 6
 	Escalate     float64       // a rise of surprise since the last message that is told; 0 = 1
 	Settle       time.Duration // an alert waits so long from its first spike, so that what comes with it is judged with it; 0 = not at all
-	Quiet        time.Duration // resolved after so long without a spike, and never before the window's length; 0 = 1 h
+	Quiet        time.Duration // resolved after so long without a spike, and never before the spike's Until; 0 = 1 h
 	DigestFrom   int           // after so many alerts at once to a channel, further ones share a message there; 0 = 6, negative = never
 	DigestWithin time.Duration // at once: within this time; 0 = 10 min
 

@@ -58,6 +58,7 @@ type record struct {
 	LastAt       time.Time     `json:"last_at"`
 	LastStart    time.Time     `json:"last_start"`       // the latest StartedAt among its spikes
 	LastWindow   news.Duration `json:"last_window"`      // of its last spike
+	Until        time.Time     `json:"until"`            // the latest Until among its spikes
 	Behind       news.Duration `json:"behind,omitempty"` // of its first spike
 	Texts        []string      `json:"texts,omitempty"`  // behind its last spike, the latest first
 	Told         bool          `json:"told"`
@@ -76,8 +77,8 @@ type closed struct {
 }
 
 // replayed reports whether the spike belongs to the resolved alert. A later burst is told
-// from a replay by its window, which begins after the last that belonged to the alert:
-// the quiet time is at least as long as the window.
+// from a replay by its window, which begins after the last that belonged to the alert: the trend stage
+// takes what was told for no evidence once the spike is over, and the alert lasts until then.
 func (c closed) replayed(s news.Spike) bool {
 	return !s.At.After(c.LastAt) || !s.StartedAt.After(c.LastStart)
 }
@@ -113,7 +114,7 @@ func whyNow(before Reason) Reason {
 
 // quietAt is when the record's alert is over, if no spike follows.
 func (r record) quietAt(quiet time.Duration) time.Time {
-	return r.LastAt.Add(max(quiet, time.Duration(r.Alert.Window)))
+	return later(r.LastAt.Add(quiet), r.Until)
 }
 
 // settledAt is when the record may speak: FiredAt is that of its first spike until it has. The
@@ -153,7 +154,7 @@ func rank(s news.Severity) int {
 
 // opened is the record of a series' first spike.
 func opened(s news.Spike, critical float64) record {
-	r := record{LastAt: s.At, LastStart: s.StartedAt, LastWindow: news.Duration(s.Window.Length), Behind: news.Duration(s.Behind)}
+	r := record{LastAt: s.At, LastStart: s.StartedAt, LastWindow: news.Duration(s.Window.Length), Until: s.Until, Behind: news.Duration(s.Behind)}
 	r.Alert, r.Texts = alertOf(s, critical), s.Texts
 	r.Alert.ID = idOf(s.Series, s.Kind, s.StartedAt)
 	r.Alert.FiredAt = s.At
@@ -173,7 +174,7 @@ func extended(r record, s news.Spike, critical float64) record {
 			r.Texts = s.Texts
 		}
 	}
-	r.LastStart = later(r.LastStart, s.StartedAt)
+	r.LastStart, r.Until = later(r.LastStart, s.StartedAt), later(r.Until, s.Until)
 	if s.Surprise > r.Alert.Surprise {
 		a := alertOf(s, critical)
 		a.ID, a.StartedAt, a.FiredAt, a.UpdatedAt, a.Notes = r.Alert.ID, r.Alert.StartedAt, r.Alert.FiredAt, r.Alert.UpdatedAt, r.Alert.Notes

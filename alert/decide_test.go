@@ -58,7 +58,7 @@ func TestExtendedIsAJoin(t *testing.T) {
 
 func TestQuiet(t *testing.T) {
 	short, long := opened(burst(apple, noon, 10, 3), 6), opened(burst(apple, noon, 10, 3), 6)
-	long.Alert.Window = news.Duration(4 * time.Hour)
+	long.Until = noon.Add(4 * time.Hour)
 	tests := []struct {
 		name  string
 		r     record
@@ -67,8 +67,8 @@ func TestQuiet(t *testing.T) {
 	}{
 		{"before the quiet time", short, 59 * time.Minute, false},
 		{"after it", short, time.Hour, true},
-		{"a window longer than the quiet time", long, 3 * time.Hour, false},
-		{"after that window", long, 4 * time.Hour, true},
+		{"the spike is on for longer than the quiet time", long, 3 * time.Hour, false},
+		{"after that", long, 4 * time.Hour, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

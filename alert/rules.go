@@ -40,6 +40,11 @@ func (s *state) close(key string, c closed) {
 	s.reclosed[key] = true
 }
 
+// muted reports whether a silence matches a series.
+func (s *state) muted(of news.Series, now time.Time) bool {
+	return slices.ContainsFunc(s.silences, func(m Silence) bool { return m.mutes(of, now) })
+}
+
 // outcome is a decision, the alert it is about as people would see it, and the deliveries
 // it gives rise to.
 type outcome struct {
@@ -69,11 +74,12 @@ func (u rules) consider(s *state, spikes []news.Spike, now time.Time) []outcome 
 	touched := map[string]bool{}
 	for _, spike := range spikes {
 		key := keyOf(spike.Series, spike.Kind)
-		if c, was := s.closed[key]; was && c.replayed(spike) {
+		r, known := s.open[key]
+		if c, was := s.closed[key]; was && (!spike.At.After(c.LastAt) || !known && c.replayed(spike)) {
 			outcomes = append(outcomes, outcome{Decision: Decision{Hold, AlreadyTold}, alert: opened(spike, u.critical).Alert, repeats: true})
 			continue
 		}
-		if r, known := s.open[key]; known {
+		if known {
 			s.set(key, extended(r, spike, u.critical))
 		} else {
 			s.set(key, opened(spike, u.critical))
@@ -93,7 +99,7 @@ func (u rules) pass(s *state, now time.Time) []outcome {
 
 // speak decides about the series that wait to settle, once the first of their company has, or
 // one that is of no company: what came with it has come by then, and the one that should speak for
-// the burst may be younger.
+// the burst may be younger. So it does about those whose silence is over.
 func (u rules) speak(s *state, now time.Time) []outcome {
 	due := map[string]bool{} // companies, and "" for a topic or everything
 	for _, r := range s.open {
@@ -103,7 +109,8 @@ func (u rules) speak(s *state, now time.Time) []outcome {
 	}
 	waiting := map[string]bool{}
 	for key, r := range s.open {
-		if r.Why == Settling && (due[r.Alert.Series.Entity] || due[""]) {
+		settled := r.Why == Settling && (due[r.Alert.Series.Entity] || due[""])
+		if settled || r.Why == MutedByPeople && !s.muted(r.Alert.Series, now) {
 			waiting[key] = true
 		}
 	}
@@ -118,14 +125,13 @@ func (u rules) speak(s *state, now time.Time) []outcome {
 // judge decides about the series of which key's record is known, and records it.
 func (u rules) judge(s *state, key string, now time.Time) outcome {
 	r := s.open[key]
-	muted := slices.ContainsFunc(s.silences, func(m Silence) bool { return m.mutes(r.Alert.Series, now) })
 	var held Reason
 	if !r.Told {
 		if held = heldBack(r, s.open); held == "" && r.settledAt(u.settle).After(now) {
 			held = Settling
 		}
 	}
-	o := outcome{Decision: decide(r, muted, held, u.escalate)}
+	o := outcome{Decision: decide(r, s.muted(r.Alert.Series, now), held, u.escalate)}
 	o.repeats = r.Why == o.Reason || o.Reason == Continues
 	r.Why = o.Reason
 	if o.Action == Fire || o.Action == Escalate {

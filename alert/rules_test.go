@@ -2,12 +2,16 @@ package alert
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/barograph/barograph/news"
+	"github.com/barograph/barograph/trend"
 )
 
 func emptyState() *state {
@@ -337,7 +341,7 @@ func TestSilencedLife(t *testing.T) {
 		[]news.Spike{burst(apple, noon, 10, 3), burst(tesla, noon, 10, 3)},
 		[]news.Spike{burst(apple, noon.Add(30*time.Minute), 10, 3)},
 	)
-	want := [][]string{{"silence AAPL: muted", "fire TSLA: first_exceedance"}, {"fire AAPL: silence_ended"}}
+	want := [][]string{{"silence AAPL: muted", "fire TSLA: first_exceedance"}, {"fire AAPL: silence_ended", "hold AAPL: continues"}}
 	// What people do not want to hear of a company, the topic and everything do not say either.
 	quiet := emptyState()
 	quiet.silences = s.silences
@@ -423,5 +427,104 @@ func TestEscalationReachesNewDestinations(t *testing.T) {
 	}
 	if over := u.resolve(s, noon.Add(3*time.Hour)); len(over[0].deliveries) != 2 || over[0].deliveries[1].Revision != 3 {
 		t.Errorf("deliveries of the resolution: %+v", over[0].deliveries)
+	}
+}
+
+// An alert that came after another of its series is told how it goes on, also where the spike's window reaches back into
+// the first: that one's replays are told from it while nothing is open only.
+func TestASecondAlertGoesOn(t *testing.T) {
+	at := func(d, start time.Duration, negative int, surprise float64) []news.Spike {
+		spike := burst(apple, noon.Add(d), negative, surprise)
+		spike.StartedAt = noon.Add(start)
+		return []news.Spike{spike}
+	}
+	got := story(emptyState(), testRules,
+		at(0, -20*time.Minute, 20, 4),
+		at(11*time.Hour, 11*time.Hour-8*time.Minute, 5, 2.2),
+		at(11*time.Hour+time.Minute, -20*time.Minute, 33, 6.9),
+		at(0, -20*time.Minute, 20, 4), // a replay of the first
+	)
+	want := [][]string{
+		{"fire AAPL: first_exceedance"},
+		{"resolve AAPL: quiet", "fire AAPL: first_exceedance"},
+		{"escalate AAPL: severity_rose"},
+		{"hold AAPL: already_told"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
+// What was muted and is still on is told when its silence ends, not only with the next spike.
+func TestTheEndOfASilenceIsHeard(t *testing.T) {
+	s := emptyState()
+	s.silence(Silence{ID: "1", Entity: "AAPL", Until: noon.Add(20 * time.Minute)}, noon)
+	got := story(s, testRules, []news.Spike{burst(apple, noon, 40, 7)})
+	got = append(got, said(testRules.pass(s, noon.Add(20*time.Minute-1))), said(testRules.pass(s, noon.Add(20*time.Minute))),
+		said(testRules.pass(s, noon.Add(21*time.Minute))))
+	want := [][]string{{"silence AAPL: muted"}, nil, {"fire AAPL: silence_ended"}, nil}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
+// However a company's bursts follow each other, what the rule finds after an alert was resolved is told.
+func TestEachBurstIsTold(t *testing.T) {
+	later := 0
+	for seed := range uint64(24) {
+		random := rand.New(rand.NewPCG(seed, 7))
+		rule, desk := trend.NewHistory(trend.Rule{}, 0), NewHistory(Config{Settle: 2 * time.Second})
+		read, found, fired := 0, 0, 0
+		put := func(at time.Time, negative bool, company string) {
+			read++
+			mood := news.Sentiment{Negative: .05, Neutral: .85, Positive: .1}
+			if negative {
+				mood = news.Sentiment{Negative: .95, Neutral: .04, Positive: .01}
+			}
+			spikes := rule.Observe(&news.Reading{ID: strconv.Itoa(read), PublishedAt: at, Sentiment: mood, Entities: []string{company}}, at)
+			for _, said := range desk.Consider(spikes, at) {
+				if said.Action == Fire && said.Alert.Series.Entity == "BA" {
+					fired++
+				}
+			}
+			if slices.ContainsFunc(spikes, func(s news.Spike) bool { return s.Series.Entity == "BA" }) {
+				found++
+			}
+		}
+		burst := func(at time.Time, items int) time.Time {
+			for range items {
+				at = at.Add(time.Duration(1+random.IntN(4)) * time.Minute)
+				put(at, true, "BA")
+			}
+			return at
+		}
+		at := noon
+		for ; at.Before(noon.AddDate(0, 0, 6)); at = at.Add(5 * time.Minute) {
+			put(at, random.Float64() < .2, "E"+strconv.Itoa(random.IntN(20)))
+			if random.Float64() < []float64{6, 12, 40}[seed%3]/288 {
+				put(at, random.Float64() < .2, "BA")
+			}
+		}
+		for range 8 {
+			at = burst(at, 8+random.IntN(12))
+			for range random.IntN(4) {
+				at = burst(at.Add(time.Duration(20+random.IntN(60))*time.Minute), 1)
+			}
+			at = at.Add(time.Duration(90+random.IntN(13*60)) * time.Minute)
+			desk.Consider(nil, at)
+			if _, open := desk.state.open[keyOf(news.Series{Entity: "BA"}, "")]; open {
+				continue
+			}
+			later++
+			found, fired = 0, 0
+			at = burst(at, 15).Add(90 * time.Minute)
+			desk.Consider(nil, at)
+			if fired == 0 {
+				t.Errorf("seed %d: a burst before %s was found %d times and never told", seed, at, found)
+			}
+		}
+	}
+	if later < 50 {
+		t.Errorf("%d bursts came after an alert was over: too few to say anything", later)
 	}
 }

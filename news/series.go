@@ -84,14 +84,15 @@ type Spike struct {
 	Series       Series
 	Kind         SpikeKind
 	At           time.Time // when it was judged: the clock of arrival
+	Until        time.Time // when it is over, if it does not go on: by the same clock
 	StartedAt    time.Time // event time of the window's first negative bucket
-	Window       Window
-	Expected     float64 // negatives the series' past, at today's volume, gives for the window
-	VolumeFactor float64 // how many times the usual volume, as the non-negative items show it; at least .85
-	ShareBefore  float64 // usual share of negatives, 0..1
-	P            float64 // chance of as many negatives or more in this window
-	Surprise     float64 // about -log10 of the chance, in half a day, of a window that looks so much like a spike
-	Sources      int     // distinct sources among the recent negative readings
+	Window       Window    // its length is what is left of it since an earlier spike was told
+	Expected     float64   // negatives the series' past, at today's volume, gives for the window
+	VolumeFactor float64   // how many times the usual volume, as the non-negative items show it; at least .85
+	ShareBefore  float64   // usual share of negatives, 0..1
+	P            float64   // chance of as many negatives or more in this window
+	Surprise     float64   // about -log10 of the chance, in half a day, of a window that looks so much like a spike
+	Sources      int       // distinct sources among the recent negative readings
 	Evidence     []Evidence
 	Model        Model    // of the strongest evidence
 	Texts        []string // ids of the latest texts behind it, the latest first: twelve at most

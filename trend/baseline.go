@@ -69,8 +69,9 @@ type baseline struct {
 	peak         float64 // highest surprise of the latest episode
 	episodeUntil int64   // when that is over, if nothing comes near a spike any more; Unix seconds
 
-	fired     int64 // bucket of the clock in which the series was last over the threshold; 0 = never
-	openUntil int64 // when that spike is over, if nothing is over the threshold any more; Unix seconds
+	fired        int64   // bucket of the clock in which the series was last over the threshold; 0 = never
+	openUntil    int64   // when that spike is over, if it does not go on; Unix seconds
+	toldSurprise float64 // highest that was told of it: toldAs
 
 	down         int    // of everything: chunks in which feeds failed, less those since in which they did not; at most longestOutage
 	failing      uint64 // of everything, bit i: feeds failed in chunk next-1-i

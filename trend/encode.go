@@ -99,25 +99,27 @@ func parseCount(part string) (c count, ok bool) {
 	return c, false // more numbers than there are
 }
 
-// baseVersion is the first byte of a stored baseline. Version 4 is read too: of what leans to positive it says
-// that nothing does. Version 3 knows nothing of what leans. So is version 2, whose times take eight bytes, and its profile
+// baseVersion is the first byte of a stored baseline. Version 5 is read too, which does not know how surprising the
+// spike was that was told. So is version 4: of what leans to positive it says that nothing does. Version 3 knows nothing of what leans. So is version 2, whose times take eight bytes, and its profile
 // four bytes a number.
-const baseVersion = 5
+const baseVersion = 6
 
 // baseSize is the size of a stored baseline, in bytes. The code of a market may follow, and of everything,
 // where feeds have failed, outageSize bytes about that (outage.go). The
 // profile is most of it. Redis takes memory in steps: up to 379 bytes are one of 384.
-const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3 + 3
+const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3 + 3 + 1
 
 // sizeOfBase is the size of a stored baseline without the code of a market; 0 = it cannot be read.
 func sizeOfBase(stored string) int {
 	size := baseSize
 	switch {
 	case strings.HasPrefix(stored, "\x02"):
-		size += 5*3 + hoursOfWeek*2 - 3
+		size += 5*3 + hoursOfWeek*2 - 3 - 1
 	case strings.HasPrefix(stored, "\x03"):
-		size -= 3
-	case stored == "" || stored[0] != 4 && stored[0] != baseVersion:
+		size -= 3 + 1
+	case strings.HasPrefix(stored, "\x04"), strings.HasPrefix(stored, "\x05"):
+		size--
+	case stored == "" || stored[0] != baseVersion:
 		return 0
 	}
 	if len(stored) < size {
@@ -142,7 +144,8 @@ func (b *baseline) encode() string {
 		out = appendShort(out, h.items)
 		out = appendShort(out, h.expected)
 	}
-	return string(b.appendOutage(append(appendShort(out, b.leaning), b.marketCode()...)))
+	out = append(appendShort(out, b.leaning), byte(8*b.toldSurprise))
+	return string(b.appendOutage(append(out, b.marketCode()...)))
 }
 
 // appendTime packs a time or its chunk: 40 bits of seconds reach to the year 19,000.
@@ -200,10 +203,13 @@ func decodeBase(text string, kind news.SpikeKind) (b baseline, err error) {
 	}
 	switch version := text[0]; {
 	case kind == news.SpikeVolume: // no item leans to being one
-	case version == baseVersion, version == 4 && kind != news.SpikePositive:
+	case version >= 5, version == 4 && kind != news.SpikePositive:
 		b.leaning = short()
 	default:
 		b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
+	}
+	if text[0] == baseVersion {
+		b.toldSurprise = float64(text[size-1]) / 8
 	}
 	b.readOutage([]byte(outage))
 	return b, nil

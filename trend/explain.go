@@ -16,12 +16,12 @@ import (
 // shown is how many texts a spike carries as evidence.
 const shown = 3
 
-// explain turns the verdicts over the threshold into spikes with their evidence,
+// explain turns the verdicts that are spikes into those with their evidence,
 // the rarest first.
 func (s *Store) explain(ctx context.Context, found map[subject]*stored, now time.Time) ([]news.Spike, error) {
 	var spikes []news.Spike
 	for of, state := range found {
-		if state.judge && state.verdict.surprise >= state.limit {
+		if state.judge && state.verdict.exceeds(state.limit) {
 			spikes = append(spikes, state.verdict.spike(of, now))
 		}
 	}

@@ -87,8 +87,8 @@ func (h *History) Threshold(now time.Time) float64 {
 }
 
 // Observe counts a reading and judges its series, at the clock's time now, which must not
-// go back. Like Store.Observe it returns each series that is above the threshold, also when
-// it was before: the most surprising first.
+// go back. Like Store.Observe it returns each series with a spike, also when one that was told
+// goes on: the most surprising first.
 func (h *History) Observe(r *news.Reading, now time.Time) []news.Spike {
 	h.Counts.Readings++
 	if r.ID == "" || r.PublishedAt.Before(now.Add(-h.history)) || r.PublishedAt.After(now.Add(future)) {
@@ -145,7 +145,7 @@ func (h *History) judge(kind *Replay, of news.Series, r *news.Reading, l *lender
 		h.Counts.Thin++
 	}
 	h.tell(kind, of, s, v, peak, l.limit, now)
-	if v.surprise < l.limit {
+	if !v.exceeds(l.limit) {
 		return news.Spike{}, false
 	}
 	spike := v.spike(subject{of, kind.kind}, now)

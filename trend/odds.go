@@ -92,7 +92,8 @@ type tally struct{ seen, usual float64 }
 const twoHours = 3
 
 // looks is the evidence at now (Unix seconds) in each of the windows that end with a bucket, of
-// counts that came after another.
+// counts that came after another: the window in which that lies is cut there, and the longer ones, which would
+// say the same once more, have no weight.
 func looks(r ring, b *baseline, p prior, last, after int64, now float64) (out [len(windows)]look) {
 	of := look{share: b.weighedShare(p), told: b.share(p), shape: b.volumeShape(), copies: p.copies, clusters: p.clusters}
 	level, at, bucket := b.level(), r.from(last+1)-1, last
@@ -123,6 +124,12 @@ func looks(r ring, b *baseline, p prior, last, after int64, now float64) (out [l
 		}
 		end() // a window of a quarter of an hour parts the first
 		of.window = w
+		if cut := after - (last - w.seconds/bucketSeconds); after > math.MinInt64 && cut > 0 {
+			of.seconds -= min(cut, w.seconds/bucketSeconds) * bucketSeconds
+			if i > 0 && after >= last-windows[i-1].seconds/bucketSeconds {
+				of.window.last = 0
+			}
+		}
 		if p.company != nil {
 			of.spill = p.spill(of.got, of.usual*of.told.mean(), bucket+1, last)
 		}

@@ -13,6 +13,7 @@ type Outcome string
 // The outcomes of a judgement.
 const (
 	Spiked    Outcome = "spike"
+	Told      Outcome = "told"    // a spike that was told, and that does not go on
 	NearMiss  Outcome = "near"    // below the threshold, and of those that it is worked out from
 	Usual     Outcome = "usual"   // nothing to speak of
 	TooFew    Outcome = "too_few" // it abstains: fewer negatives than Rule.MinNegative, or a volume seen for less than a day
@@ -26,8 +27,10 @@ func (v verdict) outcome(limit float64) Outcome {
 		return WarmingUp
 	case v.thin:
 		return TooFew
-	case v.surprise >= limit:
+	case v.exceeds(limit):
 		return Spiked
+	case v.surprise >= limit:
+		return Told
 	case v.surprise >= episodeFrom:
 		return NearMiss
 	}

@@ -36,8 +36,7 @@ type Event struct {
 
 type replayed struct {
 	series
-	known   bool      // was judged or has learnt: of the series that the threshold counts
-	quietAt time.Time // when the open spike is over, if nothing exceeds any more
+	known bool // was judged or has learnt: of the series that the threshold counts
 }
 
 // NewReplay starts an empty history.
@@ -53,8 +52,8 @@ func newReplay(rule Rule, kind news.SpikeKind, history time.Duration, b *budget)
 }
 
 // Add counts an event as Store does and judges its series where the event is negative. It
-// reports a spike once: when it opens. The spike stays open, and silent, until nothing
-// exceeded the rule for Quiet of its window.
+// reports a spike once: when it opens. The spike stays open, and silent, until it did not go on
+// for Quiet of its window.
 func (r *Replay) Add(e Event) (news.Spike, bool) {
 	if e.At.Before(e.Arrival.Add(-r.history)) || e.At.After(e.Arrival.Add(future)) {
 		return news.Spike{}, false
@@ -71,16 +70,13 @@ func (r *Replay) Add(e Event) (news.Spike, bool) {
 		return news.Spike{}, false
 	}
 	// Everything is judged for its own sake: what stands out in it stays out of the prior.
-	if v, _, _ := r.everything.assess(l.unknown, l.down, e.Arrival, r.rule.MinNegative); v.surprise >= l.limit {
-		r.everything.base.fire(v.window, e.Arrival)
+	if v, _, _ := r.everything.assess(l.unknown, l.down, e.Arrival, r.rule.MinNegative); v.exceeds(l.limit) {
+		r.everything.base.fire(v.surprise, e.Arrival, v.over(e.Arrival))
 	}
+	open := s.base.open(e.Arrival)
 	v := r.judge(s, e.Series, l, e.Arrival)
-	if v.surprise < l.limit {
+	if !v.exceeds(l.limit) {
 		return news.Spike{}, false
-	}
-	open := !e.Arrival.After(s.quietAt)
-	if until := e.Arrival.Add(Quiet(v.window)); until.After(s.quietAt) {
-		s.quietAt = until
 	}
 	return v.spike(subject{e.Series, r.kind}, e.Arrival), !open
 }
@@ -132,8 +128,8 @@ func (r *Replay) judge(s *replayed, of news.Series, l *lender, now time.Time) ve
 	if l.counted && r.rule.Surprise == 0 { // else no threshold is worked out from them
 		r.budget.countPeak(move, now)
 	}
-	if v.surprise >= l.limit {
-		s.base.fire(v.window, now)
+	if v.exceeds(l.limit) {
+		s.base.fire(v.surprise, now, v.over(now))
 	}
 	return v
 }
@@ -241,9 +237,12 @@ func (b *budget) calibrated(everything *baseline, now time.Time) calibration {
 	return b.limit
 }
 
-// Quiet is how long a spike of a window stays open after it last exceeded the rule: as
-// long as the window still holds it, and at least an hour.
+// Quiet is how long a spike of a window stays open after it last went on: as long as the window
+// still holds it, and at least an hour.
 func Quiet(window time.Duration) time.Duration { return max(time.Hour, window) }
+
+// over is when a spike is over that goes on at now for the last time.
+func (v verdict) over(now time.Time) time.Time { return now.Add(Quiet(v.window)) }
 
 func (r *Replay) of(of news.Series, at, now time.Time) *replayed {
 	key := of.Key()
@@ -306,6 +305,7 @@ func (v verdict) spike(of subject, at time.Time) news.Spike {
 		Series:       of.of,
 		Kind:         of.kind,
 		At:           at,
+		Until:        v.over(at),
 		StartedAt:    startOf(v.started),
 		Window:       window,
 		Expected:     v.expected,

@@ -90,9 +90,10 @@ const (
 // verdict is a judgement with its numbers; the zero value is "nothing to say".
 type verdict struct {
 	surprise float64
-	p        float64 // chance of as many negatives or more in the window
-	window   time.Duration
-	got      count // in the window
+	news     float64       // surprise of what came since an open spike was told; infinite where none is, or it has grown
+	p        float64       // chance of as many negatives or more in the window
+	window   time.Duration // what is left of it since a spike that was told
+	got      count         // in the window
 	expected float64
 	volume   float64 // factor, at least lowVolume
 	share    float64 // usual
@@ -106,12 +107,17 @@ type verdict struct {
 // are added up, and the one that says most explains. It abstains where none has minNegative
 // negatives, or that one has no more of them than people are shown as expected.
 func judge(r ring, b *baseline, p prior, now float64, minNegative int) verdict {
+	return judgeSince(r, b, p, b.told(now), now, minNegative)
+}
+
+// judgeSince is judge by what came after a bucket.
+func judgeSince(r ring, b *baseline, p prior, after int64, now float64, minNegative int) verdict {
 	var (
 		best look
 		most float64 // odds of one window
 		all  float64
 	)
-	at := looks(r, b, p, int64(math.Floor(now/bucketSeconds)), b.told(now), now)
+	at := looks(r, b, p, int64(math.Floor(now/bucketSeconds)), after, now)
 	for i := range at {
 		odds := at[i].odds(minNegative)
 		if all += odds; odds > most {
@@ -153,10 +159,20 @@ func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, min
 	seconds := unixSeconds(now)
 	learnt := s.base.learn(s.ring, seconds, p, down)
 	v = judge(s.ring, &s.base, p, seconds, minNegative)
+	if v.news = math.Inf(1); s.base.open(now) && v.surprise <= s.base.toldSurprise {
+		v.news = judgeSince(s.ring, &s.base, p, s.base.fired, seconds, minNegative).surprise
+	}
 	frozen := v.surprise >= freezeFrom && s.base.freeze(seconds-v.window.Seconds(), seconds)
 	move, moved := s.base.episode(v, now)
 	return v, move, learnt || frozen || moved
 }
+
+// exceeds tells whether a verdict is a spike by a threshold. One that was told goes on where it has grown, or what
+// came since would be a spike alone: what the longer windows keep of it for half a day is no news.
+func (v verdict) exceeds(limit float64) bool { return min(v.surprise, v.news) >= limit }
+
+// open tells whether a spike was told and is not over at now.
+func (b *baseline) open(now time.Time) bool { return b.fired != 0 && now.Unix() <= b.openUntil }
 
 // told is the last bucket of what is not evidence any more at now (Unix seconds): a spike
 // that is over has been told, and what is left of it in the longer windows is not another.
@@ -167,14 +183,21 @@ func (b *baseline) told(now float64) int64 {
 	return b.fired
 }
 
-// fire remembers that a spike of the series at now was passed on. It reports whether there
-// is something to store.
-func (b *baseline) fire(window time.Duration, now time.Time) bool {
-	bucket, until := bucketOf(now), now.Add(Quiet(window)).Unix()
-	changed := bucket > b.fired
-	b.fired = max(b.fired, bucket)
+// fire remembers that a spike of the series at now was passed on, which is over by a time if it does not go on.
+// It reports whether there is something to store.
+func (b *baseline) fire(surprise float64, now, over time.Time) bool {
+	if !b.open(now) {
+		b.toldSurprise = 0
+	}
+	bucket, until, told := bucketOf(now), over.Unix(), toldAs(surprise)
+	changed := bucket > b.fired || told > b.toldSurprise
+	b.fired, b.toldSurprise = max(b.fired, bucket), max(b.toldSurprise, told)
 	if until > b.openUntil+int64(untilStep.Seconds()) {
 		b.openUntil, changed = until, true
 	}
 	return changed
 }
+
+// toldAs is how a surprise that was told is kept: in a byte of eighths, from the next one up. So a spike has grown
+// where it is an eighth more surprising, about.
+func toldAs(surprise float64) float64 { return math.Min(math.Ceil(surprise*8), 255) / 8 }

@@ -102,18 +102,80 @@ func TestNewsOfAnotherTopicSpillsOver(t *testing.T) {
 // What is left of a told spike in the longer windows does not make another; new negatives do.
 func TestATailIsNoSpike(t *testing.T) {
 	b := usual(24, .2)
-	b.fire(time.Hour, noon.Add(-3*time.Hour))
+	b.fire(4, noon.Add(-3*time.Hour), noon.Add(-2*time.Hour))
 	left := map[int]count{185: {items: 9, negative: 9}, 10: {items: 1, negative: 1}}
 	if v := judge(ago(left), &b, noPrior(), unixSeconds(noon), 3); v.surprise != 0 {
 		t.Errorf("the tail is judged: %+v", v)
 	}
 	left[5] = count{items: 8, negative: 8}
-	if v := judge(ago(left), &b, noPrior(), unixSeconds(noon), 3); v.surprise < 2.8 || v.got.negative != 9 {
-		t.Errorf("new negatives are not found: %+v", v)
+	v := judge(ago(left), &b, noPrior(), unixSeconds(noon), 3)
+	if v.surprise < 2.8 || v.got.negative != 9 || v.window > 3*time.Hour {
+		t.Errorf("new negatives are not found, or in a window that has more: %+v", v)
 	}
-	b.fire(12*time.Hour, noon.Add(-2*time.Hour)) // still open: all of it counts
+	// What the longer windows leave out says no more by being left out of many.
+	fresh := usual(24, .2)
+	if alone := judge(ago(map[int]count{10: left[10], 5: left[5]}), &fresh, noPrior(), unixSeconds(noon), 3); v.surprise > alone.surprise+.1 {
+		t.Errorf("a surprise of %.2f after another spike, of %.2f without", v.surprise, alone.surprise)
+	}
+	b.fire(4, noon.Add(-2*time.Hour), noon.Add(10*time.Hour)) // still open: all of it counts
 	if v := judge(ago(left), &b, noPrior(), unixSeconds(noon), 3); v.got.negative < 9 {
 		t.Errorf("an open spike has lost its evidence: %+v", v)
+	}
+}
+
+// A spike that was told goes on by what is new: enough of it, or late news of what was told.
+func TestWhatGoesOn(t *testing.T) {
+	const limit = 2.2
+	told := map[int]count{185: {items: 9, negative: 9}}
+	tests := []struct {
+		name string
+		more map[int]count
+		want bool
+	}{
+		{"nothing since", nil, false},
+		{"a negative since", map[int]count{10: {items: 2, negative: 1}}, false},
+		{"another burst", map[int]count{10: {items: 9, negative: 8}}, true},
+		{"more of the first, read late", map[int]count{190: {items: 9, negative: 9}}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := series{base: usual(24, .2), ring: ago(told)}
+			first, _, _ := s.assess(noPrior(), never, noon.Add(-3*time.Hour), 3)
+			if !first.exceeds(limit) {
+				t.Fatalf("no spike: %+v", first)
+			}
+			s.base.fire(first.surprise, noon.Add(-3*time.Hour), noon.Add(9*time.Hour))
+			for _, c := range ago(tt.more) {
+				s.ring = s.ring.add(c)
+			}
+			if v, _, _ := s.assess(noPrior(), never, noon, 3); v.surprise < limit || v.exceeds(limit) != tt.want {
+				t.Errorf("goes on: %v, want %v; surprise %.2f after %.2f, %.2f of what is new", v.exceeds(limit), tt.want, v.surprise, first.surprise, v.news)
+			}
+		})
+	}
+}
+
+// A burst the day after a longer one is told, though the windows of half a day keep the first for as long after its end.
+func TestABurstOfTheNextDayIsTold(t *testing.T) {
+	r := NewReplay(Rule{Surprise: 2.2})
+	of := news.Series{Entity: "BA"}
+	var told []time.Time
+	put := func(at time.Time, negative bool) {
+		if _, opens := r.Add(Event{Series: of, Arrival: at, At: at, Negative: negative}); opens {
+			told = append(told, at)
+		}
+	}
+	second := noon.Add(20 * time.Hour)
+	for at := noon.AddDate(0, 0, -6); at.Before(noon.Add(24 * time.Hour)); at = at.Add(10 * time.Minute) {
+		put(at, at.Unix()%7 == 0)
+		for range 4 {
+			if since := at.Sub(noon); since >= 0 && since < 4*time.Hour || at.Sub(second).Abs() < 30*time.Minute {
+				put(at, true)
+			}
+		}
+	}
+	if len(told) != 2 || told[0].Sub(noon) > time.Hour || told[1].Sub(second).Abs() > 30*time.Minute {
+		t.Errorf("told at %v, want at %v and %v", told, noon, second)
 	}
 }
 
@@ -342,14 +404,14 @@ func TestFreeze(t *testing.T) {
 func TestEncodedFormsComeBack(t *testing.T) {
 	b := usual(333, .37)
 	b.freeze(unixSeconds(noon.Add(-time.Hour)), unixSeconds(noon))
-	b.streak, b.openUntil = 7, -5
+	b.streak, b.openUntil, b.toldSurprise = 7, -5, toldAs(4.3)
 	b.leaning = 77.5
 	got, err := decodeBase(b.encode(), news.SpikeNegative)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.encode() != b.encode() || got.next != b.next || got.items != b.items || got.frozen != b.frozen || got.streak != 7 ||
-		got.since != b.since || got.openUntil != -5 || got.leaning != 77.5 {
+		got.since != b.since || got.openUntil != -5 || got.leaning != 77.5 || got.toldSurprise != 4.375 {
 		t.Errorf("%+v\nwant %+v", got, b)
 	}
 	for h, want := range b.hour {
@@ -367,21 +429,25 @@ func TestEncodedFormsComeBack(t *testing.T) {
 			t.Errorf("%+v (%v)\nwant %+v", known, err, all)
 		}
 	}
+	b.toldSurprise = 0                                                                                        // older versions do not know it
 	was, err := decodeBase(b.encode()+"XNYS\x1f\x01\x02\x03\x04\x00\x05\x06\x07\x08\x00", news.SpikeNegative) // as it was stored before
 	if want := uint64(1<<31 - 1); err != nil || was.down != 31 || was.failing != want || was.lost != 0x04030201 || was.lostTo != 0x08070605 {
 		t.Errorf("an outage as it was stored before: %d, %x, %x to %x (%v)", was.down, was.failing, was.lost, was.lostTo, err)
 	}
 	// Version 4 knew what leans to negative and took it that nothing leans to positive.
-	fourth := "\x04" + b.encode()[1:]
+	fourth := "\x04" + b.encode()[1:baseSize-1]
 	guess := math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
 	for kind, want := range map[news.SpikeKind]float64{news.SpikeNegative: 77.5, news.SpikePositive: guess, news.SpikeVolume: 0} {
 		if was, err := decodeBase(fourth, kind); err != nil || was.leaning != want || was.items != b.items {
 			t.Errorf("a %s baseline of version 4 has %v items that lean (%v), want %v", kind, was.leaning, err, want)
 		}
 	}
+	if was, err := decodeBase("\x05"+b.encode()[1:baseSize-1]+"XNYS", news.SpikeNegative); err != nil || was.encode() != b.encode() {
+		t.Errorf("a baseline of version 5 reads %+v (%v), want %+v", was, err, b)
+	}
 	// What older versions stored is read; of what leans they knew nothing.
 	b.leaning = guess
-	third := "\x03" + b.encode()[1:baseSize-3]
+	third := "\x03" + b.encode()[1:baseSize-4]
 	for _, market := range []string{"", "XNYS"} {
 		if was, err := decodeBase(third+market, news.SpikeNegative); err != nil || was.encode() != b.encode() {
 			t.Errorf("a baseline of version 3 reads %+v (%v), want %+v", was, err, b)
@@ -391,7 +457,7 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	for _, x := range [...]int64{b.next, b.since, b.episodeUntil, b.fired, b.openUntil} {
 		old = binary.LittleEndian.AppendUint64(old, uint64(x))
 	}
-	old = append(old, b.encode()[1+5*5:baseSize-3-hoursOfWeek*2*3]...)
+	old = append(old, b.encode()[1+5*5:baseSize-4-hoursOfWeek*2*3]...)
 	for _, h := range b.hour {
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.items)))
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.expected)))

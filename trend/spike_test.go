@@ -72,7 +72,10 @@ func TestBurstIsASpikeWithItsEvidence(t *testing.T) {
 func TestRepeatsAreJudgedAgain(t *testing.T) {
 	client := realRedis(t)
 	c := &clock{monday}
-	first := observe(t, newStore(t, client, c, trend.Rule{WarmUp: -1}), burst(8, monday)...)
+	first, err := newStore(t, client, c, trend.Rule{WarmUp: -1}).Observe(t.Context(), burst(8, monday)) // and not Told
+	if err != nil {
+		t.Fatal(err)
+	}
 	again := observe(t, newStore(t, client, c, trend.Rule{WarmUp: -1}), burst(8, monday)...)
 	if len(first) == 0 || !reflect.DeepEqual(first, again) {
 		t.Errorf("first %+v\nagain %+v", first, again)

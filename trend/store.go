@@ -220,8 +220,8 @@ func (s *Store) assess(of subject, state *stored, found map[subject]*stored, by 
 // unread is a baseline that no series has: storing over it fails and reads the real one.
 const unread = "?"
 
-// Told remembers that spikes were passed on: once they are over, what is left of them in the
-// longer windows is no evidence for another. Until it is called, Observe goes on finding them,
+// Told remembers that spikes were passed on: Observe finds them again where they go on, and once they are over,
+// what is left of them in the longer windows is no evidence for another. Until it is called, Observe finds them each time,
 // so that a spike whose finder dies is found again, however much later.
 func (s *Store) Told(ctx context.Context, spikes []news.Spike) error {
 	now := s.clock()
@@ -236,7 +236,7 @@ func (s *Store) Told(ctx context.Context, spikes []news.Spike) error {
 			return fmt.Errorf("remembering in Redis that %d spikes were told: %w", len(spikes), err)
 		}
 		for of, state := range current {
-			if !state.base.fire(told[of].Window.Length, told[of].At) {
+			if !state.base.fire(told[of].Surprise, told[of].At, told[of].Until) {
 				delete(current, of)
 			}
 		}

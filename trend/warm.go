@@ -226,6 +226,7 @@ func (s *Store) adoptCall(kind news.SpikeKind, one adoption, i int, state *store
 	base := one.base
 	if state.packed != "" { // spikes that were told meanwhile stay told
 		base.fired, base.openUntil = max(base.fired, state.base.fired), max(base.openUntil, state.base.openUntil)
+		base.toldSurprise = max(base.toldSurprise, state.base.toldSurprise)
 	}
 	of := subject{one.of, kind}
 	return call{
