@@ -63,7 +63,7 @@ type Config struct {
 	OnTrial  func(Trial)   // of each setting of Sweep that begins
 	OnUpdate func(Update)
 	OnEpoch  func(Epoch)
-	OnStage  func(string) // of what is done after training
+	OnStage  func(string) // of what is done before training, and after it
 	Log      *slog.Logger // nil is slog.Default()
 }
 

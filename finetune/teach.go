@@ -39,7 +39,7 @@ func (j *job) average(asked []int) {
 	}
 }
 
-// ask adds what one teacher says of the training texts.
+// ask adds what one teacher says of the training texts that have a label for a head of its own.
 func (j *job) ask(dir string, asked []int) (err error) {
 	s := Settings{Mode: step.HeadOnly} // the cheapest of those that read with the weights as they are
 	b, err := openBase(dir, j.Bases, &s)
@@ -52,17 +52,37 @@ func (j *job) ask(dir string, asked []int) (err error) {
 	case j.entities() && !b.readsEntity():
 		return fmt.Errorf("%w: it reads texts as a whole, and rows are of companies: a teacher for --entity-column is a bundle that was trained with it", ErrBase)
 	}
+	teaches := make([]int, len(j.heads)) // the teacher's head, by head; -1 = none
+	var texts []*Example
+	for h, head := range j.heads {
+		teaches[h] = slices.IndexFunc(b.heads, func(t bert.Head) bool { return t.Task == head.Task })
+		if slices.Contains(j.summary.Kept, head.Task) {
+			teaches[h] = -1
+		}
+	}
+	for _, e := range j.data.train {
+		for h, at := range teaches {
+			if at >= 0 && e.Labels[h] >= 0 {
+				texts = append(texts, e)
+				break
+			}
+		}
+	}
+	if len(texts) == 0 {
+		return fmt.Errorf("%w: it has no head for what is trained", ErrBase)
+	}
+	j.stage(fmt.Sprintf("asking the teacher %s about %d texts", dir, len(texts)))
 	trainer, err := step.New(step.Config{Base: b.checkpoint, Runtime: j.runtime, Device: j.Device, Threads: j.Threads,
 		Mode: s.Mode, Heads: trainerHeads(b.heads), Init: b.init})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, trainer.Close()) }()
-	texts, err := b.inTokens(j.data.train, j.Settings.MaxTokens)
+	read, err := b.inTokens(texts, j.Settings.MaxTokens)
 	if err != nil {
 		return err
 	}
-	logits, err := predict(trainer, b.heads, texts)
+	logits, err := predict(trainer, b.heads, read)
 	if err != nil {
 		return err
 	}
@@ -73,26 +93,20 @@ func (j *job) ask(dir string, asked []int) (err error) {
 	if k := b.kept; k != nil {
 		j.teachers = append(j.teachers, fmt.Sprintf("%s %s (digest %s)", k.Name, k.Version, sum))
 	}
-	shared := false
-	for h, head := range j.heads {
-		at := slices.IndexFunc(b.heads, func(t bert.Head) bool { return t.Task == head.Task })
-		if at < 0 || slices.Contains(j.summary.Kept, head.Task) {
+	for h, at := range teaches {
+		if at < 0 {
 			continue
 		}
-		shared = true
 		asked[h]++
-		if err := j.hear(h, b.heads[at], logits[at]); err != nil {
+		if err := j.hear(h, texts, b.heads[at], logits[at]); err != nil {
 			return err
 		}
-	}
-	if !shared {
-		return fmt.Errorf("%w: it has no head for what is trained", ErrBase)
 	}
 	return nil
 }
 
 // hear adds a teacher's probabilities, label by label, to what a head is taught.
-func (j *job) hear(h int, teacher bert.Head, logits [][]float32) error {
+func (j *job) hear(h int, texts []*Example, teacher bert.Head, logits [][]float32) error {
 	labels := j.heads[h].Labels
 	from := make([]int, len(labels))
 	for k, label := range labels {
@@ -100,7 +114,7 @@ func (j *job) hear(h int, teacher bert.Head, logits [][]float32) error {
 			return fmt.Errorf("%w: its labels of %s are %v, not %v", ErrBase, teacher.Task, teacher.Labels, labels)
 		}
 	}
-	for i, e := range j.data.train {
+	for i, e := range texts {
 		p, err := classify.Softmax(logits[i], 1)
 		if err != nil {
 			return err

@@ -24,11 +24,11 @@ var ErrNoTrial = errors.New("no setting of the sweep was trained to its end")
 
 // train trains with the settings, or with each of the sweep.
 func (j *job) train(ctx context.Context) error {
+	j.told(0)
 	if err := j.askTeachers(); err != nil {
 		return err
 	}
 	if len(j.Sweep) == 0 {
-		j.told(0)
 		f, err := j.fit(ctx, j.Settings, checkpoints(filepath.Join(j.Out, checkpointsName)), j.Out)
 		if err != nil {
 			return err
@@ -131,7 +131,6 @@ func (j *job) keepHeads(untrained *step.Trainer) error {
 // that came to an end before a kill are not trained again, and what they took counts. A setting
 // that diverges is one of the results; any other error is the sweep's.
 func (j *job) sweep(ctx context.Context) error {
-	j.told(0)
 	spent := 0.0 // seconds of training, those before a kill too
 	for i, s := range j.Sweep {
 		if j.Budget > 0 && spent >= j.Budget.Seconds() && len(j.trials) > 0 {
