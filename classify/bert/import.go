@@ -2,6 +2,7 @@ package bert
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/barograph/barograph/internal/digest"
@@ -94,8 +96,8 @@ func Import(file, out string, o ImportOptions) (Config, error) {
 	return checkpoint.Config, nil
 }
 
-// replaceable refuses a folder that Import did not make: a folder of bundles, say, or a bundle
-// with what was promoted into it.
+// replaceable refuses what Import did not make: a folder of bundles, say, or a bundle that was
+// trained, pulled or promoted into.
 func replaceable(out string) error {
 	entries, err := os.ReadDir(out)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
@@ -104,17 +106,18 @@ func replaceable(out string) error {
 	if err != nil {
 		return err
 	}
-	made := 0
 	for _, entry := range entries {
-		switch name := entry.Name(); {
-		case entry.Type().IsRegular() && (name == "config.json" || name == weightsName):
-			made++
-		case entry.IsDir() && name != ".compiled":
-			return fmt.Errorf("%s is not replaced: it holds the folder %s, which no imported model has; name another folder, or move this one away", out, plain.Line(name, 200))
+		made := entry.Type().IsRegular() && slices.Contains(checkpointNames, entry.Name())
+		if !made && entry.Name() != ".compiled" {
+			return fmt.Errorf("%s is not replaced: it holds %s, which no imported model has; name another folder, or move this one away", out, plain.Line(entry.Name(), 200))
 		}
 	}
-	if made < 2 {
-		return fmt.Errorf("%s is not replaced: it is no imported model (config.json and %s); name another folder, or move this one away", out, weightsName)
+	card, err := os.ReadFile(filepath.Join(out, "README.md"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !bytes.Contains(card, []byte(importedBy)) {
+		return fmt.Errorf("%s is not replaced: its README.md does not say that it was imported; name another folder, or move this one away", out)
 	}
 	return nil
 }
@@ -157,13 +160,16 @@ func importInto(folder, work, file string, o ImportOptions) (what string, err er
 	return fmt.Sprintf("%s, `%s`", m.kind, name), nil
 }
 
+// importedBy begins what writeOrigin says, in every imported model's card.
+const importedBy = "Imported by `barograph model import` from"
+
 // writeOrigin adds to the model card what the folder was made of.
 func writeOrigin(folder, file, what string, o ImportOptions) error {
 	sum, err := digest.File(file)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("Imported by `barograph model import` from `%s` (SHA-256 `%s`): %s.\n", filepath.Base(file), sum, what)
+	text := fmt.Sprintf("%s `%s` (SHA-256 `%s`): %s.\n", importedBy, filepath.Base(file), sum, what)
 	if o.Tokenizer != "" {
 		if sum, err = digest.File(o.Tokenizer); err != nil {
 			return err

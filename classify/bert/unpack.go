@@ -153,9 +153,12 @@ func (u *unpacker) has(name string) bool {
 	return ok
 }
 
+// checkpointNames are the files that an imported model may have.
+var checkpointNames = []string{"config.json", weightsName, "heads.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
+
 // importCheckpoint takes a checkpoint as it is.
 func (u *unpacker) importCheckpoint(folder, dir string) error {
-	for _, name := range []string{"config.json", weightsName, "heads.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"} {
+	for _, name := range checkpointNames {
 		if !u.has(path.Join(dir, name)) {
 			continue // what it needs of them, Open and the tokenizer's reader say
 		}
