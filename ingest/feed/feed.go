@@ -104,7 +104,7 @@ func NewPoller(cfg Config) (*Poller, error) {
 func (p *Poller) Close() { p.unlock() }
 
 // Run polls each feed at once and then in its interval until ctx ends. What goes wrong with
-// one feed is logged and counted, and tried again at its next turn.
+// one feed is logged, and tried again at its next turn.
 func (p *Poller) Run(ctx context.Context) {
 	var feeds sync.WaitGroup
 	for _, url := range p.cfg.URLs {

@@ -78,7 +78,7 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // Write writes messages by a writer of this package and tries again, after the policy,
 // those that failed and may yet succeed: kafka-go itself gives up at once when it cannot
 // learn a topic's partitions, as after a restart of the broker. A message may be written
-// twice. What is too large together is written in parts, in order, so that one message that
+// twice. What is too large together is written in parts, so that one message that
 // is too large alone does not keep the others out: the error is then a RefusedError, where
 // nothing else went wrong. A right that is missing is not asked for again.
 func Write(ctx context.Context, w *kafka.Writer, policy retry.Policy, messages ...kafka.Message) error {

@@ -77,7 +77,7 @@ export async function start(body, fail) {
 // alert's company. A topic's and everything's alert counts the reading of the text as a whole: it has
 // no company where the text was read for each of several beside.
 async function text(e, a) {
-  const { items } = await get('/items', { id: e.id, entity: a.series.entity, limit: 100 });
+  const { items } = await get('/items', { id: e.id, source: e.source, entity: a.series.entity, limit: 100 });
   const item = (!a.series.entity && items.find((i) => i.entities.length === 0)) || items[0];
   if (item) return itemRow(item, a.status === 'firing' ? a.id : '');
   const mood = a.kind === 'positive' ? 'positive' : 'negative';
