@@ -55,8 +55,10 @@ func newFeedRSS() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(target.Mapping) > 0 {
-				return usageError{fmt.Errorf("kafka.topics: %s is read through its mapping, and feed rss writes items by their own field names: name a topic without a mapping with --topic", target.Name)}
+			for _, field := range feed.Fields {
+				if from, mapped := target.Mapping[field]; mapped && from != "/"+field {
+					return usageError{fmt.Errorf("kafka.topics: %s reads %s from %q by its mapping, and feed rss writes items by their own field names: name another topic with --topic", target.Name, field, from)}
+				}
 			}
 			client, err := openFeed(cmd.Context(), cfg, target)
 			if err != nil {
@@ -164,7 +166,8 @@ func newFeedDeadLetters() *cobra.Command {
 		Use:   "deadletters",
 		Short: "Put dead letters back on the topics they came from",
 		Long: "Reads the dead-letter topic from where it stopped the last time to its end, and puts the messages back on\n" +
-			"the topics they came from.",
+			"the topics they came from. Letters that their topic refuses for their size are named, and not offered again;\n" +
+			"exit code 1 then.",
 		Example: `  barograph feed deadletters -c barograph.yaml --dry-run
   barograph feed deadletters -c barograph.yaml --reason failed`,
 		Args: noArguments,
@@ -204,6 +207,10 @@ func newFeedDeadLetters() *cobra.Command {
 				end += fmt.Sprintf(", %d of other reasons", others)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), end)
+			if result.Refused > 0 {
+				return fmt.Errorf("%d of %d dead letters are larger than their topic takes, see above; they stay on %s, and are not offered again",
+					result.Refused, result.Refused+result.PutBack, cfg.Kafka.DeadLetters)
+			}
 			return nil
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -50,16 +51,46 @@ func TestFeedDeadLettersListsWhatIsAskedFor(t *testing.T) {
 	}
 }
 
-// What a feed is written as is not what a topic with a mapping is read as, and a kind that there is
+// A letter that its topic does not take is passed for good, which is no success.
+func TestFeedDeadLettersFailsForWhatATopicRefuses(t *testing.T) {
+	server := testenv.StartKafka(t)
+	client := openBroker(t, server.Addr)
+	err := client.EnsureTopics(t.Context(), broker.Topic{Name: "news", Partitions: 1, Config: map[string]string{"max.message.bytes": "5000"}},
+		broker.Topic{Name: "barograph.dead-letters", Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var letters []kafka.Message
+	for _, size := range []int{10, 10_000, 10} {
+		letters = append(letters, kafka.Message{Topic: "barograph.dead-letters", Value: bytes.Repeat([]byte("x"), size), Headers: []kafka.Header{
+			{Key: ingest.HeaderReason, Value: []byte("failed: store")}, {Key: ingest.HeaderTopic, Value: []byte("news")}}})
+	}
+	writer := client.Writer("")
+	defer writer.Close()
+	if err := broker.Write(t.Context(), writer, retry.Policy{Attempts: 10}, letters...); err != nil {
+		t.Fatal(err)
+	}
+	config := writeConfig(t, fmt.Sprintf("kafka: {brokers: ['%s']}", server.Addr))
+	said, _, err := run(t, "feed", "deadletters", "-c", config)
+	if err == nil || !strings.Contains(err.Error(), "1 of 3 dead letters are larger than their topic takes") || !strings.Contains(said, "2 put back, 1 skipped\n") {
+		t.Errorf("got %v, %s", err, said)
+	}
+	if said, _, err := run(t, "feed", "deadletters", "-c", config); err != nil || !strings.Contains(said, "0 put back, 0 skipped\n") {
+		t.Errorf("again: %v, %s", err, said)
+	}
+}
+
+// What a feed is written as is not what a topic is read as that maps a field of it, and a kind that there is
 // not would be refused item by item: both are wrong usage, and said before anything is written.
 func TestFeedRSSRefusesWhatTheMonitorWouldNotRead(t *testing.T) {
-	config := writeConfig(t, "kafka: {brokers: ['127.0.0.1:1'], create_topics: false, topics: [{name: wire, kind: news, mapping: {text: /body}}, {name: own, kind: news}]}")
+	config := writeConfig(t, "kafka: {brokers: ['127.0.0.1:1'], create_topics: false, topics: [{name: wire, kind: news, mapping: {text: /body}}, {name: unread, kind: news, mapping: {url: ''}}, {name: own, kind: news, mapping: {text: /text, entities: /tickers, lang: ''}}]}")
 	state := filepath.Join(t.TempDir(), "state.json")
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
-		{nil, "kafka.topics: wire is read through its mapping"},
+		{nil, `kafka.topics: wire reads text from "/body"`},
+		{[]string{"--topic", "unread"}, `kafka.topics: unread reads url from ""`},
 		{[]string{"--topic", "own", "--kind", "comments"}, `kind "comments": known are news and comment`},
 	} {
 		_, _, err := run(t, append([]string{"feed", "rss", "-c", config, "--state", state, "--once", "http://127.0.0.1:1/feed"}, c.args...)...)

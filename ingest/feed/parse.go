@@ -26,6 +26,9 @@ const maxTextBytes = 1<<20 - maxTitleBytes
 
 const maxTitleBytes = 4096
 
+// Fields are those that an item of a feed may have.
+var Fields = []string{"id", "kind", "source", "published_at", "title", "text", "url"}
+
 // parse reads a feed's items, those with neither title nor text left out. An item without a
 // date has none yet: date gives it one.
 func parse(body []byte, feedURL string, kind news.Kind) (items []news.Item, err error) {

@@ -45,6 +45,7 @@ type Letter struct {
 type RedeliverResult struct {
 	PutBack int // or would be, with DryRun
 	Skipped int // of another reason, cut for their size, too large for their topic, or without one to go to
+	Refused int // of the skipped, those too large for their topic
 }
 
 // Redeliver reads the dead-letter topic from where it stopped the last time to the end that
@@ -140,6 +141,7 @@ func (r *redelivery) putBack(ctx context.Context, messages []kafka.Message) erro
 	}
 	r.result.PutBack += len(back) - len(refused)
 	r.result.Skipped += len(letters) - len(back) + len(refused)
+	r.result.Refused += len(refused)
 	if r.cfg.Report != nil {
 		for _, letter := range letters {
 			r.cfg.Report(letter)
