@@ -715,6 +715,30 @@ func TestABaseThatIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
+// TestATeacherWithOtherLabelsReadsNothing: it is refused before it is asked.
+func TestATeacherWithOtherLabelsReadsNothing(t *testing.T) {
+	topics := func(labels ...string) Config {
+		train, valid := pairs(0, 16, labels...), pairs(40, 48, labels...)
+		train.Task, train.Label, valid.Task, valid.Label = "topic", "sentiment", "topic", "sentiment"
+		c := tinyConfig(t, train, valid)
+		c.Settings.Updates = 1
+		return c
+	}
+	c, next := topics("a", "b"), topics("a", "c")
+	if _, err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	next.Teachers, next.Bases = []string{c.Out}, []string{filepath.Dir(c.Base)}
+	next.OnStage = func(what string) {
+		if strings.Contains(what, "teacher") {
+			t.Error(what)
+		}
+	}
+	if _, err := Run(t.Context(), next); !errors.Is(err, ErrBase) || !strings.Contains(err.Error(), "its labels of topic are [a b], not [a c]") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestATeacherWithoutAHeadIsNamed(t *testing.T) {
 	c := sampleConfig(t, 64, 32)
 	c.Teachers = []string{c.Base}

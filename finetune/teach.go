@@ -52,12 +52,18 @@ func (j *job) ask(dir string, asked []int) (err error) {
 	case j.entities() && !b.readsEntity():
 		return fmt.Errorf("%w: it reads texts as a whole, and rows are of companies: a teacher for --entity-column is a bundle that was trained with it", ErrBase)
 	}
-	teaches := make([]int, len(j.heads)) // the teacher's head, by head; -1 = none
+	teaches := make([]int, len(j.heads))  // the teacher's head, by head; -1 = none
+	places := make([][]int, len(j.heads)) // of the head's labels among that one's
 	var texts []*Example
 	for h, head := range j.heads {
-		teaches[h] = slices.IndexFunc(b.heads, func(t bert.Head) bool { return t.Task == head.Task })
+		at := slices.IndexFunc(b.heads, func(t bert.Head) bool { return t.Task == head.Task })
 		if slices.Contains(j.summary.Kept, head.Task) {
-			teaches[h] = -1
+			at = -1
+		}
+		if teaches[h] = at; at >= 0 {
+			if places[h], err = labelsIn(b.heads[at], head.Labels); err != nil {
+				return err
+			}
 		}
 	}
 	for _, e := range j.data.train {
@@ -98,22 +104,26 @@ func (j *job) ask(dir string, asked []int) (err error) {
 			continue
 		}
 		asked[h]++
-		if err := j.hear(h, texts, b.heads[at], logits[at]); err != nil {
+		if err := j.hear(h, texts, places[h], logits[at]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// hear adds a teacher's probabilities, label by label, to what a head is taught.
-func (j *job) hear(h int, texts []*Example, teacher bert.Head, logits [][]float32) error {
-	labels := j.heads[h].Labels
-	from := make([]int, len(labels))
+// labelsIn are the places of labels among a teacher's, which has the same ones.
+func labelsIn(teacher bert.Head, labels []string) ([]int, error) {
+	places := make([]int, len(labels))
 	for k, label := range labels {
-		if from[k] = slices.Index(teacher.Labels, label); from[k] < 0 || len(teacher.Labels) != len(labels) {
-			return fmt.Errorf("%w: its labels of %s are %v, not %v", ErrBase, teacher.Task, teacher.Labels, labels)
+		if places[k] = slices.Index(teacher.Labels, label); places[k] < 0 || len(teacher.Labels) != len(labels) {
+			return nil, fmt.Errorf("%w: its labels of %s are %v, not %v", ErrBase, teacher.Task, teacher.Labels, labels)
 		}
 	}
+	return places, nil
+}
+
+// hear adds a teacher's probabilities, label by label from their places, to what a head is taught.
+func (j *job) hear(h int, texts []*Example, places []int, logits [][]float32) error {
 	for i, e := range texts {
 		p, err := classify.Softmax(logits[i], 1)
 		if err != nil {
@@ -123,10 +133,10 @@ func (j *job) hear(h int, texts []*Example, teacher bert.Head, logits [][]float3
 			e.taught = make([][]float64, len(j.heads))
 		}
 		if e.taught[h] == nil {
-			e.taught[h] = make([]float64, len(labels))
+			e.taught[h] = make([]float64, len(places))
 		}
-		for k := range labels {
-			e.taught[h][k] += p[from[k]]
+		for k, place := range places {
+			e.taught[h][k] += p[place]
 		}
 	}
 	return nil
