@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 
@@ -17,8 +18,9 @@ import (
 type Split string
 
 const (
-	// Stratified takes a tenth of the texts of each label, those whose digest with the seed
-	// is lowest. Copies of a text (links, case and spaces aside) are on one side.
+	// Stratified takes about a tenth of the texts of each label, those whose digest with the seed
+	// is low, so that a text is on the same side whatever else is there; but one at least of labels
+	// with few, and never all. Copies of a text (links, case and spaces aside) are on one side.
 	Stratified Split = "stratified"
 	// Hashed takes the texts whose SHA-256 begins with a byte below 26, as
 	// `barograph evaluate --split validation` does: the same text is on the same side in
@@ -26,8 +28,8 @@ const (
 	Hashed Split = "hash"
 )
 
-// validationShare is about what Hashed takes: 26 of 256.
-const validationShare = 0.1
+// validationBelow is a tenth of the seeded digests.
+const validationBelow = math.MaxUint64 / 10
 
 // InValidation is Hashed's rule.
 func InValidation(text string) bool { return sha256.Sum256([]byte(text))[0] < 26 }
@@ -72,9 +74,9 @@ func stratified(examples []*Example, seed uint64) [][]*Example {
 	var valid [][]*Example
 	for _, digests := range strata {
 		slices.SortFunc(digests, func(a, b string) int { return cmp.Compare(seeded(a, seed), seeded(b, seed)) })
-		n := int(float64(len(digests))*validationShare + 0.5)
-		if n == 0 && len(digests) > 1 {
-			n = 1 // a class without a validation row could not be measured
+		n := 0 // one at least: a class without a validation row could not be measured
+		for n < len(digests)-1 && (n == 0 || seeded(digests[n], seed) < validationBelow) {
+			n++
 		}
 		for _, d := range digests[:n] {
 			valid = append(valid, groups[d])
@@ -83,9 +85,9 @@ func stratified(examples []*Example, seed uint64) [][]*Example {
 	return valid
 }
 
-func seeded(digest string, seed uint64) string {
+func seeded(digest string, seed uint64) uint64 {
 	sum := sha256.Sum256(binary.LittleEndian.AppendUint64([]byte(digest), seed))
-	return string(sum[:])
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // checkHeld refuses validation rows that the bundle that is continued was trained on, as far as its

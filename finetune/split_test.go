@@ -32,8 +32,10 @@ func crowd(n int) []*Example {
 func TestTheSplitIsStratifiedAndKeepsCopiesTogether(t *testing.T) {
 	examples := crowd(1000)
 	train, valid := split(Stratified, examples, 1)
-	if got := counts(valid, 0, 3); !slices.Equal(got, []int{120, 60, 20}) {
-		t.Errorf("validation has %v of the labels, want a tenth of each", got)
+	for label, n := range counts(valid, 0, 3) {
+		if want := []int{120, 60, 20}[label]; n < want*2/3 || n > want*3/2 {
+			t.Errorf("validation has %d texts of label %d, want about %d, a tenth", n, label, want)
+		}
 	}
 	if len(train)+len(valid) != len(examples) {
 		t.Errorf("%d and %d of %d", len(train), len(valid), len(examples))
@@ -48,10 +50,47 @@ func TestTheSplitIsStratifiedAndKeepsCopiesTogether(t *testing.T) {
 	}
 }
 
+// TestATextStaysOnItsSide of the stratified split in a file that has grown, or has labels of another
+// task beside: a bundle that is trained further is not measured on what it was taught.
+func TestATextStaysOnItsSide(t *testing.T) {
+	first := crowd(1000)
+	labelled := make([]*Example, len(first))
+	for i, e := range first {
+		labelled[i] = &Example{Text: e.Text, Labels: []int{e.Labels[0], i / 2 % 2}}
+	}
+	was := map[string]bool{}
+	_, valid := split(Stratified, first, 3)
+	for _, e := range valid {
+		was[e.Text] = true
+	}
+	for name, next := range map[string][]*Example{"more rows": crowd(2000), "fewer rows": crowd(500), "another task beside": labelled} {
+		train, valid := split(Stratified, next, 3)
+		known := map[string]bool{}
+		for _, e := range first {
+			known[e.Text] = true
+		}
+		for _, e := range valid {
+			if known[e.Text] && !was[e.Text] {
+				t.Errorf("%s: %q was trained on", name, e.Text)
+			}
+		}
+		for _, e := range train {
+			if was[e.Text] {
+				t.Errorf("%s: %q was held back", name, e.Text)
+			}
+		}
+	}
+}
+
 func TestARareLabelHasAValidationRow(t *testing.T) {
 	examples := []*Example{{Text: "a", Labels: []int{0}}, {Text: "b", Labels: []int{0}}, {Text: "c", Labels: []int{1}}}
 	if _, valid := split(Stratified, examples, 0); len(valid) != 1 || valid[0].Labels[0] != 0 {
 		t.Errorf("%d validation rows; the label of two rows has one, that of one row none", len(valid))
+	}
+	for seed := range uint64(1000) { // among them, some by which both texts of label 0 are low
+		if train, _ := split(Stratified, examples, seed); !slices.Equal(counts(train, 0, 2), []int{1, 1}) {
+			t.Fatalf("seed %d: %v of the labels are left for training", seed, counts(train, 0, 2))
+		}
 	}
 }
 

@@ -61,7 +61,8 @@ type TrainedOn struct {
 	// Split is how rows were held back: "hash" is finetune.InValidation's rule, which holds for
 	// the same text in every file, "stratified" another, and "" held none back.
 	Split string `json:"split,omitempty"`
-	// Seed is the stratified split's: with the same one the same rows are held back. nil is not known.
+	// Seed is the stratified split's: with the same one the same texts are held back, whatever the
+	// file, apart from labels with a handful of rows. nil is not known.
 	Seed *uint64 `json:"seed,omitempty"`
 }
 
