@@ -114,7 +114,11 @@ func whyNow(before Reason) Reason {
 
 // quietAt is when the record's alert is over, if no spike follows.
 func (r record) quietAt(quiet time.Duration) time.Time {
-	return later(r.LastAt.Add(quiet), r.Until)
+	until := r.Until
+	if until.IsZero() { // as it was kept before there was one
+		until = r.LastAt.Add(time.Duration(r.Alert.Window))
+	}
+	return later(r.LastAt.Add(quiet), until)
 }
 
 // settledAt is when the record may speak: FiredAt is that of its first spike until it has. The

@@ -59,6 +59,8 @@ func TestExtendedIsAJoin(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	short, long := opened(burst(apple, noon, 10, 3), 6), opened(burst(apple, noon, 10, 3), 6)
 	long.Until = noon.Add(4 * time.Hour)
+	old := long // as it was kept before there was an Until
+	old.Until, old.Alert.Window = time.Time{}, news.Duration(3*time.Hour)
 	tests := []struct {
 		name  string
 		r     record
@@ -69,6 +71,8 @@ func TestQuiet(t *testing.T) {
 		{"after it", short, time.Hour, true},
 		{"the spike is on for longer than the quiet time", long, 3 * time.Hour, false},
 		{"after that", long, 4 * time.Hour, true},
+		{"within the window of an old record", old, 2 * time.Hour, false},
+		{"after it", old, 3 * time.Hour, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

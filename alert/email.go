@@ -210,8 +210,8 @@ func (e *Email) send(server *smtp.Client, m *mail.Msg, alert string) error {
 		if err == nil {
 			continue
 		}
-		if refused = unaddressed(to, err); codeOf(err) == 0 {
-			return refused // the connection broke
+		if refused = unaddressed(to, err); codeOf(err) < 500 {
+			return refused // the connection broke, or it may be taken later: then all are tried again
 		}
 		left--
 		e.cfg.Log.Warn("a recipient of an alert's e-mail was refused", "alert", alert, "error", refused)

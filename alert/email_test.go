@@ -140,6 +140,7 @@ func TestEmailFailures(t *testing.T) {
 		{"a certificate that nobody vouches for", func(c *EmailConfig) { c.CAFile = "" }, 0, "", DeliveryError{Refused: true}},
 		{"nobody there", func(c *EmailConfig) { c.Port = 1 }, 0, "", DeliveryError{Refused: true}},
 		{"no such mailbox", nil, 0, "nobody@example.com", DeliveryError{Refused: true, Misplaced: true}},
+		{"a mailbox that takes it later, beside one that takes it now", nil, 0, "desk@example.com, later@example.com", DeliveryError{Refused: true}},
 		{"a full disk", nil, 452, "", DeliveryError{Refused: true}},
 		{"a text that is not taken", nil, 554, "", DeliveryError{Refused: true, Hopeless: true}},
 	}

@@ -23,7 +23,7 @@ import (
 // The likeliest to speak for the burst is judged first (turn). A burst is counted in parts,
 // and the series that is first above its threshold need not be the one that it is about: so
 // all wait for Config.Settle, longer when they were read late, and are judged together. What is held stays known, and speaks
-// when nothing explains it any more and it is still on.
+// when nothing explains it any more and it goes on.
 //
 // All this is among alerts of one kind: good news does not explain bad news. But a volume
 // alert is held while a negative or positive one of its series has spoken: that is what there

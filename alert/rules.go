@@ -110,7 +110,8 @@ func (u rules) speak(s *state, now time.Time) []outcome {
 	waiting := map[string]bool{}
 	for key, r := range s.open {
 		settled := r.Why == Settling && (due[r.Alert.Series.Entity] || due[""])
-		if settled || r.Why == MutedByPeople && !s.muted(r.Alert.Series, now) {
+		heard := r.Why == MutedByPeople && !s.muted(r.Alert.Series, now) && r.quietAt(u.quiet).After(now)
+		if settled || heard {
 			waiting[key] = true
 		}
 	}

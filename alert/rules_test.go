@@ -466,6 +466,13 @@ func TestTheEndOfASilenceIsHeard(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
+	// Where nobody looked meanwhile, what was over before the silence is not news.
+	s = emptyState()
+	s.silence(Silence{ID: "1", Entity: "AAPL", Until: noon.Add(2 * time.Hour)}, noon)
+	story(s, testRules, []news.Spike{burst(apple, noon, 40, 7)})
+	if got := said(testRules.pass(s, noon.Add(3*time.Hour))); !slices.Equal(got, []string{"resolve AAPL: quiet"}) {
+		t.Errorf("after both: %v", got)
+	}
 }
 
 // However a company's bursts follow each other, what the rule finds after an alert was resolved is told.

@@ -72,6 +72,7 @@ type baseline struct {
 	fired        int64   // bucket of the clock in which the series was last over the threshold; 0 = never
 	openUntil    int64   // when that spike is over, if it does not go on; Unix seconds
 	toldSurprise float64 // highest that was told of it: toldAs
+	before       int64   // bucket until which all was told of earlier ones
 
 	down         int    // of everything: chunks in which feeds failed, less those since in which they did not; at most longestOutage
 	failing      uint64 // of everything, bit i: feeds failed in chunk next-1-i

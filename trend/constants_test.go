@@ -90,7 +90,7 @@ idParts textParts keySeparator adoptAttempts
 keepEvidence keepNear keepPeaks keepMonth learnWithin batch reads attempts attemptTimeout learnAttempts scanCalls scanCount sampleStep BusyItems
 evidenceSeparator longestID longestSource longestTitle longestURL keptSources keptTexts shown smallestP
 BucketLength chunkSeconds bucketsPerHour bucketsPerDay markNegative markPositive markVolume markLeans markLeansPositive
-LeastSurprise clumpScale Spiked Told NearMiss Usual TooFew WarmingUp
+LeastSurprise clumpScale Spiked Told mostTold NearMiss Usual TooFew WarmingUp
 `)
 
 var documented = regexp.MustCompile("(?m)^\\| `([A-Za-z.]+)` \\| ([^|]*) \\| [^|]+ \\|$")

@@ -100,25 +100,25 @@ func parseCount(part string) (c count, ok bool) {
 }
 
 // baseVersion is the first byte of a stored baseline. Version 5 is read too, which does not know how surprising the
-// spike was that was told. So is version 4: of what leans to positive it says that nothing does. Version 3 knows nothing of what leans. So is version 2, whose times take eight bytes, and its profile
+// spike was that was told, nor of one before it. So is version 4: of what leans to positive it says that nothing does. Version 3 knows nothing of what leans. So is version 2, whose times take eight bytes, and its profile
 // four bytes a number.
 const baseVersion = 6
 
 // baseSize is the size of a stored baseline, in bytes. The code of a market may follow, and of everything,
 // where feeds have failed, outageSize bytes about that (outage.go). The
-// profile is most of it. Redis takes memory in steps: up to 379 bytes are one of 384.
-const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3 + 3 + 1
+// profile is most of it. Redis takes memory in steps: up to 379 bytes are one of 384, more one of 448.
+const baseSize = 1 + 5*5 + 6*8 + 8 + 1 + hoursOfWeek*2*3 + 3 + 2
 
 // sizeOfBase is the size of a stored baseline without the code of a market; 0 = it cannot be read.
 func sizeOfBase(stored string) int {
 	size := baseSize
 	switch {
 	case strings.HasPrefix(stored, "\x02"):
-		size += 5*3 + hoursOfWeek*2 - 3 - 1
+		size += 5*3 + hoursOfWeek*2 - 3 - 2
 	case strings.HasPrefix(stored, "\x03"):
-		size -= 3 + 1
+		size -= 3 + 2
 	case strings.HasPrefix(stored, "\x04"), strings.HasPrefix(stored, "\x05"):
-		size--
+		size -= 2
 	case stored == "" || stored[0] != baseVersion:
 		return 0
 	}
@@ -144,7 +144,8 @@ func (b *baseline) encode() string {
 		out = appendShort(out, h.items)
 		out = appendShort(out, h.expected)
 	}
-	out = append(appendShort(out, b.leaning), byte(8*b.toldSurprise))
+	// Windows reach half a day back: what came longer before is of no account.
+	out = append(appendShort(out, b.leaning), byte(8*b.toldSurprise), byte(min(b.fired-b.before, 255)))
 	return string(b.appendOutage(append(out, b.marketCode()...)))
 }
 
@@ -209,7 +210,8 @@ func decodeBase(text string, kind news.SpikeKind) (b baseline, err error) {
 		b.leaning = math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
 	}
 	if text[0] == baseVersion {
-		b.toldSurprise = float64(text[size-1]) / 8
+		b.toldSurprise = float64(text[size-2]) / 8
+		b.before = b.fired - int64(text[size-1])
 	}
 	b.readOutage([]byte(outage))
 	return b, nil

@@ -83,7 +83,7 @@ func TestOldBaselinesAreJudged(t *testing.T) {
 		b.negative, b.seen = negative, 400
 		old := []byte(b.encode())
 		old[0] = 3
-		known, err := decodeBase(string(old[:len(old)-4]), news.SpikeNegative)
+		known, err := decodeBase(string(old[:len(old)-5]), news.SpikeNegative)
 		if err != nil || known.leaning < 0 || known.negative+known.leaning > known.seen {
 			t.Fatalf("%v negatives: %v leaning (%v)", negative, known.leaning, err)
 		}

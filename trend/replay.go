@@ -73,7 +73,7 @@ func (r *Replay) Add(e Event) (news.Spike, bool) {
 	if v, _, _ := r.everything.assess(l.unknown, l.down, e.Arrival, r.rule.MinNegative); v.exceeds(l.limit) {
 		r.everything.base.fire(v.surprise, e.Arrival, v.over(e.Arrival))
 	}
-	open := s.base.open(e.Arrival)
+	open := s.base.open(unixSeconds(e.Arrival))
 	v := r.judge(s, e.Series, l, e.Arrival)
 	if !v.exceeds(l.limit) {
 		return news.Spike{}, false

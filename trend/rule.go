@@ -159,7 +159,7 @@ func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, min
 	seconds := unixSeconds(now)
 	learnt := s.base.learn(s.ring, seconds, p, down)
 	v = judge(s.ring, &s.base, p, seconds, minNegative)
-	if v.news = math.Inf(1); s.base.open(now) && v.surprise <= s.base.toldSurprise {
+	if v.news = math.Inf(1); s.base.open(seconds) && (v.surprise <= s.base.toldSurprise || s.base.toldSurprise == mostTold) {
 		v.news = judgeSince(s.ring, &s.base, p, s.base.fired, seconds, minNegative).surprise
 	}
 	frozen := v.surprise >= freezeFrom && s.base.freeze(seconds-v.window.Seconds(), seconds)
@@ -171,14 +171,14 @@ func (s *series) assess(p prior, down func(chunk int64) bool, now time.Time, min
 // came since would be a spike alone: what the longer windows keep of it for half a day is no news.
 func (v verdict) exceeds(limit float64) bool { return min(v.surprise, v.news) >= limit }
 
-// open tells whether a spike was told and is not over at now.
-func (b *baseline) open(now time.Time) bool { return b.fired != 0 && now.Unix() <= b.openUntil }
+// open tells whether a spike was told and is not over at now (Unix seconds).
+func (b *baseline) open(now float64) bool { return b.fired != 0 && now < float64(b.openUntil) }
 
 // told is the last bucket of what is not evidence any more at now (Unix seconds): a spike
-// that is over has been told, and what is left of it in the longer windows is not another.
+// that is over has been told, and what is left of it in the longer windows is neither another nor a part of one.
 func (b *baseline) told(now float64) int64 {
-	if b.fired == 0 || now <= float64(b.openUntil) {
-		return math.MinInt64
+	if b.open(now) {
+		return b.before
 	}
 	return b.fired
 }
@@ -186,8 +186,8 @@ func (b *baseline) told(now float64) int64 {
 // fire remembers that a spike of the series at now was passed on, which is over by a time if it does not go on.
 // It reports whether there is something to store.
 func (b *baseline) fire(surprise float64, now, over time.Time) bool {
-	if !b.open(now) {
-		b.toldSurprise = 0
+	if !b.open(unixSeconds(now)) {
+		b.toldSurprise, b.before = 0, b.fired
 	}
 	bucket, until, told := bucketOf(now), over.Unix(), toldAs(surprise)
 	changed := bucket > b.fired || told > b.toldSurprise
@@ -198,6 +198,9 @@ func (b *baseline) fire(surprise float64, now, over time.Time) bool {
 	return changed
 }
 
+// mostTold is the highest surprise that is kept of a spike that was told: above it, one grows no more.
+const mostTold = 255 / 8.
+
 // toldAs is how a surprise that was told is kept: in a byte of eighths, from the next one up. So a spike has grown
 // where it is an eighth more surprising, about.
-func toldAs(surprise float64) float64 { return math.Min(math.Ceil(surprise*8), 255) / 8 }
+func toldAs(surprise float64) float64 { return math.Min(math.Ceil(surprise*8)/8, mostTold) }

@@ -155,6 +155,35 @@ func TestWhatGoesOn(t *testing.T) {
 	}
 }
 
+// What was told of a spike that is over is no part of the next one, also once that is open and for as long as it lasts.
+func TestASecondSpikeStandsAlone(t *testing.T) {
+	s := series{base: usual(24, .2), ring: ago(map[int]count{485: {items: 25, negative: 25}, 10: {items: 6, negative: 6}})}
+	s.base.fire(9, noon.Add(-8*time.Hour), noon.Add(-3*time.Hour))
+	second, _, _ := s.assess(noPrior(), never, noon, 3)
+	s.base.fire(second.surprise, noon, noon.Add(time.Hour))
+	known, err := decodeBase(s.base.encode(), news.SpikeNegative)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.base = known
+	s.ring = s.ring.add(count{bucket: bucketOf(noon), items: 3, negative: 3})
+	grown, _, _ := s.assess(noPrior(), never, noon.Add(time.Minute), 3)
+	if second.got.negative != 6 || grown.got.negative != 9 || !grown.exceeds(2.2) {
+		t.Errorf("%d negatives, then %d, want 6 and 9 of the second alone; goes on: %v", second.got.negative, grown.got.negative, grown.exceeds(2.2))
+	}
+}
+
+// However surprising, a spike ends where nothing is new.
+func TestTheLargestSpikeEnds(t *testing.T) {
+	s := series{base: usual(24, .2), ring: ago(map[int]count{185: {items: 400, negative: 400}})}
+	v, _, _ := s.assess(noPrior(), never, noon.Add(-3*time.Hour), 3)
+	s.base.fire(v.surprise, noon.Add(-3*time.Hour), noon.Add(9*time.Hour))
+	s.ring = s.ring.add(count{bucket: bucketOf(noon), items: 1, negative: 1})
+	if v, _, _ := s.assess(noPrior(), never, noon, 3); v.surprise <= mostTold || v.exceeds(2.2) {
+		t.Errorf("a surprise of %.1f goes on by one negative", v.surprise)
+	}
+}
+
 // A burst the day after a longer one is told, though the windows of half a day keep the first for as long after its end.
 func TestABurstOfTheNextDayIsTold(t *testing.T) {
 	r := NewReplay(Rule{Surprise: 2.2})
@@ -404,14 +433,14 @@ func TestFreeze(t *testing.T) {
 func TestEncodedFormsComeBack(t *testing.T) {
 	b := usual(333, .37)
 	b.freeze(unixSeconds(noon.Add(-time.Hour)), unixSeconds(noon))
-	b.streak, b.openUntil, b.toldSurprise = 7, -5, toldAs(4.3)
+	b.streak, b.openUntil, b.toldSurprise, b.fired, b.before = 7, -5, toldAs(4.3), bucketOf(noon), bucketOf(noon)-144
 	b.leaning = 77.5
 	got, err := decodeBase(b.encode(), news.SpikeNegative)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.encode() != b.encode() || got.next != b.next || got.items != b.items || got.frozen != b.frozen || got.streak != 7 ||
-		got.since != b.since || got.openUntil != -5 || got.leaning != 77.5 || got.toldSurprise != 4.375 {
+		got.since != b.since || got.openUntil != -5 || got.leaning != 77.5 || got.toldSurprise != 4.375 || got.before != b.before {
 		t.Errorf("%+v\nwant %+v", got, b)
 	}
 	for h, want := range b.hour {
@@ -429,25 +458,25 @@ func TestEncodedFormsComeBack(t *testing.T) {
 			t.Errorf("%+v (%v)\nwant %+v", known, err, all)
 		}
 	}
-	b.toldSurprise = 0                                                                                        // older versions do not know it
+	b.toldSurprise, b.before = 0, 0                                                                           // older versions do not know them
 	was, err := decodeBase(b.encode()+"XNYS\x1f\x01\x02\x03\x04\x00\x05\x06\x07\x08\x00", news.SpikeNegative) // as it was stored before
 	if want := uint64(1<<31 - 1); err != nil || was.down != 31 || was.failing != want || was.lost != 0x04030201 || was.lostTo != 0x08070605 {
 		t.Errorf("an outage as it was stored before: %d, %x, %x to %x (%v)", was.down, was.failing, was.lost, was.lostTo, err)
 	}
 	// Version 4 knew what leans to negative and took it that nothing leans to positive.
-	fourth := "\x04" + b.encode()[1:baseSize-1]
+	fourth := "\x04" + b.encode()[1:baseSize-2]
 	guess := math.Max(0, b.seen-b.negative) * leaningUsual / (1 - shareUsual)
 	for kind, want := range map[news.SpikeKind]float64{news.SpikeNegative: 77.5, news.SpikePositive: guess, news.SpikeVolume: 0} {
 		if was, err := decodeBase(fourth, kind); err != nil || was.leaning != want || was.items != b.items {
 			t.Errorf("a %s baseline of version 4 has %v items that lean (%v), want %v", kind, was.leaning, err, want)
 		}
 	}
-	if was, err := decodeBase("\x05"+b.encode()[1:baseSize-1]+"XNYS", news.SpikeNegative); err != nil || was.encode() != b.encode() {
+	if was, err := decodeBase("\x05"+b.encode()[1:baseSize-2]+"XNYS", news.SpikeNegative); err != nil || was.encode() != b.encode() {
 		t.Errorf("a baseline of version 5 reads %+v (%v), want %+v", was, err, b)
 	}
 	// What older versions stored is read; of what leans they knew nothing.
 	b.leaning = guess
-	third := "\x03" + b.encode()[1:baseSize-4]
+	third := "\x03" + b.encode()[1:baseSize-5]
 	for _, market := range []string{"", "XNYS"} {
 		if was, err := decodeBase(third+market, news.SpikeNegative); err != nil || was.encode() != b.encode() {
 			t.Errorf("a baseline of version 3 reads %+v (%v), want %+v", was, err, b)
@@ -457,7 +486,7 @@ func TestEncodedFormsComeBack(t *testing.T) {
 	for _, x := range [...]int64{b.next, b.since, b.episodeUntil, b.fired, b.openUntil} {
 		old = binary.LittleEndian.AppendUint64(old, uint64(x))
 	}
-	old = append(old, b.encode()[1+5*5:baseSize-4-hoursOfWeek*2*3]...)
+	old = append(old, b.encode()[1+5*5:baseSize-5-hoursOfWeek*2*3]...)
 	for _, h := range b.hour {
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.items)))
 		old = binary.LittleEndian.AppendUint32(old, math.Float32bits(float32(h.expected)))

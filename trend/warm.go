@@ -225,8 +225,10 @@ func (s *Store) adopt(ctx context.Context, kind news.SpikeKind, some []adoption,
 func (s *Store) adoptCall(kind news.SpikeKind, one adoption, i int, state *stored, now time.Time, beaten map[int]*stored) call {
 	base := one.base
 	if state.packed != "" { // spikes that were told meanwhile stay told
-		base.fired, base.openUntil = max(base.fired, state.base.fired), max(base.openUntil, state.base.openUntil)
-		base.toldSurprise = max(base.toldSurprise, state.base.toldSurprise)
+		if of := &state.base; of.openUntil >= base.openUntil {
+			base.openUntil, base.toldSurprise, base.before = of.openUntil, of.toldSurprise, of.before
+		}
+		base.fired = max(base.fired, state.base.fired)
 	}
 	of := subject{one.of, kind}
 	return call{

@@ -127,10 +127,13 @@ func (c *session) Mail(from string, _ *smtp.MailOptions) error {
 	return nil
 }
 
-// Rcpt takes any recipient but nobody@example.com.
+// Rcpt takes any recipient but nobody@example.com, and later@example.com not yet.
 func (c *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if to == "nobody@example.com" {
+	switch to {
+	case "nobody@example.com":
 		return &smtp.SMTPError{Code: 550, Message: "no such mailbox"}
+	case "later@example.com":
+		return &smtp.SMTPError{Code: 451, Message: "greylisted, come again"}
 	}
 	c.to = append(c.to, to)
 	return nil
