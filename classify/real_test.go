@@ -131,8 +131,13 @@ func validation(t testing.TB, set string, most int) (texts, labels []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range rows[1:] {
-		if sha256.Sum256([]byte(row[0]))[0] < 26 && len(texts) < most && !slices.Contains(texts, row[0]) {
+	rows = rows[1:]
+	for i, row := range rows {
+		held := sha256.Sum256([]byte(row[0]))[0] < 26
+		if set == "finfe-zh-sentiment" {
+			held = i >= len(rows)-len(rows)/10
+		}
+		if held && len(texts) < most && !slices.Contains(texts, row[0]) {
 			texts, labels = append(texts, row[0]), append(labels, row[1])
 		}
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/barograph/barograph/classify"
 )
 
-// measure is one head on one data set.
+// measure is one head on one data set: a folder of them, contrasts, or a file that bench/rows derives.
 type measure struct{ bundle, task, data, text, entity, split string }
 
 const contrasts = "bench/quality/contrasts.csv"
@@ -32,8 +32,8 @@ var measures = []measure{
 	{"models/en", "topic", "tfn-topic", "text", "", "validation"},
 	{"models/en-company", "sentiment", "sentfin", "title", "entities_json", "validation"},
 	{"models/en-company", "sentiment", contrasts, "title", "entities_json", "all"},
-	{"models/zh", "sentiment", "finfe-zh-sentiment", "text", "", "validation"},
-	{"models/zh", "topic", "finnl-zh-topic", "text", "", "validation"},
+	{"models/zh", "sentiment", "later.csv", "text", "", "all"},
+	{"models/zh", "topic", "others.csv", "text", "", "all"},
 }
 
 func main() {
@@ -64,11 +64,11 @@ func run(data, dir string) error {
 	fmt.Fprintln(table, "bundle\thead\trows\taccuracy fp32\tint8\tmacro-F1 fp32\tint8\tECE fp32\tint8\tseconds fp32\tint8")
 	for _, m := range measures {
 		file := filepath.Join(data, m.data, "train.csv")
-		switch m.data {
-		case "finnl-zh-topic":
-			file = filepath.Join(dir, "subjects.csv")
-		case contrasts:
+		switch {
+		case m.data == contrasts:
 			file = contrasts
+		case filepath.Ext(m.data) == ".csv":
+			file = filepath.Join(dir, m.data)
 		}
 		float, floatTook, err := evaluate(m, file, "fp32")
 		if err != nil {

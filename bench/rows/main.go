@@ -5,9 +5,10 @@
 //
 //	headlines.csv   SEntFiN's headlines whose companies all have one sentiment: text,sentiment
 //	contrasts.csv   two of SEntFiN's short headlines joined, one company each: title,entities_json
-//	subjects.csv    FinNL's texts with the subject of their label, without the region: text,topic
 //	earlier.csv     the first nine tenths of FinFE's comments as they come, and
-//	later.csv       the last one, which speaks well of more: text,sentiment
+//	later.csv       the last one, which is what the Chinese bundle is validated on: text,sentiment
+//	subjects.csv    FinNL's texts with the subject of their label, without the region, and
+//	others.csv      those that it is validated on, by the hash of the text: text,topic
 package main
 
 import (
@@ -21,6 +22,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/barograph/barograph/finetune"
 )
 
 func main() {
@@ -38,7 +41,8 @@ func main() {
 	to := func(name string) string { return filepath.Join(*out, name) }
 	err := errors.Join(
 		rewrite(set("sentfin"), to("headlines.csv"), "sentiment", onlySentiment),
-		rewrite(set("finnl-zh-topic"), to("subjects.csv"), "topic", subject),
+		rewrite(set("finnl-zh-topic"), to("subjects.csv"), "topic", only(false, subject)),
+		rewrite(set("finnl-zh-topic"), to("others.csv"), "topic", only(true, subject)),
 		contrasts(set("sentfin"), to("contrasts.csv")),
 		cut(set("finfe-zh-sentiment"), to("earlier.csv"), to("later.csv")),
 	)
@@ -49,14 +53,14 @@ func main() {
 
 // rewrite writes the rows of a set of two columns with the label that derive makes of theirs.
 // Those that get none are left out.
-func rewrite(from, to, label string, derive func(string) (string, error)) error {
+func rewrite(from, to, label string, derive func(text, label string) (string, error)) error {
 	rows, err := read(from)
 	if err != nil {
 		return err
 	}
 	kept := [][]string{{"text", label}}
 	for i, row := range rows {
-		derived, err := derive(row[1])
+		derived, err := derive(row[0], row[1])
 		if err != nil {
 			return fmt.Errorf("%s: row %d: %w", from, i+2, err)
 		}
@@ -105,7 +109,7 @@ func write(path string, rows [][]string) error {
 }
 
 // onlySentiment is the one sentiment of all companies of a headline, "" where they differ.
-func onlySentiment(entities string) (string, error) {
+func onlySentiment(_, entities string) (string, error) {
 	var sentiments map[string]string
 	if err := json.Unmarshal([]byte(entities), &sentiments); err != nil {
 		return "", err
@@ -120,12 +124,22 @@ func onlySentiment(entities string) (string, error) {
 	return only, nil
 }
 
+// only derives the labels of the texts that are validation rows by finetune's split by hash, or of the others.
+func only(validation bool, derive func(text, label string) (string, error)) func(text, label string) (string, error) {
+	return func(text, label string) (string, error) {
+		if finetune.InValidation(text) != validation {
+			return "", nil
+		}
+		return derive(text, label)
+	}
+}
+
 // subjects are the topics of the Chinese bundle.
 var subjects = strings.Fields("公司 新冠 经济 行业 大盘 政策 政治 期货 能源 债券 房地产 虚拟货币 外汇")
 
 // subject is the first word of a label such as "中国 公司" (a region and subjects) that is, or ends
 // with, a subject.
-func subject(label string) (string, error) {
+func subject(_, label string) (string, error) {
 	for _, word := range strings.Fields(label) {
 		for _, s := range subjects {
 			if strings.HasSuffix(word, s) {

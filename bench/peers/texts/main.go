@@ -58,9 +58,16 @@ func run(data, out string, n int) error {
 		return err
 	}
 	for head, set := range sets {
-		rows, err := texts(data, set, finetune.InValidation)
+		wanted := finetune.InValidation
+		if head == "zh.sentiment" { // the last tenth
+			wanted = func(string) bool { return true }
+		}
+		rows, err := texts(data, set, wanted)
 		if err != nil {
 			return err
+		}
+		if head == "zh.sentiment" {
+			rows = rows[len(rows)-len(rows)/10:]
 		}
 		if err := write(out, head+".txt", rows); err != nil {
 			return err
