@@ -739,6 +739,37 @@ func TestATeacherWithOtherLabelsReadsNothing(t *testing.T) {
 	}
 }
 
+// TestATeacherReadsWhatItTeaches: of rows for two heads, those that have a label for its own.
+func TestATeacherReadsWhatItTeaches(t *testing.T) {
+	c := tinyConfig(t, pairs(0, 16, sentiment.Labels...), pairs(40, 48, sentiment.Labels...))
+	c.Settings.Updates = 1
+	if _, err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	topics := func(s Source) Source { s.Task = "topic"; s.Label = "sentiment"; return s }
+	next := tinyConfig(t, pairs(48, 60, sentiment.Labels...), pairs(60, 68, sentiment.Labels...))
+	next.Train, next.Valid = append(next.Train, topics(pairs(70, 90, "x", "y"))), append(next.Valid, topics(pairs(90, 98, "x", "y")))
+	next.Settings.Updates = 1
+	next.Teachers, next.Bases = []string{c.Out}, []string{filepath.Dir(c.Base)}
+	var asked []string
+	next.OnStage = func(what string) {
+		if strings.HasPrefix(what, "asking") {
+			asked = append(asked, what)
+		}
+	}
+	student := &job{Config: next}
+	trainJob(t, student)
+	taught := 0
+	for _, e := range student.data.train {
+		if e.taught != nil {
+			taught++
+		}
+	}
+	if want := []string{fmt.Sprintf("asking the teacher %s about 12 texts", c.Out)}; !slices.Equal(asked, want) || taught != 12 {
+		t.Errorf("%q, and %d rows are taught; want %q and 12", asked, taught, want)
+	}
+}
+
 func TestATeacherWithoutAHeadIsNamed(t *testing.T) {
 	c := sampleConfig(t, 64, 32)
 	c.Teachers = []string{c.Base}
